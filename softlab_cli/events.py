@@ -1,0 +1,90 @@
+"""What a run tells its listeners; progress bars, logs and reports are listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+__all__ = ["CaseFinished", "Event", "Listener", "Notice", "RunFinished", "StageStarted", "to_json"]
+
+Status = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage with a known number of steps begins: ``scan`` or ``soften``."""
+
+    stage: str
+    total: int
+
+
+@dataclass(frozen=True)
+class StageStepped:
+    """One step of the stage is over."""
+
+    stage: str
+    case_id: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the user should know and that stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class CaseFinished:
+    """How a case ended.
+
+    Parameters
+    ----------
+    case_id
+        The case.
+    status
+        ``done``, ``skipped`` (was complete already) or ``failed``.
+    message
+        Why it failed, or why it was computed again.
+    warnings
+        What the reader found odd.
+    seconds
+        Time spent on the case.
+    stored_bytes
+        Size of the case in the store.
+    voxels
+        Voxels of the label map.
+    traceback
+        For errors that nobody foresaw; shown with ``--debug`` only.
+    """
+
+    case_id: str
+    status: Status
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    stored_bytes: int = 0
+    voxels: int = 0
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The whole run is over."""
+
+    done: int
+    skipped: int
+    failed: int
+    seconds: float
+    outcomes: tuple[CaseFinished, ...] = field(default=(), repr=False)
+
+
+Event = StageStarted | StageStepped | Notice | CaseFinished | RunFinished
+Listener = Callable[[Event], None]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as one line of ``--log-json`` (a run's outcomes have lines of their own)."""
+    facts = asdict(event)
+    facts.pop("outcomes", None)
+    return {"event": type(event).__name__, **facts}

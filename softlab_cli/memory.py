@@ -1,0 +1,129 @@
+"""Memory as arithmetic: what a case will need, before it is read."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from softlab_cli.blocks import Shape
+from softlab_cli.errors import UsageError
+
+__all__ = [
+    "PROCESS_BYTES",
+    "CaseMemory",
+    "available_bytes",
+    "available_cores",
+    "format_bytes",
+    "parse_bytes",
+    "plan_workers",
+]
+
+MIB = 2**20
+
+PROCESS_BYTES = 330 * MIB
+"""An interpreter with everything imported and compiled, before the first voxel."""
+
+SHARD_BUFFER_BYTES = 16 * MIB
+"""Encoded chunks that wait to be written, and the encoder's own buffers."""
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from ``16G``, ``512MB``, ``1.5 GiB`` or a plain number (powers of 1024)."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    if not match:
+        raise UsageError(f"{text!r} is not an amount of memory.", remedy="Write it like 16G.")
+    power = " KMGT".index(match[2].upper() or " ")
+    return int(float(match[1]) * 1024**power)
+
+
+def format_bytes(count: float) -> str:
+    """An amount of memory for people, in powers of 1024."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def available_bytes() -> int:
+    """Memory that this process may take: what is free, and the control group's limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
+        limits += [int(found[1]) * 1024] if found else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = Path("/sys/fs/cgroup") / name
+        if limit.exists() and (text := limit.read_text().strip()).isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def available_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class CaseMemory:
+    """What one case needs while it is softened.
+
+    Parameters
+    ----------
+    shape
+        Voxels of the label map.
+    source_bytes
+        Peak of reading the file: the voxels as stored, with the reader's copies.
+    index_itemsize
+        Bytes of a class index.
+    workspace_bytes
+        Scratch memory of one thread.
+    threads
+        Threads that soften blocks at the same time.
+    """
+
+    shape: Shape
+    source_bytes: int
+    index_itemsize: int
+    workspace_bytes: int
+    threads: int
+
+    @property
+    def total(self) -> int:
+        """Upper bound of the process's resident memory, in bytes."""
+        z, y, x = self.shape
+        indices = z * y * x * self.index_itemsize
+        # Each thread works on one block and may have finished two more.
+        blocks = 3 * self.threads * self.workspace_bytes
+        return PROCESS_BYTES + SHARD_BUFFER_BYTES + self.source_bytes + indices + blocks
+
+
+def plan_workers(wanted: int, needed: int, budget: int) -> int:
+    """Workers that fit into a budget.
+
+    Parameters
+    ----------
+    wanted
+        Workers asked for.
+    needed
+        Bytes that the largest case needs in one worker.
+    budget
+        Bytes for all workers together.
+
+    Raises
+    ------
+    UsageError
+        When not even one fits.
+    """
+    fit = budget // needed
+    if fit < 1:
+        raise UsageError(
+            f"the largest case needs {format_bytes(needed)}, and only "
+            f"{format_bytes(budget)} may be used.",
+            remedy="Raise --max-memory, or lower --threads.",
+        )
+    return int(min(wanted, fit))

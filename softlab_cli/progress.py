@@ -1,0 +1,132 @@
+"""Listeners of a run: a progress bar on standard error, and a log of JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from softlab_cli.errors import UsageError
+from softlab_cli.events import (
+    CaseFinished,
+    Event,
+    Listener,
+    Notice,
+    StageStarted,
+    StageStepped,
+    to_json,
+)
+
+__all__ = ["JsonLog", "ProgressBar", "listeners"]
+
+VERBS = {"scan": "scanning labels", "soften": "softening", "verify": "verifying"}
+
+
+class ProgressBar:
+    """One bar for the stage that runs; notices and failures are printed above it."""
+
+    def __init__(self, *, visible: bool, verbose: bool = False) -> None:
+        self.visible = visible
+        self.verbose = verbose
+        self.bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case StageStarted(stage, total):
+                self._start(stage, total)
+            case StageStepped():
+                self._step()
+            case CaseFinished():
+                self._finish_case(event)
+            case Notice(message):
+                self._say(f"note: {message}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _start(self, stage: str, total: int) -> None:
+        self.close()
+        if self.visible:
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=total, desc=VERBS.get(stage, stage), unit="case", leave=False,
+                file=sys.stderr,
+            )  # fmt: skip
+
+    def _step(self) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def _finish_case(self, event: CaseFinished) -> None:
+        if event.status != "skipped":
+            self._step()
+        for warning in event.warnings:
+            self._say(f"warning: {event.case_id}: {warning}")
+        if event.status == "failed":
+            self._say(f"failed: {event.case_id}: {event.message}")
+        elif self.verbose:
+            why = f" ({event.message})" if event.message else ""
+            self._say(f"{event.status}: {event.case_id}{why} in {event.seconds:.2f} s")
+
+    def _say(self, line: str) -> None:
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr)
+
+
+class JsonLog:
+    """Every event as one line of JSON with the time at which it came."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **to_json(event)}
+        print(json.dumps(line), file=self.file, flush=True)
+
+
+@contextmanager
+def listeners(
+    *, progress: bool, verbose: bool = False, log_json: Path | None = None
+) -> Iterator[Listener]:
+    """One listener that passes events on to the bar and, when asked, to a log.
+
+    Parameters
+    ----------
+    progress
+        Show a bar on standard error.
+    verbose
+        Also name the cases that went well.
+    log_json
+        A file that gets one JSON object a line, appended.
+    """
+    bar = ProgressBar(visible=progress, verbose=verbose)
+    every: list[Listener] = [bar]
+    with ExitStack() as stack:
+        stack.callback(bar.close)
+        if log_json is not None:
+            try:
+                file = stack.enter_context(log_json.open("a", encoding="utf-8"))
+            except OSError as error:
+                raise UsageError(f"--log-json {log_json}: {error.strerror}.") from error
+            every.append(JsonLog(file))
+        yield _all_of(every)
+
+
+def _all_of(every: Sequence[Listener]) -> Listener:
+    def listen(event: Event) -> None:
+        for listener in every:
+            listener(event)
+
+    return listen

@@ -1,0 +1,140 @@
+"""Label maps and images with their place in the world.
+
+Arrays are always ``(Z, Y, X)``, which is the order of the voxels in the files;
+a 2D picture is a volume with one slice and ``ndim`` 2. Affines map voxel
+indices in file order ``(x, y, z)``, counted from the centre of the first voxel,
+to millimetres in RAS+ (x to the right, y to the front, z to the head).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.errors import GeometryError
+
+__all__ = ["GRID_TOLERANCE_VOXELS", "Geometry", "Image", "LabelMap", "check_same_grid"]
+
+GRID_TOLERANCE_VOXELS = 1e-3
+"""Two grids are one when no corner voxel moves by more than this share of a voxel."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A voxel grid in the world.
+
+    Parameters
+    ----------
+    shape
+        Voxels along (Z, Y, X).
+    affine
+        (4, 4) float64, voxel index (x, y, z) to RAS+ millimetres.
+    ndim
+        2 for a picture (then Z is 1), 3 for a volume.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    ndim: int = 3
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxels along (Z, Y, X), in millimetres."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(z), float(y), float(x)
+
+    @property
+    def origin_mm(self) -> tuple[float, float, float]:
+        """Centre of the first voxel, RAS+ millimetres (x, y, z)."""
+        x, y, z = self.affine[:3, 3]
+        return float(x), float(y), float(z)
+
+    @property
+    def orientation(self) -> str:
+        """Where the array axes (x, y, z) point to, for instance ``RAS`` or ``LPS``."""
+        letters = []
+        for column in self.affine[:3, :3].T:
+            axis = int(np.argmax(np.abs(column)))
+            letters.append("LPI"[axis] if column[axis] < 0 else "RAS"[axis])
+        return "".join(letters)
+
+    def describe(self) -> str:
+        """One line for messages: shape, spacing, origin and orientation."""
+        shape = "x".join(str(n) for n in self.shape[-self.ndim :])
+        spacing = " x ".join(f"{s:g}" for s in self.spacing_mm[-self.ndim :])
+        origin = ", ".join(f"{o:g}" for o in self.origin_mm)
+        return f"shape {shape}, spacing {spacing} mm, origin ({origin}) RAS mm, {self.orientation}"
+
+
+def check_same_grid(a: Geometry, b: Geometry, *, names: tuple[str, str], path: Path) -> None:
+    """Raise `GeometryError` unless both grids agree within a thousandth of a voxel.
+
+    Parameters
+    ----------
+    a, b
+        The two grids.
+    names
+        What each grid belongs to, for the message.
+    path
+        The file to blame.
+    """
+    if a.shape == b.shape:
+        far = [[x, y, z, 1] for z in (0, a.shape[0] - 1) for y in (0, a.shape[1] - 1)
+               for x in (0, a.shape[2] - 1)]  # fmt: skip
+        moved = (b.affine - a.affine) @ np.array(far, dtype=float).T
+        # In voxels: what the inverse of one affine makes of the distance.
+        in_voxels = np.linalg.lstsq(a.affine[:3, :3], moved[:3], rcond=None)[0]
+        if float(np.abs(in_voxels).max()) <= GRID_TOLERANCE_VOXELS:
+            return
+    raise GeometryError(
+        f"{names[0]} and {names[1]} lie on different grids:\n"
+        f"  {names[0]}: {a.describe()}\n"
+        f"  {names[1]}: {b.describe()}",
+        remedy="Resample one of them onto the other's grid.",
+        path=path,
+    )
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label map as its file has it.
+
+    Parameters
+    ----------
+    values
+        (Z, Y, X) label values, an unsigned or signed integer type.
+    geometry
+        The grid that the values lie on.
+    warnings
+        What the reader found odd but could settle; shown to the user and kept.
+    metadata
+        Facts about the file that a later step may want (never needed).
+    """
+
+    values: NDArray[Any]
+    geometry: Geometry
+    warnings: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: one intensity for each voxel and channel.
+
+    Parameters
+    ----------
+    intensities
+        (channels, Z, Y, X) float32.
+    geometry
+        The grid that the intensities lie on.
+    warnings
+        As in `LabelMap`.
+    """
+
+    intensities: NDArray[np.float32]
+    geometry: Geometry
+    warnings: tuple[str, ...] = ()
