@@ -1,0 +1,122 @@
+"""Reading one array of a case, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region, Shape, region_shape, shift
+from softlab_cli.errors import StoreError
+from softlab_cli.store.codec import decode_chunk
+from softlab_cli.store.files import METADATA, read_json
+from softlab_cli.store.layout import ArrayLayout, blocks_touching
+from softlab_cli.store.shards import Shard
+
+__all__ = ["ArrayReader", "common", "corner"]
+
+
+class ArrayReader:
+    """One array of a case.
+
+    Parameters
+    ----------
+    folder
+        The array's folder.
+
+    Raises
+    ------
+    StoreError
+        When there is no array, or one of a layout that is not ours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.layout = ArrayLayout.from_json(read_json(folder / METADATA), folder)
+        self._shards: dict[Shape, Shard | None] = {}
+
+    def copy(self, region: Region, rows: Mapping[int, int], target: NDArray[Any]) -> None:
+        """Copy the present chunks that touch a region.
+
+        Parameters
+        ----------
+        region
+            A region inside the volume.
+        rows
+            Class index to row of `target`; classes that it lacks are skipped.
+        target
+            (rows, *region shape), of the array's type, 0 all over.
+        """
+        for block in blocks_touching(self.layout.grid, region):
+            shared = common(block, region)
+            source, place = shift(shared, corner(block)), shift(shared, corner(region))
+            for class_index, values in self.chunks(block, rows):
+                target[(rows[class_index], *place)] = values[source]
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Values of the ``label`` array, (Z, Y, X).
+
+        Parameters
+        ----------
+        region
+            A region inside the volume; it may be empty.
+        """
+        found = np.zeros(region_shape(region), self.layout.dtype)
+        if found.size:
+            self.copy(region, {0: 0}, found[None])
+        return found
+
+    def chunks(
+        self, block: Region, wanted: Mapping[int, int]
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Present chunks of a block: class index and (Z, Y, X) values of the full block.
+
+        Parameters
+        ----------
+        block
+            A block of the array's grid.
+        wanted
+            Its keys are the class indices to read.
+
+        Raises
+        ------
+        StoreError
+            When the shard or a chunk is damaged.
+        """
+        index, inside = self.layout.grid.locate(block)
+        shard = self.shard(index)
+        if shard is None:
+            return
+        dtype, shape = self.layout.dtype, self.layout.grid.block
+        for class_index, data in shard.chunks(inside):
+            if class_index not in wanted:
+                continue
+            try:
+                values = decode_chunk(data, dtype, shape)
+            except StoreError as error:
+                problem = f"class {class_index}, block at {corner(block)}: {error.problem}"
+                raise StoreError(
+                    problem, remedy="Compute the case again.", path=shard.path
+                ) from error
+            yield class_index, values
+
+    def shard(self, index: Shape) -> Shard | None:
+        """The shard at a place of the grid; None where all its chunks are absent."""
+        if index not in self._shards:
+            self._shards[index] = Shard.find(self.folder, self.layout, index)
+        return self._shards[index]
+
+
+def common(a: Region, b: Region) -> Region:
+    """The voxels of two regions that touch each other."""
+    z, y, x = (slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(a, b, strict=True))
+    return z, y, x
+
+
+def corner(region: Region) -> tuple[int, int, int]:
+    """First voxel of a region."""
+    z, y, x = region
+    return z.start, y.start, x.start

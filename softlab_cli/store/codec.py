@@ -1,0 +1,127 @@
+"""Chunks to bytes and back: zstd level 1, one context a thread, constants once only."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Shape
+from softlab_cli.errors import StoreError
+
+__all__ = ["ZSTD_LEVEL", "decode_chunk", "encode_chunk", "encode_constant"]
+
+ZSTD_LEVEL = 1
+
+LONGEST_CONSTANT = 128
+"""A chunk of one value shrinks to less than this; longer ones are not looked up."""
+
+MOST_CONSTANTS = 4096
+
+_context = threading.local()
+_constants: dict[tuple[bytes, str, Shape], NDArray[Any]] = {}
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    # A fresh context costs more than compressing a small chunk does.
+    if not hasattr(_context, "compressor"):
+        _context.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    made: zstandard.ZstdCompressor = _context.compressor
+    return made
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    if not hasattr(_context, "decompressor"):
+        _context.decompressor = zstandard.ZstdDecompressor()
+    made: zstandard.ZstdDecompressor = _context.decompressor
+    return made
+
+
+@lru_cache(maxsize=MOST_CONSTANTS)
+def encode_constant(value: float, dtype: str, shape: Shape) -> bytes:
+    """Bytes of a chunk that holds one value only; empty for the fill value 0.
+
+    Parameters
+    ----------
+    value
+        The value, as the type has it.
+    dtype
+        NumPy's name of the type, for instance ``<f2``.
+    shape
+        Voxels of the chunk.
+    """
+    return b"" if value == 0 else _compressor().compress(np.full(shape, value, dtype).data)
+
+
+@lru_cache(maxsize=8)
+def _encoded_zeros(dtype: str, shape: Shape) -> bytes:
+    return _compressor().compress(np.zeros(shape, dtype).data)
+
+
+def encode_chunk(values: NDArray[Any]) -> bytes:
+    """Bytes of a chunk; empty when it is 0 all over, as such chunks are not stored.
+
+    Parameters
+    ----------
+    values
+        (Z, Y, X), a whole block, C-contiguous, little-endian.
+    """
+    encoded = _compressor().compress(values.data)
+    zeros = _encoded_zeros(values.dtype.str, values.shape)
+    return b"" if encoded == zeros else encoded
+
+
+def decode_chunk(data: memoryview, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:
+    """Values of a chunk, read-only.
+
+    Parameters
+    ----------
+    data
+        What `encode_chunk` made, or any other zstd frame of a whole chunk.
+    dtype
+        Type of the values.
+    shape
+        Voxels of the chunk.
+
+    Returns
+    -------
+    values
+        (Z, Y, X); a chunk of one value comes back as a broadcast of it, from
+        memory rather than from `data`.
+
+    Raises
+    ------
+    StoreError
+        When the bytes are no zstd frame of a chunk of this shape.
+    """
+    if len(data) > LONGEST_CONSTANT:
+        return _decompress(data, dtype, shape)
+    key = (bytes(data), dtype.str, shape)
+    known = _constants.get(key)
+    if known is None:
+        known = _as_constant(_decompress(data, dtype, shape))
+        if known.strides == (0, 0, 0) and len(_constants) < MOST_CONSTANTS:
+            _constants[key] = known
+    return known
+
+
+def _decompress(data: memoryview, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:
+    expected = shape[0] * shape[1] * shape[2] * dtype.itemsize
+    try:
+        raw = _decompressor().decompress(data, max_output_size=expected)
+    except zstandard.ZstdError as error:
+        raise StoreError(f"a chunk does not decode ({error}).") from error
+    if len(raw) != expected:
+        raise StoreError(f"a chunk decodes to {len(raw)} bytes instead of {expected}.")
+    return np.frombuffer(raw, dtype).reshape(shape)
+
+
+def _as_constant(values: NDArray[Any]) -> NDArray[Any]:
+    first = values[0, 0, 0]
+    if values[-1, -1, -1] != first or (values != first).any():
+        return values
+    return np.broadcast_to(first.copy(), values.shape)

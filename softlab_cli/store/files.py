@@ -1,0 +1,174 @@
+"""Names in a store, JSON files, and the system's errors put into words."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.caseid import PARTIAL_MARK, check_case_id
+from softlab_cli.errors import InputError, StoreError
+
+__all__ = [
+    "METADATA",
+    "find_partials",
+    "folder_bytes",
+    "is_abandoned",
+    "is_case_id",
+    "is_partial",
+    "list_cases",
+    "partial_path",
+    "read_json",
+    "remove",
+    "system_errors",
+    "write_json",
+]
+
+METADATA = "zarr.json"
+
+_FULL = "Free some space, then run the same command again: finished cases are kept."
+_FORBIDDEN = "Ask for the right to write there, or choose another place."
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _FORBIDDEN,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.ENAMETOOLONG: "Shorten the case id or the path of the store.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n).",
+}
+
+
+@contextmanager
+def system_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn an `OSError` into a `StoreError` with a path and a remedy.
+
+    Parameters
+    ----------
+    path
+        The file or folder to name where the error itself names none.
+    doing
+        Completes "cannot be ...", for instance ``written``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot be {doing} ({error.strerror or error}).",
+            remedy=_REMEDIES.get(error.errno or 0, ""),
+            path=error.filename or path,
+        ) from error
+
+
+def is_case_id(name: str) -> bool:
+    """Whether a folder of this name can be a case."""
+    try:
+        check_case_id(name)
+    except InputError:
+        return False
+    return True
+
+
+def partial_path(store: Path, name: str) -> Path:
+    """A new name for something unfinished, which tells the process that is at work on it."""
+    mark = f"{os.getpid()}-{_machine()}{os.urandom(4).hex()}"
+    return store / f"{name}{PARTIAL_MARK}{mark}"
+
+
+def is_partial(name: str) -> bool:
+    """Whether something of this name is unfinished."""
+    return PARTIAL_MARK in name
+
+
+def find_partials(store: str | Path, name: str = "") -> list[Path]:
+    """Unfinished cases, sorted; they may be in work, or left over from a run that ended.
+
+    Parameters
+    ----------
+    store
+        The store's folder.
+    name
+        Only those of this case; empty for all.
+    """
+    with system_errors(Path(store), "read"), os.scandir(store) as entries:
+        found = [Path(e.path) for e in entries if is_partial(e.name)]
+    if name:
+        found = [p for p in found if p.name.split(PARTIAL_MARK)[0] == name]
+    return sorted(found)
+
+
+def is_abandoned(partial: Path) -> bool | None:
+    """Whether the process that worked on a partial is dead; None when it ran elsewhere."""
+    found = re.fullmatch(r"(\d+)-([0-9a-f]{8})[0-9a-f]{8}", partial.name.split(PARTIAL_MARK)[1])
+    if not found or found[2] != _machine() or os.name != "posix":
+        return None
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _machine() -> str:
+    """What a process id belongs to: a machine, or a container on it."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        space = 0
+    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
+
+
+def list_cases(store: Path) -> list[str]:
+    """Case ids of the complete cases, sorted."""
+    with system_errors(store, "read"), os.scandir(store) as entries:
+        names = [e.name for e in entries if e.is_dir() and is_case_id(e.name)]
+    return sorted(n for n in names if (store / n / METADATA).is_file())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises
+    ------
+    StoreError
+        When the file cannot be read or holds something else.
+    """
+    with system_errors(path, "read"):
+        text = path.read_bytes()
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"is not JSON ({error}).", path=path) from error
+    if not isinstance(content, dict):
+        raise StoreError("holds no JSON object.", path=path)
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file; infinite and undefined numbers are refused, as JSON has none."""
+    with system_errors(path, "written"):
+        path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder as far as the system lets us; ``verify`` names what stays."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

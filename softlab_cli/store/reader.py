@@ -1,0 +1,294 @@
+"""Reading a store: cases by their id, patches by their region.
+
+A `Case` parses the index of a shard once and then goes straight to the chunks
+that a region touches; chunks that are absent cost nothing. Stores and cases can
+be pickled (as their path) and used after a fork and from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region, clip, region_shape, shift
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import StoreError, UsageError
+from softlab_cli.sources import Source
+from softlab_cli.store.arrays import ArrayReader, corner
+from softlab_cli.store.cuts import Cut, parse_classes, parse_region
+from softlab_cli.store.files import METADATA, is_case_id, list_cases
+from softlab_cli.store.schema import CaseInfo, StoreInfo, read_case_info, read_store_info
+from softlab_cli.store.softening import LocalSoftener, soften_region
+from softlab_cli.store.statistics import CaseStatistics
+from softlab_cli.volume import Geometry
+
+__all__ = ["Case", "MissingCaseError", "Padding", "Store"]
+
+Padding = Literal["background", "zero"]
+CASES_KEPT_OPEN = 256
+CASES_NAMED = 20
+
+
+class MissingCaseError(StoreError, KeyError):
+    """A case id that the store does not have; also a `KeyError`, as for any mapping."""
+
+
+class Case:
+    """One case of a store; made by ``store[case_id]``.
+
+    Parameters
+    ----------
+    store
+        The store that it belongs to.
+    case_id
+        Its name there.
+
+    Attributes
+    ----------
+    path
+        The case's folder.
+    info
+        Everything that the store keeps about the case.
+    label_array, soft_array
+        Its arrays; there is no ``soft`` one in a store of hard labels only.
+    """
+
+    def __init__(self, store: Store, case_id: str) -> None:
+        self.case_id = case_id
+        self.path = store.path / case_id
+        self.info: CaseInfo = read_case_info(self.path, store.info)
+        self._store = store
+        self.label_array = self._array("label", store.classes.index_dtype, 0)
+        self.soft_array: ArrayReader | None = None
+        if not store.info.labels_only:
+            self.soft_array = self._array("soft", np.dtype("<f2"), len(store.classes))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Case, (self._store, self.case_id)
+
+    def __repr__(self) -> str:
+        return f"<Case {self.case_id!r}, {self.geometry.describe()}>"
+
+    @property
+    def geometry(self) -> Geometry:
+        """The voxel grid."""
+        return self.info.geometry
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along (Z, Y, X), or (Y, X) in 2D."""
+        return self.geometry.shape[3 - self.geometry.ndim :]
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """(4, 4), voxel index (x, y, z) to RAS+ millimetres."""
+        return self.geometry.affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Distance of voxels along (Z, Y, X), or (Y, X) in 2D."""
+        return self.geometry.spacing_mm[3 - self.geometry.ndim :]
+
+    @property
+    def classes(self) -> ClassTable:
+        """The store's class table."""
+        return self._store.classes
+
+    @property
+    def statistics(self) -> CaseStatistics | None:
+        """How much of each class there is."""
+        return self.info.statistics
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files that the case was made from."""
+        return self.info.sources
+
+    def read(
+        self,
+        region: Cut | None = None,
+        *,
+        classes: Sequence[int] | None = None,
+        padding: Padding = "background",
+        out: NDArray[np.float16] | None = None,
+    ) -> NDArray[np.float16]:
+        """Soft labels of a region.
+
+        Parameters
+        ----------
+        region
+            A slice along each of (Z, Y, X), or (Y, X) in 2D, in voxels and
+            without steps. It may reach outside the volume: a negative start
+            means voxels before the first one, and does *not* count from the end.
+            None, or a slice's missing start or stop, means as far as the volume
+            goes.
+        classes
+            Class indices, each once, in the order wanted; None for all.
+        padding
+            What lies outside the volume: ``background`` is 1 for the background
+            class and 0 for the others, ``zero`` is 0 for all, like an ignored
+            voxel. A store without a background class pads with zero.
+        out
+            Array to fill instead of a new one.
+
+        Returns
+        -------
+        soft
+            (C, z, y, x) float16, or (C, y, x) in 2D; `out` if it was given.
+
+        Raises
+        ------
+        UsageError
+            For a region, classes or `out` that do not fit the case.
+        StoreError
+            When the files are damaged, or hold hard labels only and the store
+            was opened without a way to compute soft ones.
+        """
+        cut = parse_region(region, self.shape)
+        rows = parse_classes(classes, len(self.classes))
+        shape = (len(rows), *region_shape(cut)[3 - self.geometry.ndim :])
+        out = _zeros(shape, np.dtype(np.float16), out)
+        target = out if out.ndim == 4 else out[:, None]
+        inside = clip(cut, self.geometry.shape)
+        place = shift(inside, corner(cut))
+        background = self.classes.background_index
+        if padding == "background" and background in rows and inside != cut:
+            target[rows[background]] = 1
+            target[(rows[background], *place)] = 0
+        if min(region_shape(inside)) > 0:
+            self._fill(inside, rows, target[(slice(None), *place)])
+        return out
+
+    def read_label(
+        self, region: Cut | None = None, *, padding: Padding = "background"
+    ) -> NDArray[np.unsignedinteger[Any]]:
+        """Hard labels of a region, as class indices.
+
+        Parameters
+        ----------
+        region
+            As in `read`.
+        padding
+            What lies outside the volume: the ``background`` class, or the ignore
+            index for ``zero`` and in a store without a background class.
+
+        Returns
+        -------
+        class_indices
+            (z, y, x), or (y, x) in 2D, uint8 or uint16. Voxels that are not
+            labelled have `ClassTable.ignore_index`.
+        """
+        cut = parse_region(region, self.shape)
+        inside = clip(cut, self.geometry.shape)
+        outside = self.classes.background_index if padding == "background" else None
+        found = self.label_array.read(inside)
+        if inside != cut:
+            fill = self.classes.ignore_index if outside is None else outside
+            padded = np.full(region_shape(cut), fill, found.dtype)
+            padded[shift(inside, corner(cut))] = found
+            found = padded
+        return found if self.geometry.ndim == 3 else found[0]
+
+    def _array(self, name: str, dtype: np.dtype[Any], class_count: int) -> ArrayReader:
+        array = ArrayReader(self.path / name)
+        layout, geometry = array.layout, self.geometry
+        found = (layout.class_count, layout.grid.shape, layout.ndim, layout.dtype)
+        if found != (class_count, geometry.shape, geometry.ndim, dtype):
+            raise StoreError(
+                f"is {layout.dtype.name} {layout.shape} with the axes {layout.axes}; the case "
+                f"has {class_count or 'no'} classes, {dtype.name} and {geometry.describe()}.",
+                remedy="Compute the case again.",
+                path=array.folder,
+            )
+        return array
+
+    def _fill(self, inside: Region, rows: Mapping[int, int], target: NDArray[Any]) -> None:
+        softener = self._store.compute
+        if softener is not None:
+            soften_region(self.label_array, softener, self.geometry, inside, rows, target)
+        elif self.soft_array is not None:
+            self.soft_array.copy(inside, rows, target)
+        else:
+            raise StoreError(
+                "holds hard labels only; soft labels are computed on read.",
+                remedy="Open it with softlab_cli.open_store.",
+                path=self._store.path,
+            )
+
+
+class Store(Mapping[str, Case]):
+    """A store: a mapping of case ids to cases, sorted by id.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    compute
+        What computes soft labels from hard ones on read; without it they are read,
+        which a store of hard labels only cannot do.
+
+    Raises
+    ------
+    StoreError
+        When the folder is no store of softlab, or of a newer schema.
+    """
+
+    def __init__(self, path: str | Path, compute: LocalSoftener | None = None) -> None:
+        self.path = Path(path)
+        self.compute = compute
+        self.info: StoreInfo = read_store_info(self.path)
+        self._case: Callable[[str], Case] = lru_cache(CASES_KEPT_OPEN)(self._open)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is open stays in this process; the other one opens its own.
+        return Store, (self.path, self.compute)
+
+    def __repr__(self) -> str:
+        return f"<Store {str(self.path)!r}, {self.info.method}, {len(self.classes)} classes>"
+
+    @property
+    def classes(self) -> ClassTable:
+        """The class table."""
+        return self.info.classes
+
+    def __getitem__(self, case_id: str) -> Case:
+        if case_id not in self:
+            known = list(self)
+            more = "" if len(known) <= CASES_NAMED else f" and {len(known) - CASES_NAMED} more"
+            raise MissingCaseError(
+                f"has no case {case_id!r}.",
+                remedy=f"It has: {', '.join(known[:CASES_NAMED]) or 'none'}{more}.",
+                path=self.path,
+            )
+        return self._case(case_id)
+
+    def __contains__(self, case_id: object) -> bool:
+        name = str(case_id)
+        return is_case_id(name) and (self.path / name / METADATA).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list_cases(self.path))
+
+    def __len__(self) -> int:
+        return len(list_cases(self.path))
+
+    def _open(self, case_id: str) -> Case:
+        return Case(self, case_id)
+
+
+def _zeros(
+    shape: tuple[int, ...], dtype: np.dtype[Any], out: NDArray[np.float16] | None
+) -> NDArray[np.float16]:
+    if out is None:
+        return np.zeros(shape, dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise UsageError(
+            f"out is {out.dtype.name} {out.shape} and must be {dtype.name} {shape}.",
+        )
+    out.fill(0)
+    return out

@@ -1,0 +1,333 @@
+"""Schema 1: what the store keeps about itself and about each case.
+
+::
+
+    store/zarr.json            attributes: softlab (StoreInfo)
+    store/<case_id>/zarr.json  attributes: softlab (CaseInfo), ome (OME-NGFF 0.5)
+    store/<case_id>/soft/      float16 (C, Z, Y, X), absent in a store of hard labels only
+    store/<case_id>/label/     uint8 or uint16 (Z, Y, X), class indices
+
+Every case repeats the *recipe*, a checksum of the method, its parameters and the
+classes. A case with another recipe than its store is the rest of a run that was
+overwritten: the writer computes it anew and the reader refuses it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import StoreError
+from softlab_cli.sources import Source
+from softlab_cli.store.files import METADATA, read_json
+from softlab_cli.store.ngff import image_metadata
+from softlab_cli.store.statistics import CaseStatistics
+from softlab_cli.version import __version__
+from softlab_cli.volume import Geometry
+
+__all__ = [
+    "SCHEMA",
+    "CaseInfo",
+    "StoreInfo",
+    "case_document",
+    "differences",
+    "group_document",
+    "read_case_info",
+    "read_store_info",
+    "softlab_facts",
+]
+
+SCHEMA = 1
+ANEW = "Run the command again to compute the case anew."
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What holds for all cases of a store.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    parameters
+        Every parameter that the result depends on, ready for JSON.
+    classes
+        The class table, with the ignored label values.
+    labels_only
+        Whether there are hard labels only, and soft labels are computed on read.
+    sums_to_one
+        Whether the soft labels of a valid voxel add up to 1.
+    software
+        Names and versions of what made the store.
+    config
+        The options of the run that made the store.
+    version
+        Version of softlab that made the store.
+    """
+
+    method: str
+    parameters: Mapping[str, Any]
+    classes: ClassTable
+    labels_only: bool = False
+    sums_to_one: bool = True
+    software: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def essence(self) -> dict[str, Any]:
+        """Everything that two runs must share to write into one store."""
+        parameters: dict[str, Any] = json.loads(json.dumps(dict(self.parameters)))
+        return {
+            "schema": SCHEMA,
+            "method": self.method,
+            "parameters": parameters,
+            "classes": self.classes.to_json(),
+            "ignore": {
+                "label_values": list(self.classes.ignore_values),
+                "index": self.classes.ignore_index,
+            },
+            "labels_only": self.labels_only,
+            "sums_to_one": self.sums_to_one,
+        }
+
+    @cached_property
+    def recipe(self) -> str:
+        """Checksum of `essence`."""
+        canonical = json.dumps(self.essence(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """The store's facts as its metadata keeps them."""
+        return {
+            **self.essence(),
+            "version": self.version,
+            "software": dict(self.software),
+            "config": dict(self.config),
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any], path: Path | None = None) -> StoreInfo:
+        """The facts that `to_json` wrote.
+
+        Raises
+        ------
+        StoreError
+            For another schema, or facts that are incomplete.
+        """
+        remedy = "Remove the store, or give --out a new name."
+        return _parsed(facts, path, remedy, lambda: cls._from_json(facts))
+
+    @classmethod
+    def _from_json(cls, facts: Mapping[str, Any]) -> StoreInfo:
+        ignored = facts["ignore"]["label_values"]
+        return cls(
+            method=str(facts["method"]),
+            parameters=dict(facts["parameters"]),
+            classes=ClassTable.from_json(facts["classes"], ignored),
+            labels_only=bool(facts["labels_only"]),
+            sums_to_one=bool(facts["sums_to_one"]),
+            software=dict(facts["software"]),
+            config=dict(facts["config"]),
+            version=str(facts["version"]),
+        )
+
+
+@dataclass(frozen=True)
+class CaseInfo:
+    """What the store keeps about a case.
+
+    Parameters
+    ----------
+    geometry
+        The voxel grid.
+    sources
+        The files that the case was made from.
+    statistics
+        How much of each class there is.
+    warnings
+        What the reader of the files found odd.
+    details
+        Further facts from the method, ready for JSON.
+    """
+
+    geometry: Geometry
+    sources: tuple[Source, ...] = ()
+    statistics: CaseStatistics | None = None
+    warnings: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The case's facts as its metadata keeps them."""
+        geometry, statistics = self.geometry, self.statistics
+        return {
+            "schema": SCHEMA,
+            "shape": list(geometry.shape),
+            "ndim": geometry.ndim,
+            "affine": geometry.affine.tolist(),
+            "spacing_mm": list(geometry.spacing_mm),
+            "sources": [source.to_json() for source in self.sources],
+            "statistics": statistics and statistics.to_json(),
+            "warnings": list(self.warnings),
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any], path: Path | None = None) -> CaseInfo:
+        """The facts that `to_json` wrote.
+
+        Raises
+        ------
+        StoreError
+            For another schema, or facts that are incomplete.
+        """
+        return _parsed(facts, path, ANEW, lambda: cls._from_json(facts))
+
+    @classmethod
+    def _from_json(cls, facts: Mapping[str, Any]) -> CaseInfo:
+        z, y, x = map(int, facts["shape"])
+        affine = np.array(facts["affine"], np.float64).reshape(4, 4)
+        statistics = facts["statistics"]
+        return cls(
+            geometry=Geometry((z, y, x), affine, int(facts["ndim"])),
+            sources=tuple(Source.from_json(source) for source in facts["sources"]),
+            statistics=statistics and CaseStatistics.from_json(statistics),
+            warnings=tuple(map(str, facts["warnings"])),
+            details=dict(facts["details"]),
+        )
+
+
+def _parsed(
+    facts: Mapping[str, Any], path: Path | None, remedy: str, parse: Callable[[], Parsed]
+) -> Parsed:
+    schema = facts.get("schema")
+    if schema != SCHEMA:
+        raise StoreError(
+            f"has schema {schema!r}, and softlab {__version__} knows schema {SCHEMA}.",
+            remedy="Read it with the version of softlab that wrote it, or a newer one.",
+            path=path,
+        )
+    try:
+        return parse()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"the 'softlab' attributes are damaged ({error!r}).", remedy=remedy, path=path
+        ) from error
+
+
+def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``zarr.json`` of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def case_document(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, Any]:
+    """The ``zarr.json`` of a complete case."""
+    ome = image_metadata(case_id, case.geometry, store.classes, labels_only=store.labels_only)
+    facts = {**case.to_json(), "recipe": store.recipe, "complete": True}
+    return group_document({"ome": ome, "softlab": facts})
+
+
+def read_store_info(path: str | Path) -> StoreInfo:
+    """What holds for all cases of the store in a folder.
+
+    Raises
+    ------
+    StoreError
+        When the folder does not exist or is no store of softlab.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        what = "is a file, not a store." if path.exists() else "does not exist."
+        raise StoreError(what, remedy="Give the folder that softlab wrote.", path=path)
+    if not (path / METADATA).is_file():
+        raise StoreError(f"is not a store: it has no {METADATA}.", path=path)
+    return StoreInfo.from_json(softlab_facts(path / METADATA), path / METADATA)
+
+
+def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
+    """What the store keeps about a complete case.
+
+    Parameters
+    ----------
+    folder
+        The case's folder.
+    store
+        What holds for all cases.
+
+    Raises
+    ------
+    StoreError
+        When the metadata is missing, damaged, or of another run's making.
+    """
+    path = folder / METADATA
+    facts = softlab_facts(path)
+    if facts.get("recipe") != store.recipe or facts.get("complete") is not True:
+        raise StoreError(
+            "was made with other parameters or classes than its store tells.",
+            remedy=ANEW,
+            path=folder,
+        )
+    return CaseInfo.from_json(facts, path)
+
+
+def softlab_facts(document: Path) -> Mapping[str, Any]:
+    """The ``softlab`` attributes of a group.
+
+    Parameters
+    ----------
+    document
+        The group's ``zarr.json``.
+
+    Raises
+    ------
+    StoreError
+        When the document cannot be read or has no such attributes.
+    """
+    attributes = read_json(document).get("attributes")
+    facts = attributes.get("softlab") if isinstance(attributes, dict) else None
+    if not isinstance(facts, dict):
+        raise StoreError(
+            "is Zarr, but was not written by softlab: it has no 'softlab' attributes.",
+            path=document.parent,
+        )
+    return facts
+
+
+def differences(kept: StoreInfo, now: StoreInfo) -> list[str]:
+    """What of method, parameters and classes differs, one line each.
+
+    Parameters
+    ----------
+    kept
+        What the store has.
+    now
+        What a run wants to write.
+    """
+    a, b = dict(_flat("", kept.essence())), dict(_flat("", now.essence()))
+    absent = "nothing"
+    return [
+        f"{name}: {a.get(name, absent)} in the store, {b.get(name, absent)} now"
+        for name in dict.fromkeys([*a, *b])
+        if a.get(name, absent) != b.get(name, absent)
+    ]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Leaves of nested objects by their dotted names; a class is one leaf."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _flat(f"{name}.{key}" if name else key, entry)
+    elif name == "classes":
+        for entry in value:
+            yield f"class {entry['index']}", f"{entry['value']} {entry['name']}"
+    else:
+        yield name, json.dumps(value)

@@ -1,0 +1,214 @@
+"""Statistics of a case: how much of each class there is, hard and soft."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region, region_shape
+from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
+
+__all__ = ["CaseStatistics", "LabelCounts", "case_statistics", "count_labels"]
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """What a hard label holds.
+
+    Parameters
+    ----------
+    hard_voxels
+        (C,) int64, voxels of each class.
+    ignored
+        Voxels that are not labelled.
+    box
+        Smallest region that holds all foreground; None when there is none.
+    ignored_in_box
+        Ignored voxels inside the box.
+    """
+
+    hard_voxels: NDArray[np.int64]
+    ignored: int = 0
+    box: Region | None = None
+    ignored_in_box: int = 0
+
+
+@dataclass(frozen=True)
+class CaseStatistics:
+    """Statistics of a case, as the store keeps them; lists have one entry for each class.
+
+    Parameters
+    ----------
+    voxels, ignored_voxels
+        Voxels of the volume, and those of them that are not labelled; the
+        others are valid.
+    voxel_mm3
+        Volume of a voxel (in 2D its area times the distance of slices, which
+        readers set to 1 where the file has none).
+    foreground_box
+        [start, stop] along Z, Y and X around all classes but the background, or
+        None when there are none.
+    hard_voxels
+        Voxels whose hard label is the class.
+    hard_proportion, hard_proportion_valid, hard_proportion_box
+        Those, as a share of all voxels, of the valid voxels, and of the valid
+        voxels inside the foreground box (None without one).
+    hard_mm3
+        Those, as a volume.
+    soft_mass
+        Sum of the class's soft labels, in voxels; None, like all that follows,
+        for a store that holds hard labels only.
+    soft_proportion, soft_proportion_valid, soft_mm3
+        That sum, as above.
+    argmax_changes
+        Voxels whose largest soft label is not that of their hard label.
+    ties
+        Voxels whose largest soft label is shared by two classes or more.
+    mean_entropy
+        Mean over the valid voxels, in nats.
+    """
+
+    voxels: int
+    ignored_voxels: int
+    voxel_mm3: float
+    foreground_box: list[list[int]] | None
+    hard_voxels: list[int]
+    hard_proportion: list[float]
+    hard_proportion_valid: list[float]
+    hard_proportion_box: list[float] | None
+    hard_mm3: list[float]
+    soft_mass: list[float] | None = None
+    soft_proportion: list[float] | None = None
+    soft_proportion_valid: list[float] | None = None
+    soft_mm3: list[float] | None = None
+    argmax_changes: int | None = None
+    ties: int | None = None
+    mean_entropy: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The statistics as the store keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> CaseStatistics:
+        """The statistics that `to_json` wrote; entries of later versions are left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: fact for name, fact in facts.items() if name in known})
+
+
+def case_statistics(
+    counts: LabelCounts,
+    sums: SoftSums | None,
+    *,
+    background_index: int | None,
+    spacing_mm: tuple[float, float, float],
+) -> CaseStatistics:
+    """Statistics from exact sums, so that they do not depend on how a case was cut up.
+
+    Parameters
+    ----------
+    counts
+        What the hard label holds.
+    sums
+        Sums over the soft labels; None for a store of hard labels only.
+    background_index
+        The class that is no foreground, if there is one.
+    spacing_mm
+        Distance of voxels along (Z, Y, X).
+    """
+    hard = counts.hard_voxels
+    valid = int(hard.sum())
+    voxel_mm3 = float(np.prod(spacing_mm))
+    box = counts.box and [[s.start, s.stop] for s in counts.box]
+    statistics = CaseStatistics(
+        voxels=valid + counts.ignored,
+        ignored_voxels=counts.ignored,
+        voxel_mm3=voxel_mm3,
+        foreground_box=box,
+        hard_voxels=hard.tolist(),
+        hard_proportion=_share(hard, valid + counts.ignored),
+        hard_proportion_valid=_share(hard, valid),
+        hard_proportion_box=_share_of_box(counts, background_index),
+        hard_mm3=(hard * voxel_mm3).tolist(),
+    )
+    return statistics if sums is None else _with_soft(statistics, sums, valid)
+
+
+def _with_soft(statistics: CaseStatistics, sums: SoftSums, valid: int) -> CaseStatistics:
+    mass = sums.mass * MASS_UNIT
+    return CaseStatistics.from_json(
+        {
+            **statistics.to_json(),
+            "soft_mass": mass.tolist(),
+            "soft_proportion": _share(mass, statistics.voxels),
+            "soft_proportion_valid": _share(mass, valid),
+            "soft_mm3": (mass * statistics.voxel_mm3).tolist(),
+            "argmax_changes": sums.argmax_changes,
+            "ties": sums.ties,
+            "mean_entropy": sums.entropy * ENTROPY_UNIT / max(1, valid),
+        }
+    )
+
+
+def _share(amounts: NDArray[Any], of: int) -> list[float]:
+    shares: list[float] = (amounts / max(1, of)).tolist()
+    return shares
+
+
+def _share_of_box(counts: LabelCounts, background_index: int | None) -> list[float] | None:
+    if counts.box is None:
+        return None
+    inside = counts.hard_voxels.copy()
+    valid = int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
+    if background_index is not None:
+        # All foreground lies in the box; what else is valid there is background.
+        inside[background_index] = 0
+        inside[background_index] = valid - inside.sum()
+    return _share(inside, valid)
+
+
+def count_labels(
+    class_indices: NDArray[np.unsignedinteger[Any]],
+    class_count: int,
+    ignore_index: int,
+    background_index: int | None,
+) -> LabelCounts:
+    """Count the classes of a volume, slice by slice.
+
+    Parameters
+    ----------
+    class_indices
+        (Z, Y, X) uint8 or uint16.
+    class_count
+        Number of classes.
+    ignore_index
+        Mark of voxels that are not labelled.
+    background_index
+        The class that is no foreground, if there is one.
+    """
+    counts = np.zeros(max(class_count, ignore_index + 1), np.int64)
+    columns = [np.zeros(n, bool) for n in class_indices.shape]
+    for z, plane in enumerate(class_indices):
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
+        foreground = plane != ignore_index
+        if background_index is not None:
+            foreground &= plane != background_index
+        columns[1] |= foreground.any(axis=1)
+        columns[2] |= foreground.any(axis=0)
+        columns[0][z] = columns[1].any() and bool(foreground.any())
+    ignored = int(counts[ignore_index])
+    box = _box(columns)
+    in_box = int((class_indices[box] == ignore_index).sum()) if box and ignored else 0
+    return LabelCounts(counts[:class_count], ignored, box, in_box)
+
+
+def _box(columns: list[NDArray[np.bool_]]) -> Region | None:
+    if not columns[0].any():
+        return None
+    found = [np.flatnonzero(c) for c in columns]
+    z, y, x = (slice(int(f[0]), int(f[-1]) + 1) for f in found)
+    return z, y, x

@@ -1,0 +1,299 @@
+"""Writing a store: its root once, then each case in a folder that is renamed when done.
+
+One process writes a case. Any number of processes may write into one store at
+once, also over a shared file system, as long as they write different cases.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.caseid import check_case_id
+from softlab_cli.errors import StoreError
+from softlab_cli.softblock import SoftBlock
+from softlab_cli.store.codec import encode_chunk, encode_constant
+from softlab_cli.store.files import (
+    METADATA,
+    partial_path,
+    remove,
+    system_errors,
+    write_json,
+)
+from softlab_cli.store.layout import ArrayLayout
+from softlab_cli.store.root import prepare_root, remove_abandoned
+from softlab_cli.store.schema import (
+    CaseInfo,
+    StoreInfo,
+    case_document,
+    differences,
+    read_case_info,
+)
+from softlab_cli.store.shards import ShardWriter
+from softlab_cli.volume import Geometry
+
+__all__ = ["CaseWriter", "EncodedBlock", "StoreWriter"]
+
+MOST_DIFFERENCES = 12
+
+
+@dataclass(frozen=True)
+class EncodedBlock:
+    """Chunks of one block, ready to be appended.
+
+    Parameters
+    ----------
+    array
+        The array that they belong to.
+    shard
+        Place of the shard in the grid.
+    chunks
+        Number in the shard, and bytes, of each chunk that is not all 0.
+    """
+
+    array: Literal["soft", "label"]
+    shard: Shape
+    chunks: tuple[tuple[int, bytes], ...]
+
+
+class StoreWriter:
+    """A store that cases are written into; made by `create_or_open`.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    info
+        What holds for all cases, as the folder has it.
+    """
+
+    def __init__(self, path: Path, info: StoreInfo) -> None:
+        self.path = path
+        self.info = info
+
+    @classmethod
+    def create_or_open(
+        cls, path: str | Path, info: StoreInfo, *, overwrite: bool = False
+    ) -> StoreWriter:
+        """Create a store, or open it when it was made with the same parameters and classes.
+
+        Safe when several processes do so at once, except with `overwrite`.
+
+        Parameters
+        ----------
+        path
+            The store's folder; parents are made.
+        info
+            Method, parameters and classes.
+        overwrite
+            Remove all cases of a store that is there already; nobody else may be
+            writing into it.
+
+        Raises
+        ------
+        StoreError
+            When the path is something else than a store, when the store was
+            made with other parameters or classes, or when it cannot be written.
+        """
+        path = Path(path)
+        store = cls(path, prepare_root(path, info, overwrite=overwrite))
+        store.check(info)
+        remove_abandoned(path)
+        return store
+
+    def check(self, info: StoreInfo) -> None:
+        """Raise `StoreError` unless the store was made with these parameters and classes.
+
+        Parameters
+        ----------
+        info
+            What a run wants to write.
+        """
+        changes = differences(self.info, info)
+        if changes:
+            shown = [f"\n  {change}" for change in changes[:MOST_DIFFERENCES]]
+            if len(changes) > len(shown):
+                shown.append(f"\n  and {len(changes) - len(shown)} more")
+            raise StoreError(
+                f"was made with other parameters or classes:{''.join(shown)}\n",
+                remedy="Add --overwrite to replace the store, or give --out a new name.",
+                path=self.path,
+            )
+
+    def case(self, case_id: str, geometry: Geometry) -> CaseWriter:
+        """Begin a case; use it in a ``with`` statement.
+
+        Parameters
+        ----------
+        case_id
+            Name of the case's folder.
+        geometry
+            The case's voxel grid.
+
+        Raises
+        ------
+        InputError
+            For a case id that cannot be the name of a Zarr group.
+        """
+        check_case_id(case_id)
+        return CaseWriter(self.path, self.info, case_id, geometry)
+
+    def completed(self, case_id: str) -> CaseInfo | None:
+        """What the store keeps about a case; None when it is absent or must be computed anew."""
+        check_case_id(case_id)
+        try:
+            return read_case_info(self.path / case_id, self.info)
+        except StoreError:
+            return None
+
+
+class CaseWriter:
+    """Writes one case; made by `StoreWriter.case`.
+
+    Encode blocks in as many threads as you like, append in one, then call
+    `complete`. Leaving the ``with`` statement before that removes what was
+    written.
+
+    Attributes
+    ----------
+    grid
+        The blocks that are expected, each once for every class.
+    arrays
+        Layouts of the arrays by name: ``label``, and ``soft`` unless the store
+        holds hard labels only.
+    """
+
+    def __init__(self, store: Path, info: StoreInfo, case_id: str, geometry: Geometry) -> None:
+        self.grid = Grid.for_volume(geometry.shape, geometry.ndim)
+        self._store = store
+        self._info = info
+        self._case_id = case_id
+        self._folder = partial_path(store, case_id)
+        self._started = time.time()
+        classes = info.classes
+        self.arrays = {"label": ArrayLayout.label(self.grid, geometry.ndim, classes.index_dtype)}
+        if not info.labels_only:
+            self.arrays["soft"] = ArrayLayout.soft(self.grid, geometry.ndim, len(classes))
+        self._shards = {
+            name: ShardWriter(self._folder / name, layout) for name, layout in self.arrays.items()
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            with system_errors(self._folder, "made"):
+                self._folder.mkdir()
+                for name, layout in self.arrays.items():
+                    (self._folder / name).mkdir()
+                    write_json(self._folder / name / METADATA, layout.to_json())
+        except StoreError:
+            remove(self._folder)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        remove(self._folder)
+
+    def encode(self, block: SoftBlock) -> EncodedBlock:
+        """Compress the soft labels of a block; any thread may do so.
+
+        Nothing of the block's workspace is kept. The groups of classes of one
+        block may be encoded one by one, in any order.
+        """
+        layout = self.arrays["soft"]
+        shard, inside = self.grid.locate(block.region)
+        encoded = [
+            (layout.slot(c, inside), encode_chunk(block.values[i]))
+            for i, c in enumerate(block.class_indices)
+        ]
+        encoded += [
+            (layout.slot(c, inside), encode_constant(float(v), layout.dtype.str, self.grid.block))
+            for c, v in block.constants.items()
+        ]
+        return EncodedBlock("soft", shard, tuple(chunk for chunk in encoded if chunk[1]))
+
+    def encode_label(self, region: Region, class_indices: NDArray[Any]) -> EncodedBlock:
+        """Compress the hard labels of a block; any thread may do so.
+
+        Parameters
+        ----------
+        region
+            The block, as `grid` has it.
+        class_indices
+            (Z, Y, X) class indices of the region's voxels, or the ignore index.
+        """
+        layout = self.arrays["label"]
+        shard, inside = self.grid.locate(region)
+        z, y, x = region_shape(region)
+        block = np.zeros(self.grid.block, layout.dtype)
+        block[:z, :y, :x] = class_indices
+        data = encode_chunk(block)
+        return EncodedBlock("label", shard, ((layout.slot(0, inside), data),) if data else ())
+
+    def append(self, encoded: EncodedBlock) -> None:
+        """Add an encoded block; one thread does so.
+
+        Raises
+        ------
+        StoreError
+            When the disk is full or cannot be written to.
+        ValueError
+            When a class was delivered twice for one block.
+        """
+        shards = self._shards[encoded.array]
+        for slot, data in encoded.chunks:
+            shards.append(encoded.shard, slot, data)
+
+    def complete(self, case: CaseInfo) -> int:
+        """Write the metadata and give the folder its final name.
+
+        Parameters
+        ----------
+        case
+            What the store keeps about the case, on the grid that it was begun with.
+
+        Returns
+        -------
+        size
+            Bytes of the case's shards.
+
+        Raises
+        ------
+        StoreError
+            When the disk is full or cannot be written to.
+        """
+        size = sum(shards.close() for shards in self._shards.values())
+        write_json(self._folder / METADATA, case_document(self._case_id, case, self._info))
+        self._rename()
+        remove_abandoned(self._store, self._case_id, before=self._started)
+        return size
+
+    def _rename(self) -> None:
+        """A folder cannot replace another in one step: the old one steps aside first.
+
+        A kill in between leaves two partial folders and no case, never half a case.
+        """
+        final = self._store / self._case_id
+        with system_errors(final, "written"):
+            if not final.exists():
+                self._folder.rename(final)
+                return
+            old = partial_path(self._store, self._case_id)
+            final.rename(old)
+            try:
+                self._folder.rename(final)
+            except OSError:
+                old.rename(final)
+                raise
+            remove(old)

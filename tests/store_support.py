@@ -1,0 +1,176 @@
+"""Small stores with random soft labels, for the tests of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from softlab_cli import blocks
+from softlab_cli.blocks import Grid, Region, region_shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.softblock import MASS_UNIT, SoftBlock, SoftSums
+from softlab_cli.sources import Source
+from softlab_cli.store.schema import CaseInfo, StoreInfo
+from softlab_cli.store.statistics import case_statistics, count_labels
+from softlab_cli.store.writer import CaseWriter, StoreWriter
+from softlab_cli.volume import Geometry
+
+AFFINE = np.array([[-0.8, 0, 0, 10], [0, 0.9, 0, -20], [0, 0, 2.5, 30], [0, 0, 0, 1]], float)
+
+
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Blocks of 4^3 in shards of 8^3, so that a tiny volume has many of both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_3D", (4, 4, 4))
+        patch.setattr(blocks, "SHARD_3D", (8, 8, 8))
+        patch.setattr(blocks, "BLOCK_2D", (1, 8, 8))
+        patch.setattr(blocks, "SHARD_2D", (1, 16, 16))
+        yield
+
+
+@dataclass(frozen=True)
+class Example:
+    """A case with all its voxels: (C, Z, Y, X) float16 and (Z, Y, X) class indices."""
+
+    soft: NDArray[np.float16]
+    indices: NDArray[Any]
+    geometry: Geometry
+    classes: ClassTable
+
+
+def example(
+    shape: tuple[int, int, int] = (11, 9, 18),
+    class_count: int = 3,
+    *,
+    ndim: int = 3,
+    ignore: bool = True,
+    seed: int = 0,
+) -> Example:
+    """A random case: uniform regions, regions of two classes, some ignored voxels.
+
+    The soft labels are multiples of 1/64, so that every sum is exact.
+    """
+    rng = np.random.default_rng(seed)
+    classes = ClassTable.from_values(range(class_count), ignore_values=[60000] if ignore else [])
+    coarse = rng.integers(0, class_count, [-(-n // 6) for n in shape])
+    indices = np.kron(coarse, np.ones((6, 6, 6), int))[: shape[0], : shape[1], : shape[2]]
+    weight = np.where(rng.random(shape) < 0.1, rng.integers(33, 64, shape) / 64, 1.0)
+    weight[:, :, : shape[2] // 2] = 1
+    soft = np.zeros((class_count, *shape), np.float16)
+    np.put_along_axis(soft, indices[None], weight[None].astype(np.float16), axis=0)
+    other = (indices + 1) % class_count
+    soft += np.where(np.arange(class_count)[:, None, None, None] == other, 1 - weight, 0).astype(
+        np.float16
+    )
+    if ignore:
+        ignored = rng.random(shape) < 0.02
+        soft[:, ignored] = 0
+        indices = np.where(ignored, classes.ignore_index, indices)
+    geometry = Geometry(shape, AFFINE, ndim)
+    return Example(soft, indices.astype(classes.index_dtype), geometry, classes)
+
+
+def soft_blocks(soft: NDArray[np.float16], grid: Grid) -> Iterator[SoftBlock]:
+    """The blocks that a method would deliver."""
+    for region in grid.regions():
+        yield soft_block(soft, region, grid)
+
+
+def soft_block(soft: NDArray[np.float16], region: Region, grid: Grid) -> SoftBlock:
+    """One block: classes of one value are constants, absent ones are left out."""
+    z, y, x = region_shape(region)
+    part = soft[(slice(None), *region)]
+    constants = {c: float(p.flat[0]) for c, p in enumerate(part) if (p == p.flat[0]).all()}
+    varied = tuple(c for c in range(len(part)) if c not in constants)
+    values = np.zeros((len(varied), *grid.block), np.float16)
+    values[:, :z, :y, :x] = part[list(varied)]
+    return SoftBlock(region, varied, values, {c: v for c, v in constants.items() if v})
+
+
+def case_info(case: Example, sources: tuple[Source, ...] = ()) -> CaseInfo:
+    """Metadata with the right statistics."""
+    mass = case.soft.astype(np.float64).sum(axis=(1, 2, 3)) / MASS_UNIT
+    background = case.classes.background_index
+    statistics = case_statistics(
+        count_labels(case.indices, len(case.classes), case.classes.ignore_index, background),
+        SoftSums(mass.astype(np.int64)),
+        background_index=background,
+        spacing_mm=case.geometry.spacing_mm,
+    )
+    return CaseInfo(case.geometry, sources, statistics, ("a warning",), {"raters": 1})
+
+
+def fill(writer: CaseWriter, case: Example) -> None:
+    """Write all voxels of a case."""
+    for region in writer.grid.regions():
+        writer.append(writer.encode_label(region, case.indices[region]))
+    if "soft" in writer.arrays:
+        for block in soft_blocks(case.soft, writer.grid):
+            writer.append(writer.encode(block))
+
+
+def store_info(classes: ClassTable, **changes: Any) -> StoreInfo:
+    """Facts of a store."""
+    return StoreInfo("test", {"sigma_voxels": 1.0, "sizes": (3, 3, 3)}, classes, **changes)
+
+
+def write_store(path: Path, *, labels_only: bool = False, **cases: Example) -> StoreWriter:
+    """A store with the given cases."""
+    classes = next(iter(cases.values())).classes
+    store = StoreWriter.create_or_open(path, store_info(classes, labels_only=labels_only))
+    for case_id, case in cases.items():
+        with store.case(case_id, case.geometry) as writer:
+            fill(writer, case)
+            writer.complete(case_info(case))
+    return store
+
+
+class CrossSoftener:
+    """A local method in miniature: the share of a voxel's face neighbours in each class."""
+
+    def __init__(self, class_count: int) -> None:
+        self.class_count = class_count
+        self.largest = 0
+
+    def halo(self, spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+        return 1, 1, 1
+
+    def soften(
+        self,
+        class_indices: NDArray[Any],
+        region: Region,
+        geometry: Geometry,
+        block: tuple[int, int, int],
+    ) -> Iterator[SoftBlock]:
+        self.largest = max(self.largest, int(np.prod(region_shape(region))))
+        z, y, x = region_shape(region)
+        soft = cross_soft(class_indices, self.class_count)[(slice(None), *region)]
+        values = np.full((1, *block), np.nan, np.float16)
+        for c in range(self.class_count):
+            if (soft[c] == soft[c].flat[0]).all():
+                yield SoftBlock(region, (), values[:0], {c: float(soft[c].flat[0])})
+            else:
+                values[0, :z, :y, :x] = soft[c]
+                yield SoftBlock(region, (c,), values)
+
+
+def cross_soft(class_indices: NDArray[Any], class_count: int) -> NDArray[np.float16]:
+    """(C, Z, Y, X): a half for the voxel itself, the rest for its six face neighbours."""
+    padded = np.pad(class_indices, 1, mode="edge")
+    views = [(slice(1, -1),) * 3] * 6
+    for axis in range(3):
+        for i in range(2):
+            cut = [slice(1, -1)] * 3
+            cut[axis] = slice(2 * i, 2 * i - 2 or None)
+            views.append((cut[0], cut[1], cut[2]))
+    return np.array(
+        [sum((padded[v] == c).astype(np.float64) for v in views) / 12 for c in range(class_count)]
+    ).astype(np.float16)
