@@ -1,0 +1,72 @@
+"""Case ids: the file names that they come from, and what they may be."""
+
+from __future__ import annotations
+
+import os
+
+from softlab_cli.errors import InputError
+
+__all__ = [
+    "ITK_SUFFIXES",
+    "LONGEST_CASE_ID",
+    "NIFTI_SUFFIXES",
+    "PARTIAL_MARK",
+    "check_case_id",
+    "image_suffix",
+    "strip_suffix",
+]
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".tiff", ".tif")
+
+PARTIAL_MARK = ".partial-"
+"""Part of the names of unfinished cases in a store."""
+
+LONGEST_CASE_ID = 200
+"""Bytes: a file name has 255, and the mark of an unfinished case must fit."""
+
+
+def image_suffix(name: str) -> str:
+    """The image ending of a file name in lower case, or an empty string.
+
+    Parameters
+    ----------
+    name
+        A file name, for instance ``case_1.nii.gz``.
+    """
+    lower = name.lower()
+    return next((s for s in (*NIFTI_SUFFIXES, *ITK_SUFFIXES) if lower.endswith(s)), "")
+
+
+def strip_suffix(name: str) -> str:
+    """A file name without its image ending; unchanged when it has none."""
+    return name[: len(name) - len(image_suffix(name))]
+
+
+def check_case_id(case_id: str) -> None:
+    """Refuse a case id that cannot name a folder of a store (a Zarr group).
+
+    Raises
+    ------
+    InputError
+        With the id and the reason.
+    """
+    reason = _why_not(case_id)
+    if reason:
+        raise InputError(f"the case id {case_id!r} {reason}.", remedy="Rename the case.")
+
+
+def _why_not(case_id: str) -> str:
+    if not case_id:
+        return "is empty"
+    if any(c in "/\\" or not c.isprintable() for c in case_id):
+        return "holds a path separator or an unprintable character"
+    if case_id.startswith((".", "__")):
+        return "starts with '.' or '__', which names of Zarr groups may not"
+    if PARTIAL_MARK in case_id:
+        return f"holds {PARTIAL_MARK!r}, the mark of unfinished cases"
+    if case_id == "zarr.json":
+        return "is the name of a file in every store"
+    if len(os.fsencode(case_id)) > LONGEST_CASE_ID:
+        return f"is longer than {LONGEST_CASE_ID} bytes"
+    return ""

@@ -1,0 +1,116 @@
+"""A case, and how findings from several places become cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from softlab_cli.caseid import check_case_id
+from softlab_cli.errors import InputError, UsageError
+
+__all__ = ["Case", "Finding", "gather", "natural_order", "select_part"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One subject or scan, and its files; they may turn out not to exist.
+
+    Parameters
+    ----------
+    case_id
+        Name of the case, unique in a run.
+    label_maps
+        One label map for each rater, normally one.
+    images
+        Images of the case, one for each channel or several channels in one.
+    raters
+        Where each label map comes from, in the order of `label_maps`.
+    problem
+        Why the case cannot be done although it was found, if so; whoever does
+        the case raises it.
+    """
+
+    case_id: str
+    label_maps: tuple[Path, ...]
+    images: tuple[Path, ...] = ()
+    raters: tuple[str, ...] = ()
+    problem: InputError | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One label map that was found, with what belongs to it."""
+
+    case_id: str
+    label_map: Path
+    rater: str
+    images: tuple[Path, ...] = ()
+
+
+def natural_order(text: str) -> tuple[list[str | int], str]:
+    """Sorting key that counts numbers as numbers: ``case2`` before ``case10``."""
+    parts = re.split(r"([0-9]+)", text)
+    return [int(p) if i % 2 else p for i, p in enumerate(parts)], text
+
+
+def select_part(cases: Sequence[Case], part: int, parts: int) -> list[Case]:
+    """Every `parts`-th case, from the `part`-th on; the parts share nothing and miss nothing.
+
+    Parameters
+    ----------
+    cases
+        All cases, in the same order for each part.
+    part
+        1 to `parts`.
+    parts
+        Number of parts.
+
+    Raises
+    ------
+    UsageError
+        When there is no such part.
+    """
+    if not 1 <= part <= parts:
+        raise UsageError(
+            f"there is no part {part}/{parts}.",
+            remedy=f"Parts go from 1/{parts} to {parts}/{parts}.",
+        )
+    return list(cases[part - 1 :: parts])
+
+
+def gather(findings: Iterable[Finding]) -> list[Case]:
+    """Cases from findings: those with one id are one case with several raters."""
+    by_id: dict[str, dict[Path, Finding]] = {}
+    for finding in findings:
+        by_id.setdefault(finding.case_id, {}).setdefault(finding.label_map, finding)
+    return [_case(tuple(group.values())) for group in by_id.values()]
+
+
+def _case(group: tuple[Finding, ...]) -> Case:
+    return Case(
+        case_id=group[0].case_id,
+        label_maps=tuple(f.label_map for f in group),
+        images=next((f.images for f in group if f.images), ()),
+        raters=tuple(f.rater for f in group),
+        problem=_problem(group),
+    )
+
+
+def _problem(group: tuple[Finding, ...]) -> InputError | None:
+    """Why these findings make no case: a bad id, or two label maps of one rater."""
+    try:
+        check_case_id(group[0].case_id)
+    except InputError as error:
+        return InputError(error.problem, remedy=error.remedy, path=group[0].label_map)
+    seen: dict[str, Path] = {}
+    for finding in group:
+        if finding.rater in seen:
+            return InputError(
+                f"has the case id {finding.case_id!r}, like {seen[finding.rater]}.",
+                remedy="Rename or remove one of the two files.",
+                path=finding.label_map,
+            )
+        seen[finding.rater] = finding.label_map
+    return None

@@ -1,0 +1,181 @@
+"""From what a user names to cases: `discover_cases` and the classes that come with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from os.path import commonpath
+from pathlib import Path
+
+from softlab_cli.caseid import image_suffix, strip_suffix
+from softlab_cli.cases.case import Case, Finding, gather, natural_order
+from softlab_cli.cases.folders import (
+    DATASET_FILE,
+    ImageFolder,
+    find_in_dataset,
+    find_in_folder,
+    is_dataset,
+    load_json,
+)
+from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
+from softlab_cli.errors import InputError, UsageError
+
+__all__ = ["class_names_from", "discover_cases"]
+
+
+def discover_cases(inputs: Sequence[Path], images: Path | None = None) -> list[Case]:
+    """All cases of the inputs, sorted by id (``case2`` before ``case10``).
+
+    Parameters
+    ----------
+    inputs
+        Each a folder of label maps, one label map, an nnU-Net raw dataset, a
+        MONAI datalist (``.json``) or a manifest (``.csv``, ``.tsv``). Several
+        inputs are raters of the same cases, paired by case id; a case keeps the
+        raters that it has.
+    images
+        A folder of images, paired by case id with or without channel numbers
+        (``case_0000``); or the one image of the only case.
+
+    Returns
+    -------
+    list of Case
+        Files are not opened. A case that cannot be done, such as one whose id
+        two files claim, has a `Case.problem`.
+
+    Raises
+    ------
+    InputError
+        When an input cannot be understood, or nothing can be paired.
+    """
+    paths = [Path(p) for p in inputs]
+    if not paths:
+        raise UsageError("no input is given.", remedy="Name label maps with --in.")
+    found = [
+        _explained(path, rater) for path, rater in zip(paths, _rater_names(paths), strict=True)
+    ]
+    cases = gather(finding for findings in found for finding in findings)
+    if len(paths) > 1:
+        _check_paired(found)
+    if images is not None:
+        cases = _with_images(cases, Path(images))
+    return sorted(cases, key=lambda case: natural_order(case.case_id))
+
+
+def class_names_from(inputs: Sequence[Path]) -> Path | None:
+    """The file that names the classes of the inputs, if one does.
+
+    Parameters
+    ----------
+    inputs
+        As for `discover_cases`; nnU-Net datasets and datalists may name classes.
+    """
+    for path in map(Path, inputs):
+        file = path / DATASET_FILE if path.is_dir() and is_dataset(path) else path
+        if file.suffix.lower() != ".json" or not file.is_file():
+            continue
+        content = load_json(file)
+        if isinstance(content, dict) and isinstance(content.get("labels"), dict):
+            return file
+    return None
+
+
+def _explained(path: Path, rater: str) -> list[Finding]:
+    """The findings of one input; what the system refuses becomes an error of ours."""
+    try:
+        return _find(path, rater)
+    except OSError as error:
+        where = error.filename or path
+        raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
+
+
+def _find(path: Path, rater: str) -> list[Finding]:
+    if path.is_dir():
+        return (find_in_dataset if is_dataset(path) else find_in_folder)(path, rater)
+    if not path.exists():
+        raise InputError("does not exist.", remedy="Check the path.", path=path)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return read_manifest(path, rater)
+    if path.suffix.lower() == ".json":
+        beside = path.name == DATASET_FILE and is_dataset(path.parent)
+        return find_in_dataset(path.parent, rater) if beside else read_datalist(path, rater)
+    if image_suffix(path.name):
+        return [Finding(strip_suffix(path.name), path, rater)]
+    raise InputError(
+        "is neither a label map nor a list of cases.",
+        remedy="Give a folder, a label map (.nii.gz, ...), a datalist (.json) or a CSV manifest.",
+        path=path,
+    )
+
+
+def _rater_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each input: its own, or as much of its path as tells it from the others."""
+    full = [path.resolve() for path in paths]
+    twice = [path for path, count in Counter(full).items() if count > 1]
+    if twice:
+        raise UsageError(f"{twice[0]} is given twice.", remedy="Each --in is another rater.")
+    names = [strip_suffix(path.name) for path in full]
+    if len(set(names)) == len(names):
+        return names
+    shared = commonpath([path.parent for path in full])
+    return [path.relative_to(shared).as_posix() for path in full]
+
+
+def _check_paired(found: Sequence[Sequence[Finding]]) -> None:
+    """Refuse raters that have no case in common: their ids hardly mean what was meant."""
+    counts = Counter(case_id for findings in found for case_id in {f.case_id for f in findings})
+    if max(counts.values()) > 1:
+        return
+    examples = " and ".join(repr(findings[0].case_id) for findings in found[:2])
+    raise InputError(
+        f"no case is in more than one of the {len(found)} inputs (case ids are, for instance, "
+        f"{examples}).",
+        remedy="Several --in are raters of the same cases: give their files the same names, or "
+        "list them in a CSV manifest with the columns case_id, label and rater.",
+    )
+
+
+def _with_images(cases: list[Case], images: Path) -> list[Case]:
+    if not images.exists():
+        raise InputError("does not exist.", remedy="Check --images.", path=images)
+    if not images.is_dir():
+        return [replace(_only_case(cases, images), images=(images,))]
+    folder = ImageFolder(images)
+    paired = [_with_images_of(case, folder) for case in cases]
+    if not any(case.images for case in paired):
+        there = ", ".join(list(folder.names())[:3]) or "none"
+        raise InputError(
+            f"holds no image of any case: the case ids are {_some(cases)}, the images {there}.",
+            remedy="Name images like their label maps, with or without _0000.",
+            path=images,
+        )
+    return paired
+
+
+def _only_case(cases: list[Case], images: Path) -> Case:
+    if len(cases) > 1:
+        raise InputError(
+            f"is one image, but there are {len(cases)} cases.",
+            remedy="Give the folder of the images.",
+            path=images,
+        )
+    return cases[0]
+
+
+def _with_images_of(case: Case, folder: ImageFolder) -> Case:
+    try:
+        images = folder.of(case.case_id)
+    except InputError as error:
+        return replace(case, images=(), problem=case.problem or error)
+    missing = InputError(
+        f"holds no image of the case {case.case_id!r}.",
+        remedy=f"Expected {case.case_id}.nii.gz or {case.case_id}_0000.nii.gz, or another ending.",
+        path=folder.folder,
+    )
+    return replace(case, images=images, problem=case.problem or (None if images else missing))
+
+
+def _some(cases: Sequence[Case]) -> str:
+    ids = [case.case_id for case in cases[:3]]
+    return ", ".join(ids) + (", ..." if len(cases) > 3 else "")

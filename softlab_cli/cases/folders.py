@@ -1,0 +1,199 @@
+"""Label maps and images in folders, plain or of nnU-Net's kind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.caseid import ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix, strip_suffix
+from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.errors import InputError
+
+__all__ = [
+    "DATASET_FILE",
+    "ImageFolder",
+    "find_in_dataset",
+    "find_in_folder",
+    "is_dataset",
+    "load_json",
+]
+
+DATASET_FILE = "dataset.json"
+LABELS, IMAGES = "labelsTr", "imagesTr"
+CHANNEL = re.compile(r"(.+)_([0-9]{4})")
+"""A channel's file name in nnU-Net, without its ending: ``case_0000``."""
+
+SUBFOLDERS_LOOKED_INTO = 100
+
+log = logging.getLogger(__name__)
+
+
+def load_json(path: Path) -> Any:
+    """The content of a JSON file; `InputError` when it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+    except ValueError as error:
+        raise InputError(f"is not JSON ({error}).", path=path) from error
+
+
+def find_in_folder(folder: Path, rater: str) -> list[Finding]:
+    """The label maps of a folder; the id is the file name without its ending.
+
+    Channels of images that lie beside their label map (``case_0000.nii.gz`` and
+    ``case.nii.gz``) are left out.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no label map; says what was looked for.
+    """
+    files = _files(folder)
+    by_id = [(strip_suffix(file.name), file) for file in files if image_suffix(file.name)]
+    ids = {case_id for case_id, _ in by_id}
+    kept = [(i, f) for i, f in by_id if not _is_channel_of(i, ids)]
+    if not kept:
+        raise _nothing_in(folder, len(files))
+    if len(kept) < len(files):
+        log.info("%s: left out %d files that are no label maps", folder, len(files) - len(kept))
+    return [Finding(case_id, file, rater) for case_id, file in kept]
+
+
+def _is_channel_of(name: str, ids: set[str]) -> bool:
+    match = CHANNEL.fullmatch(name)
+    return match is not None and match[1] in ids
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of a folder in natural order, links that lead nowhere included."""
+    files = [p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir()]
+    return sorted(files, key=lambda p: natural_order(p.name))
+
+
+def _nothing_in(folder: Path, others: int) -> InputError:
+    found = f"{others} files of other kinds" if others else "no files"
+    below = [p.name for p in _subfolders(folder) if any(image_suffix(f.name) for f in _files(p))]
+    remedy = "Give the folder that holds the label maps."
+    if below:
+        more = ", ..." if len(below) > 5 else ""
+        remedy = (
+            f"Subfolders hold some: {', '.join(below[:5])}{more}. Give one of them, or a CSV "
+            "manifest with the columns case_id and label."
+        )
+    return InputError(
+        f"holds no label map: looked for {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}; "
+        f"there are {found}.",
+        remedy=remedy,
+        path=folder,
+    )
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    found = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return sorted(found, key=lambda p: natural_order(p.name))[:SUBFOLDERS_LOOKED_INTO]
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is an nnU-Net raw dataset."""
+    return (folder / DATASET_FILE).is_file() and (folder / LABELS).is_dir()
+
+
+def find_in_dataset(folder: Path, rater: str) -> list[Finding]:
+    """The training cases of an nnU-Net raw dataset.
+
+    Parameters
+    ----------
+    folder
+        Holds ``dataset.json``, ``labelsTr`` and perhaps ``imagesTr``.
+    rater
+        Name for the label maps.
+
+    Raises
+    ------
+    InputError
+        When ``dataset.json`` cannot be read, names an ending that cannot be
+        read, or there are no label maps.
+    """
+    facts = load_json(folder / DATASET_FILE)
+    listed = facts.get("dataset") if isinstance(facts, dict) else None
+    if isinstance(listed, dict) and listed:
+        return [_listed(folder, case_id, entry, rater) for case_id, entry in listed.items()]
+    ending = str(facts.get("file_ending", "")) if isinstance(facts, dict) else ""
+    if ending and not image_suffix(f"x{ending}"):
+        raise InputError(
+            f"names the file ending {ending!r}, which cannot be read.",
+            remedy=f"Endings that can be read: {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}.",
+            path=folder / DATASET_FILE,
+        )
+    findings = find_in_folder(folder / LABELS, rater)
+    findings = [f for f in findings if f.label_map.name.endswith(ending)]
+    if not findings:
+        raise InputError(f"holds no file that ends in {ending!r}.", path=folder / LABELS)
+    if not (folder / IMAGES).is_dir():
+        return findings
+    images = ImageFolder(folder / IMAGES, ending)
+    return [Finding(f.case_id, f.label_map, rater, images.of(f.case_id)) for f in findings]
+
+
+def _listed(folder: Path, case_id: str, entry: Any, rater: str) -> Finding:
+    """A case that ``dataset.json`` lists with its files."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("label"), str):
+        raise InputError(f"lists the case {case_id!r} without a label.", path=folder / DATASET_FILE)
+    images = tuple(folder / str(p) for p in entry.get("images", ()))
+    return Finding(str(case_id), folder / entry["label"], rater, images)
+
+
+class ImageFolder:
+    """Images by case id, with or without channel numbers.
+
+    Parameters
+    ----------
+    folder
+        Holds ``<case_id>.nii.gz``, or ``<case_id>_0000.nii.gz`` and so on.
+    ending
+        Only files that end so; all images by default.
+    """
+
+    def __init__(self, folder: Path, ending: str = "") -> None:
+        self.folder = folder
+        self._whole: dict[str, list[Path]] = {}
+        self._channels: dict[str, dict[str, list[Path]]] = {}
+        for file in _files(folder):
+            if not image_suffix(file.name) or not file.name.endswith(ending):
+                continue
+            name = strip_suffix(file.name)
+            self._whole.setdefault(name, []).append(file)
+            if match := CHANNEL.fullmatch(name):
+                self._channels.setdefault(match[1], {}).setdefault(match[2], []).append(file)
+
+    def of(self, case_id: str) -> tuple[Path, ...]:
+        """The images of a case, in the order of their channels; empty when there are none.
+
+        Raises
+        ------
+        InputError
+            When two files claim to be the same image.
+        """
+        if case_id in self._whole:
+            return (_only(self._whole[case_id], case_id),)
+        channels = self._channels.get(case_id, {})
+        return tuple(_only(channels[number], case_id) for number in sorted(channels))
+
+    def names(self) -> Iterable[str]:
+        """File names without their endings."""
+        return self._whole
+
+
+def _only(files: list[Path], case_id: str) -> Path:
+    if len(files) > 1:
+        raise InputError(
+            f"is an image of the case {case_id!r}, and so is {files[0]}.",
+            remedy="Remove one of them.",
+            path=files[1],
+        )
+    return files[0]

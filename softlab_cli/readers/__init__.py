@@ -1,0 +1,122 @@
+"""Reading label maps and images: one reader for each kind of file, chosen by its ending.
+
+To add a kind of file, write a module with `probe`, `read_label_map` and
+`read_image` (see `Reader`) and enter it into `READERS`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from softlab_cli.caseid import ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
+from softlab_cli.errors import InputError
+from softlab_cli.readers import itk, nifti
+from softlab_cli.readers.base import FileProbe, Reader
+from softlab_cli.volume import Geometry, Image, LabelMap
+
+__all__ = [
+    "READERS",
+    "FileProbe",
+    "Reader",
+    "probe",
+    "read_geometry",
+    "read_image",
+    "read_label_map",
+]
+
+_NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
+_ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+
+READERS: dict[str, Reader] = {
+    **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
+    **dict.fromkeys(ITK_SUFFIXES, _ITK),
+}
+"""Ending of the file name, in lower case, to reader."""
+
+
+def _reader(path: Path) -> Reader:
+    reader = READERS.get(image_suffix(path.name))
+    if reader is None:
+        raise InputError(
+            "is no kind of file that can be read.",
+            remedy=f"Endings that can be read: {', '.join(READERS)}.",
+            path=path,
+        )
+    return reader
+
+
+def probe(path: str | os.PathLike[str]) -> FileProbe:
+    """What a file's header says, without reading its voxels.
+
+    Parameters
+    ----------
+    path
+        A label map or an image.
+
+    Returns
+    -------
+    FileProbe
+        Grid, voxel type and the memory that reading takes, in bytes.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or is shorter than its header says.
+    """
+    return _reader(Path(path)).probe(Path(path))
+
+
+def read_geometry(path: str | os.PathLike[str]) -> Geometry:
+    """The grid of a label map or an image, from its header; see `probe`."""
+    return probe(path).geometry
+
+
+def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
+    """Read a label map: one integer for each voxel.
+
+    Numbers stored as floats, or scaled by the header, are rounded when they lie
+    within 0.001 of an integer. The values keep the smallest integer type that
+    holds them all; whether they are classes is for the class table to say.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes must have
+        length 1.
+
+    Returns
+    -------
+    LabelMap
+        Values (Z, Y, X), the grid in RAS+ millimetres, and warnings.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged, has several values for each voxel, places its
+        voxels nowhere, or holds numbers that are not integers.
+    """
+    return _reader(Path(path)).read_label_map(Path(path))
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """Read an image: one float32 for each voxel and channel.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes, vectors and
+        colours are channels.
+
+    Returns
+    -------
+    Image
+        Intensities (channels, Z, Y, X), the grid in RAS+ millimetres, and
+        warnings.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged or places its voxels nowhere.
+    """
+    return _reader(Path(path)).read_image(Path(path))

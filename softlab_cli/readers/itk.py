@@ -1,0 +1,278 @@
+"""NRRD, MetaImage, PNG and TIFF files, read by ITK (SimpleITK).
+
+ITK decodes; what it would get wrong without a word is checked before:
+`text_headers`, `png` and `tiff` say what and why.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.caseid import image_suffix
+from softlab_cli.errors import InputError
+from softlab_cli.readers.base import (
+    FETCH_AGAIN,
+    FileProbe,
+    check_one_value,
+    check_promise,
+    file_size,
+)
+from softlab_cli.readers.geometry import affine_from_itk, shear_warnings, sound_affine
+from softlab_cli.readers.label_values import (
+    BUFFER_BYTES,
+    collect_labels,
+    held_bytes_per_voxel,
+    pieces_of,
+    read_bytes_per_voxel,
+)
+from softlab_cli.readers.png import PALETTE, as_grey, png_facts
+from softlab_cli.readers.text_headers import (
+    DataPart,
+    check_data_part,
+    find_data_part,
+    verify_deflated,
+)
+from softlab_cli.readers.tiff import check_tiff, verify_strips
+from softlab_cli.volume import Geometry, Image, LabelMap
+
+__all__ = ["probe", "read_image", "read_label_map"]
+
+PICTURES = (".png", ".tif", ".tiff")
+
+DECODERS = {
+    **dict.fromkeys((".seg.nrrd", ".nrrd", ".nhdr"), "NrrdImageIO"),
+    **dict.fromkeys((".mha", ".mhd"), "MetaImageIO"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFFImageIO"),
+    ".png": "PNGImageIO",
+}
+"""ITK's decoders by ending; left to itself, ITK tries them all."""
+
+MOST_COMPRESSION = 1 << 15
+"""No compression that PNG and TIFF know packs more tightly (zstd's runs come close)."""
+
+DTYPES = {
+    "8-bit unsigned integer": "u1", "8-bit signed integer": "i1",
+    "16-bit unsigned integer": "u2", "16-bit signed integer": "i2",
+    "32-bit unsigned integer": "u4", "32-bit signed integer": "i4",
+    "64-bit unsigned integer": "u8", "64-bit signed integer": "i8",
+    "32-bit float": "f4", "64-bit float": "f8",
+}  # fmt: skip
+"""ITK's names of voxel types."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file whose header has been read and believed."""
+
+    reader: Any
+    geometry: Geometry
+    dtype: np.dtype[Any]
+    components: int
+    volumes: int
+    part: DataPart | None
+    warnings: tuple[str, ...]
+
+    @property
+    def voxels(self) -> int:
+        z, y, x = self.geometry.shape
+        return z * y * x
+
+    @property
+    def channels(self) -> int:
+        return self.components * self.volumes
+
+    @property
+    def bytes_promised(self) -> int:
+        return self.voxels * self.channels * self.dtype.itemsize
+
+
+def probe(path: Path) -> FileProbe:
+    """What the header says; see `FileProbe`."""
+    with _opened(path, as_labels=True) as file:
+        itemsize = file.dtype.itemsize
+        # ITK's image, and beside it either its decoder's buffer or the labels.
+        beside = max(itemsize, read_bytes_per_voxel(file.dtype))
+        return FileProbe(
+            path=path,
+            geometry=file.geometry,
+            dtype=file.dtype,
+            channels=file.channels,
+            bytes_held=file.voxels * held_bytes_per_voxel(file.dtype),
+            bytes_on_read=file.voxels * (itemsize + beside) + BUFFER_BYTES,
+            warnings=file.warnings,
+        )
+
+
+def read_label_map(path: Path) -> LabelMap:
+    """A label map with one integer for each voxel.
+
+    Parameters
+    ----------
+    path
+        A NRRD, MetaImage, PNG or TIFF file. The indices of a PNG file with a
+        palette are its label values.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged, has several values for each voxel, or values
+        that are not integers.
+    """
+    suffix = image_suffix(path.name)
+    with _opened(path, as_labels=True) as file:
+        check_one_value(file.channels, file.components, path)
+        values = _voxels(file, path).reshape(file.geometry.shape)
+    stretch = png_facts(path).stretch if suffix == ".png" else 1
+    rounded: tuple[str, ...] = ()
+    if stretch > 1:
+        values //= np.uint8(stretch)
+    if file.dtype != np.uint8:
+        values, rounded = collect_labels(pieces_of(values), file.geometry.shape, path)
+    metadata = {"format": suffix, "stored_dtype": file.dtype.name}
+    return LabelMap(values, file.geometry, (*file.warnings, *rounded), metadata)
+
+
+def read_image(path: Path) -> Image:
+    """An image; further volumes, vector components and colours are channels.
+
+    Parameters
+    ----------
+    path
+        A NRRD, MetaImage, PNG or TIFF file.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged or stores complex numbers.
+    """
+    with _opened(path, as_labels=False) as file:
+        stored = _voxels(file, path).reshape(file.volumes, file.voxels, file.components)
+    intensities = stored.transpose(0, 2, 1).astype(np.float32, order="C")
+    shape = (file.channels, *file.geometry.shape)
+    return Image(intensities.reshape(shape), file.geometry, file.warnings)
+
+
+@contextmanager
+def _opened(path: Path, *, as_labels: bool) -> Iterator[_File]:
+    """The file with its header read, once it is known to be as long as that says."""
+    size = file_size(path)
+    suffix = image_suffix(path.name)
+    part = None if suffix in PICTURES else find_data_part(path)
+    if suffix in PICTURES[1:]:
+        check_tiff(path, as_labels=as_labels)
+    is_palette = suffix == ".png" and png_facts(path).colour_type == PALETTE
+    with as_grey(path) if is_palette and as_labels else nullcontext(path) as real:
+        file = _read_header(real, path, part)
+        if part is not None:
+            check_data_part(part, file.bytes_promised, file.voxels * file.channels, path)
+        elif suffix in PICTURES:
+            check_promise(file.bytes_promised, size * MOST_COMPRESSION, path)
+        yield file
+
+
+def _read_header(real: Path, path: Path, part: DataPart | None) -> _File:
+    """The header of the file `real`, which stands for `path`."""
+    reader = _itk().ImageFileReader()
+    reader.SetImageIO(DECODERS[image_suffix(path.name)])
+    reader.SetFileName(str(real))
+    with _explained(path):
+        reader.ReadImageInformation()
+    size = tuple(int(n) for n in reader.GetSize())
+    if not 2 <= len(size) <= 5 or min(size) < 1:
+        raise InputError(
+            f"has the size {'x'.join(map(str, size))}; expected 2 to 5 axes, "
+            "each of at least 1 voxel.",
+            remedy=FETCH_AGAIN,
+            path=path,
+        )
+    ndim = 2 if len(size) == 2 else 3
+    affine = affine_from_itk(reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    affine = sound_affine(affine, ndim, path)
+    x, y, z = (*size, 1)[:3]
+    return _File(
+        reader=reader,
+        geometry=Geometry((z, y, x), affine, ndim),
+        dtype=_dtype(reader, path),
+        components=int(reader.GetNumberOfComponents()),
+        volumes=int(np.prod(size[3:], dtype=object)),
+        part=part,
+        warnings=(*shear_warnings(affine), *_spacing_warnings(reader, path)),
+    )
+
+
+def _dtype(reader: Any, path: Path) -> np.dtype[Any]:
+    name = str(_itk().GetPixelIDValueAsString(reader.GetPixelIDValue()))
+    code = DTYPES.get(name.removeprefix("vector of "))
+    if code is None:
+        raise InputError(
+            f"stores voxels of a type that cannot be read ({name}).",
+            remedy="Save it with an integer type, for instance uint8 or int16.",
+            path=path,
+        )
+    return np.dtype(code)
+
+
+def _spacing_warnings(reader: Any, path: Path) -> tuple[str, ...]:
+    spacing, suffix = reader.GetSpacing(), image_suffix(path.name)
+    if suffix not in PICTURES:
+        return ()
+    if spacing[:2] == (1.0, 1.0):
+        return ("the file does not say how large its pixels are; 1 mm is assumed.",)
+    if len(spacing) > 2:
+        return ("a TIFF file does not say how far apart its pages are; 1 mm is assumed.",)
+    return ()
+
+
+def _voxels(file: _File, path: Path) -> NDArray[Any]:
+    """All voxels, flat, in file order; the array shares ITK's memory and keeps it alive."""
+    if file.part is not None and file.part.encoding == "gzip":
+        verify_deflated(file.part, file.bytes_promised, path)
+    elif image_suffix(path.name) in PICTURES[1:]:
+        verify_strips(path)
+    with _explained(path):
+        image = file.reader.Execute()
+    view = _itk().GetArrayViewFromImage(image)
+    return np.asarray(_Shared(image, view)).reshape(-1)
+
+
+class _Shared:
+    """An array over memory that belongs to an ITK image.
+
+    ITK's own view is read-only and dangles when its image is gone.
+    """
+
+    def __init__(self, image: Any, view: NDArray[Any]) -> None:
+        self._image = image
+        address = view.__array_interface__["data"][0]
+        self.__array_interface__ = {**view.__array_interface__, "data": (address, False)}
+
+
+@functools.cache
+def _itk() -> Any:
+    """SimpleITK, imported when it is needed: it takes a quarter of a second."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # type: ignore[no-untyped-call]
+    return SimpleITK
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """ITK's errors as ours; its own text of many lines stays the cause."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate memory" in str(error):
+            raise InputError("needs more memory than there is.", path=path) from error
+        kind = image_suffix(path.name)
+        raise InputError(
+            f"is damaged, or not a {kind} image.", remedy=FETCH_AGAIN, path=path
+        ) from error

@@ -1,0 +1,169 @@
+"""NIfTI files (.nii, .nii.gz), read straight into the array that is kept.
+
+ITK's reader holds the volume twice, hands out scaled integers as floats of
+eight bytes, and does not notice every damaged file. Here a label map of 8-bit
+integers is inflated into place, other types pass through a small buffer, and
+the checksum of a compressed file is always checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.errors import InputError
+from softlab_cli.readers.base import (
+    FETCH_AGAIN,
+    FileProbe,
+    check_one_value,
+    check_promise,
+    file_size,
+)
+from softlab_cli.readers.byte_stream import ByteStream
+from softlab_cli.readers.label_values import (
+    BUFFER_BYTES,
+    PIECE_VOXELS,
+    collect_labels,
+    held_bytes_per_voxel,
+    read_bytes_per_voxel,
+)
+from softlab_cli.readers.nifti_header import LONGEST_HEADER, NiftiHeader, parse_header
+from softlab_cli.volume import Image, LabelMap
+
+__all__ = ["probe", "read_image", "read_label_map"]
+
+
+def probe(path: Path) -> FileProbe:
+    """What the header says; see `FileProbe`."""
+    header = _read_header(path)
+    dtype = header.dtype.newbyteorder("=")
+    return FileProbe(
+        path=path,
+        geometry=header.geometry,
+        dtype=dtype,
+        channels=header.channels,
+        bytes_held=header.voxels * held_bytes_per_voxel(dtype),
+        bytes_on_read=header.voxels * read_bytes_per_voxel(dtype) + BUFFER_BYTES,
+        warnings=header.warnings,
+    )
+
+
+def read_label_map(path: Path) -> LabelMap:
+    """A label map with one integer for each voxel.
+
+    Parameters
+    ----------
+    path
+        A NIfTI-1 or NIfTI-2 file in one piece, compressed or not.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged, has several values for each voxel, or values
+        that are not integers.
+    """
+    header = _read_header(path)
+    check_one_value(header.channels, header.components, path)
+    with _at_voxels(path, header) as stream:
+        values, warnings = _labels(stream, header, path)
+        stream.drain()
+    metadata = {
+        "format": f"NIfTI-{header.version}",
+        "stored_dtype": header.dtype.name,
+        "affine_source": header.affine_source,
+    }
+    return LabelMap(values, header.geometry, (*header.warnings, *warnings), metadata)
+
+
+def read_image(path: Path) -> Image:
+    """An image; further volumes and colours are channels.
+
+    Parameters
+    ----------
+    path
+        A NIfTI-1 or NIfTI-2 file in one piece, compressed or not.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged or stores complex numbers.
+    """
+    header = _read_header(path)
+    volumes = header.channels // header.components
+    values = np.empty((volumes, header.components, header.voxels), np.float32)
+    with _at_voxels(path, header) as stream:
+        for volume in values:
+            start = 0
+            for piece in _pieces(stream, header):
+                colours = piece.reshape(-1, header.components).T
+                volume[:, start : start + colours.shape[1]] = colours
+                start += colours.shape[1]
+        stream.drain()
+    shape = (header.channels, *header.geometry.shape)
+    return Image(values.reshape(shape), header.geometry, header.warnings)
+
+
+def _read_header(path: Path) -> NiftiHeader:
+    """The header of a file that may be long enough for its voxels."""
+    file_size(path)
+    with ByteStream(path) as stream:
+        header = parse_header(stream.read(LONGEST_HEADER), path)
+        check_promise(header.bytes_promised, stream.capacity - header.offset, path)
+    return header
+
+
+def _at_voxels(path: Path, header: NiftiHeader) -> ByteStream:
+    stream = ByteStream(path)
+    stream.skip(header.offset)
+    return stream
+
+
+def _labels(
+    stream: ByteStream, header: NiftiHeader, path: Path
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    shape = header.geometry.shape
+    if header.dtype == np.uint8 and not header.is_scaled:
+        values = np.empty(shape, np.uint8)
+        _fill(stream, values.reshape(-1), header.voxels)
+        return values, ()
+    hint = ""
+    if header.is_scaled:
+        hint = (
+            f"The header multiplies the stored numbers by {header.slope:.9g} and adds "
+            f"{header.intercept:.9g}; if they are the labels, set scl_slope to 1 and "
+            "scl_inter to 0."
+        )
+    return collect_labels(_pieces(stream, header), shape, path, hint)
+
+
+def _pieces(stream: ByteStream, header: NiftiHeader) -> Iterator[NDArray[Any]]:
+    """The values of one volume, piece by piece; floats when they are scaled."""
+    left = header.voxels * header.components
+    most = PIECE_VOXELS * header.components
+    buffer = np.empty(min(left, most), header.dtype)
+    while left:
+        piece = buffer[:left]
+        left -= piece.size
+        _fill(stream, piece, left + piece.size)
+        native = piece.astype(header.dtype.newbyteorder("="), copy=False)
+        if header.is_scaled:
+            yield native * np.float64(header.slope) + header.intercept
+        else:
+            yield native
+
+
+def _fill(stream: ByteStream, target: NDArray[Any], left: int) -> None:
+    """Read a contiguous array; `left` numbers were still to come before it."""
+    view = target.view(np.uint8).data
+    done = stream.readinto(view)
+    if done < len(view):
+        missing = left * target.itemsize - done
+        raise InputError(
+            f"is truncated: the last {missing} bytes of its voxels are missing.",
+            remedy=FETCH_AGAIN,
+            path=stream.path,
+        )
