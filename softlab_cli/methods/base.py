@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.blocks import Region, Shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
 from softlab_cli.softblock import SoftBlock
+from softlab_cli.volume import Geometry
 
-__all__ = ["LocalMethod", "Workspace"]
+__all__ = ["LocalMethod", "Workspace", "scratch_bytes"]
 
 
 class Workspace(Protocol):
@@ -25,25 +28,30 @@ class LocalMethod(Protocol):
     lies in a workspace, one for each thread.
     """
 
-    name: str
+    name: ClassVar[str]
     """Name on the command line."""
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter that the result depends on, ready for JSON."""
         ...
 
-    def halo(self, spacing_mm: Shape | tuple[float, float, float]) -> Shape:
+    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
         """Neighbours that the method needs on each side of a block, along (Z, Y, X)."""
         ...
 
-    def workspace(
-        self,
-        class_count: int,
-        ignore_index: int,
-        spacing_mm: tuple[float, float, float],
-        block: Shape,
-    ) -> Workspace:
-        """Scratch memory for blocks of at most `block` voxels on a grid of this spacing."""
+    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Workspace:
+        """Scratch memory for blocks of at most `block` voxels.
+
+        Parameters
+        ----------
+        classes
+            The class table; of it, the number of classes and the ignore index matter.
+        geometry
+            The grid; of it, the spacing matters, and whether it is a picture
+            (``ndim`` 2): a picture has no neighbours along Z.
+        block
+            Voxels of the largest block.
+        """
         ...
 
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
@@ -71,9 +79,29 @@ class LocalMethod(Protocol):
         Yields
         ------
         SoftBlock
-            Each class at most once over all groups; the sums add up over groups.
+            With `region` as given. Each class at most once over all groups; the
+            sums add up over groups.
         """
         ...
 
 
-Parameters = Mapping[str, Any]
+def scratch_bytes(class_count: int, block: Shape, halo: Shape) -> int:
+    """What the scratch memory that all methods need occupies.
+
+    Parameters
+    ----------
+    class_count
+        Classes of the table.
+    block
+        Voxels of the largest block.
+    halo
+        Neighbours on each side of it.
+    """
+    z, y = block[0] + 2 * halo[0], block[1] + 2 * halo[1]
+    segments = -(-block[2] // SEGMENT)
+    width = segments * SEGMENT + 2 * halo[2]
+    values = (min(class_count, MAX_CLASSES_AT_ONCE) + 1) * block[0] * block[1] * block[2] * 2
+    index_bytes, indices = (1, 2**8) if class_count <= 255 else (2, 2**16)
+    per_class = 48 * (class_count + MAX_CLASSES_AT_ONCE)
+    rows = 8 * z * y * segments
+    return values + z * y * width * index_bytes + rows + 16 * indices + per_class

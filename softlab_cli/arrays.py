@@ -1,0 +1,251 @@
+"""The methods on plain arrays: a label map in, soft labels of all classes out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Grid, Region, region_shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import UsageError
+from softlab_cli.executors import ordered_map
+from softlab_cli.indexing import distinct_values, index_label_map
+from softlab_cli.methods.base import LocalMethod
+from softlab_cli.methods.onehot import OneHot
+from softlab_cli.methods.svls import SVLS, Sigma
+from softlab_cli.methods.uniform import UniformSmoothing
+from softlab_cli.softblock import SoftBlock
+from softlab_cli.volume import Geometry
+
+__all__ = ["label_smoothing", "one_hot", "soften", "svls"]
+
+
+def one_hot(
+    label_map: NDArray[Any],
+    *,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """One-hot labels.
+
+    Parameters
+    ----------
+    label_map
+        (Z, Y, X) or (Y, X) label values, integers from 0 to 65535.
+    labels
+        Label values that are classes, so that each has a place whether it occurs
+        or not; by default those that occur. Sorted, they are classes 0 to C-1.
+    ignore_value
+        Label value of voxels that are not labelled; they get 0 in all classes.
+    threads
+        Blocks that are computed at the same time; the result does not depend on it.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError
+        For label values outside 0..65535 or, with `labels`, outside of those.
+    UsageError
+        For arrays that are no label map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one_hot(np.array([[0, 2, 2]]))[1]
+    array([[0., 1., 1.]], dtype=float16)
+    """
+    return soften(OneHot(), label_map, labels=labels, ignore_value=ignore_value, threads=threads)
+
+
+def label_smoothing(
+    label_map: NDArray[Any],
+    *,
+    smoothing: float = 0.1,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Uniform label smoothing: p_c = (1 - alpha) [y = c] + alpha / C.
+
+    Equation 1 of Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021.
+
+    Parameters
+    ----------
+    label_map, labels, ignore_value, threads
+        As for `one_hot`.
+    smoothing
+        The paper's alpha, from 0 (one-hot) to 1.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError
+        As for `one_hot`, and for another amount of smoothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> label_smoothing(np.array([[0, 1]]), smoothing=0.5)[1]
+    array([[0.25, 0.75]], dtype=float16)
+    """
+    method = UniformSmoothing(smoothing)
+    return soften(method, label_map, labels=labels, ignore_value=ignore_value, threads=threads)
+
+
+def svls(
+    label_map: NDArray[Any],
+    *,
+    kernel_size: int = 3,
+    sigma_voxels: Sigma | None = None,
+    sigma_mm: Sigma | None = None,
+    spacing_mm: Sequence[float] | None = None,
+    slicewise: bool = False,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Spatially varying label smoothing: soft where classes meet, hard elsewhere.
+
+    Each class's one-hot map is convolved with a Gaussian whose centre is replaced by
+    the sum of its other weights, and divided by the kernel's sum; beyond the edge,
+    the edge is repeated. Equation 2 of Islam and Glocker, Spatially Varying Label
+    Smoothing, IPMI 2021 (kernel size 3, sigma 1 voxel).
+
+    Parameters
+    ----------
+    label_map, labels, ignore_value, threads
+        As for `one_hot`. Ignored voxels count for no neighbour.
+    kernel_size
+        Voxels along each side of the kernel, odd, 3 or larger.
+    sigma_voxels
+        Standard deviation in voxels, one number or three along (Z, Y, X); by
+        default 1.
+    sigma_mm
+        The same in millimetres, in place of `sigma_voxels`; needs `spacing_mm`.
+    spacing_mm
+        Distance of voxels along the axes of `label_map`, in millimetres.
+    slicewise
+        Smooth within slices only; pictures always are.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError
+        As for `one_hot`, and for parameters without meaning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> svls(np.array([[0, 0, 1, 1]]))[1].round(3)
+    array([[0.   , 0.172, 0.828, 1.   ]], dtype=float16)
+    """
+    if sigma_mm is not None and spacing_mm is None:
+        raise UsageError("sigma_mm is given without spacing_mm.", remedy="Give the spacing.")
+    method = SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise)
+    return soften(
+        method,
+        label_map,
+        spacing_mm=spacing_mm,
+        labels=labels,
+        ignore_value=ignore_value,
+        threads=threads,
+    )
+
+
+def soften(
+    method: LocalMethod,
+    label_map: NDArray[Any],
+    *,
+    spacing_mm: Sequence[float] | None = None,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Soft labels by any local method.
+
+    Parameters
+    ----------
+    method
+        An entry of `softlab_cli.methods.METHODS`, made with its parameters.
+    label_map, spacing_mm, labels, ignore_value, threads
+        As for `svls`.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError
+        As for `one_hot`.
+    """
+    volume = _as_volume(label_map)
+    geometry = _geometry(volume.shape, np.ndim(label_map), spacing_mm)
+    found = distinct_values(volume) if labels is None else labels
+    classes = ClassTable.from_values(
+        found, ignore_values=() if ignore_value is None else (ignore_value,)
+    )
+    indices = index_label_map(volume, classes).class_indices
+    soft_label = np.zeros((len(classes), *volume.shape), np.float16)
+    grid = Grid.for_volume(geometry.shape, geometry.ndim)
+    local = threading.local()
+
+    def write(region: Region) -> None:
+        if not hasattr(local, "workspace"):
+            z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
+            local.workspace = method.workspace(classes, geometry, (z, y, x))
+        for block in method.soften(indices, region, local.workspace):
+            _copy(block, soft_label)
+
+    for _ in ordered_map(write, grid.regions(), threads):
+        pass
+    return soft_label[:, 0] if geometry.ndim == 2 else soft_label
+
+
+def _copy(block: SoftBlock, soft_label: NDArray[np.float16]) -> None:
+    z, y, x = region_shape(block.region)
+    for i, class_index in enumerate(block.class_indices):
+        soft_label[(class_index, *block.region)] = block.values[i, :z, :y, :x]
+    for class_index, value in block.constants.items():
+        soft_label[(class_index, *block.region)] = value
+
+
+def _as_volume(label_map: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(label_map)
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    if array.dtype.kind not in "ui":
+        raise UsageError(f"label values of type {array.dtype} are no integers.",
+                         remedy="Convert the array, for instance with astype.")  # fmt: skip
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise UsageError(f"an array of shape {array.shape} is no label map.",
+                         remedy="Give (Z, Y, X) or (Y, X) with at least one voxel.")  # fmt: skip
+    return array if array.ndim == 3 else array[np.newaxis]
+
+
+def _geometry(shape: tuple[int, ...], ndim: int, spacing_mm: Sequence[float] | None) -> Geometry:
+    spacing = [1.0] * ndim if spacing_mm is None else [float(s) for s in spacing_mm]
+    if len(spacing) != ndim or not all(0 < s < np.inf for s in spacing):
+        raise UsageError(f"a spacing of {spacing_mm} mm does not fit {ndim} axes.",
+                         remedy="Give one number above 0 for each axis.")  # fmt: skip
+    affine = np.diag([*reversed(spacing), *[1.0] * (4 - ndim)])
+    depth, height, width = shape
+    return Geometry((depth, height, width), affine, ndim)

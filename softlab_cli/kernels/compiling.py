@@ -1,0 +1,41 @@
+"""How kernels are compiled; decided here, once.
+
+Numba compiles a kernel again when its own file has changed, and not when a kernel
+that it calls has changed in another file. Whoever works on kernels removes
+``__pycache__`` (``make clean``) after such a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+
+__all__ = ["Int", "Real", "Unsigned", "inlined", "kernel"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+Int = int | np.integer[Any]
+Real = float | np.floating[Any]
+"""What kernels take for a number; between kernels it has one of numpy's types."""
+
+Unsigned = np.uintp
+"""Type of array indices in inner loops.
+
+Numba lets a signed index count from the array's end; the test for it keeps loops
+from being vectorised.
+"""
+
+
+def inlined(function: Function) -> Function:
+    """As `kernel`, for a small step of an inner loop: a call costs more than the step."""
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)(function)
+    return cast(Function, compiled)
+
+
+def kernel(function: Function) -> Function:
+    """Compile on first use, keep the machine code on disk, run without the interpreter lock."""
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast(Function, compiled)

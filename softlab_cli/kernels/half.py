@@ -1,0 +1,51 @@
+"""float16 as bit patterns: rounding to it, and what its values add up to."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.kernels.compiling import Real, kernel
+
+__all__ = ["HALF", "ONE", "entropy_units", "mass_units", "to_half"]
+
+ONE = np.uint16(0x3C00)
+"""1.0; patterns from 0 to this one are the numbers from 0 to 1, in order."""
+
+HALF = np.uint16(0x3800)
+"""0.5."""
+
+SMALLEST_NORMAL = 2.0**-14
+SUBNORMAL_STEPS = 2.0**24
+
+# float64 has 52 bits of mantissa and a bias of 1023, float16 has 10 and 15.
+DROPPED_BITS = 52 - 10
+ROUND_UP = (1 << (DROPPED_BITS - 1)) - 1
+EXPONENT_SHIFT = (1023 - 15) << 10
+
+
+@kernel
+def to_half(number: Real) -> np.uint16:
+    """Bit pattern of the float16 nearest to a float64 from 0 to 65504, ties to even."""
+    if number < SMALLEST_NORMAL:
+        return np.uint16(np.rint(number * SUBNORMAL_STEPS))
+    bits = np.float64(number).view(np.int64)
+    odd = (bits >> DROPPED_BITS) & 1
+    return np.uint16(((bits + ROUND_UP + odd) >> DROPPED_BITS) - EXPONENT_SHIFT)
+
+
+def mass_units(unit: float) -> NDArray[np.int64]:
+    """(ONE + 1,) int64: each float16 from 0 to 1, by its bit pattern, in whole units."""
+    return np.rint(_numbers() / unit).astype(np.int64)
+
+
+def entropy_units(unit: float) -> NDArray[np.int64]:
+    """(ONE + 1,) int64: -p ln p of each float16 p from 0 to 1, rounded to whole units."""
+    numbers = _numbers()
+    logarithms = np.log(numbers, out=np.zeros_like(numbers), where=numbers > 0)
+    return np.rint(-numbers * logarithms / unit).astype(np.int64)
+
+
+def _numbers() -> NDArray[np.float64]:
+    patterns = np.arange(int(ONE) + 1, dtype=np.uint16)
+    return patterns.view(np.float16).astype(np.float64)

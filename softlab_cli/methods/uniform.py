@@ -1,0 +1,75 @@
+"""Label smoothing (LS): a share of every soft label is spread evenly over all classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region, Shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import UsageError
+from softlab_cli.methods.base import scratch_bytes
+from softlab_cli.softblock import SoftBlock
+from softlab_cli.volume import Geometry
+
+__all__ = ["UniformSmoothing"]
+
+
+@dataclass(frozen=True)
+class UniformSmoothing:
+    """Uniform label smoothing: p_c = (1 - alpha) [y = c] + alpha / C.
+
+    Equation 1 of Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021.
+
+    Parameters
+    ----------
+    smoothing
+        The paper's alpha, 0 (one-hot) to 1 (the same for all classes).
+
+    Raises
+    ------
+    UsageError
+        For any other amount.
+    """
+
+    smoothing: float = 0.1
+
+    name: ClassVar[str] = "ls"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing <= 1:
+            raise UsageError(
+                f"a smoothing of {self.smoothing:g} has no meaning.",
+                remedy="Choose a number from 0 (one-hot) to 1.",
+            )
+
+    def parameters(self) -> dict[str, Any]:
+        """The amount of smoothing."""
+        return {"smoothing": float(self.smoothing)}
+
+    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
+        """None: a voxel's own class is all that matters."""
+        return 0, 0, 0
+
+    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
+        """Scratch memory of one thread."""
+        from softlab_cli.methods.painting import Painter
+
+        low = self.smoothing / len(classes)
+        high = (1 - self.smoothing) + low
+        return Painter(len(classes), classes.ignore_index, block, low, high)
+
+    def workspace_bytes(self, class_count: int, block: Shape) -> int:
+        """Upper bound of what a workspace occupies."""
+        return scratch_bytes(class_count, block, (0, 0, 0))
+
+    def soften(
+        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
+    ) -> Iterator[SoftBlock]:
+        """Soft labels of one block."""
+        blocks: Iterator[SoftBlock] = workspace.soften(class_indices, region)
+        return blocks
