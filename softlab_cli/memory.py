@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from softlab_cli.blocks import Shape
 from softlab_cli.errors import UsageError
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "available_cores",
     "format_bytes",
     "parse_bytes",
-    "plan_workers",
 ]
 
 MIB = 2**20
@@ -74,10 +72,12 @@ class CaseMemory:
 
     Parameters
     ----------
-    shape
+    voxels
         Voxels of the label map.
-    source_bytes
-        Peak of reading the file: the voxels as stored, with the reader's copies.
+    bytes_on_read
+        Peak of reading the file, the label map included.
+    bytes_held
+        What the label map occupies afterwards.
     index_itemsize
         Bytes of a class index.
     workspace_bytes
@@ -86,8 +86,9 @@ class CaseMemory:
         Threads that soften blocks at the same time.
     """
 
-    shape: Shape
-    source_bytes: int
+    voxels: int
+    bytes_on_read: int
+    bytes_held: int
     index_itemsize: int
     workspace_bytes: int
     threads: int
@@ -95,35 +96,7 @@ class CaseMemory:
     @property
     def total(self) -> int:
         """Upper bound of the process's resident memory, in bytes."""
-        z, y, x = self.shape
-        indices = z * y * x * self.index_itemsize
-        # Each thread works on one block and may have finished two more.
+        volume = max(self.bytes_on_read, self.bytes_held + self.voxels * self.index_itemsize)
+        # Each thread works on one block, and two more wait to be written.
         blocks = 3 * self.threads * self.workspace_bytes
-        return PROCESS_BYTES + SHARD_BUFFER_BYTES + self.source_bytes + indices + blocks
-
-
-def plan_workers(wanted: int, needed: int, budget: int) -> int:
-    """Workers that fit into a budget.
-
-    Parameters
-    ----------
-    wanted
-        Workers asked for.
-    needed
-        Bytes that the largest case needs in one worker.
-    budget
-        Bytes for all workers together.
-
-    Raises
-    ------
-    UsageError
-        When not even one fits.
-    """
-    fit = budget // needed
-    if fit < 1:
-        raise UsageError(
-            f"the largest case needs {format_bytes(needed)}, and only "
-            f"{format_bytes(budget)} may be used.",
-            remedy="Raise --max-memory, or lower --threads.",
-        )
-    return int(min(wanted, fit))
+        return PROCESS_BYTES + SHARD_BUFFER_BYTES + volume + blocks

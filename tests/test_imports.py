@@ -18,10 +18,11 @@ PACKAGE = Path(__file__).parents[1] / "softlab_cli"
 LAYERS = [
     {"errors", "version"},
     {"blocks", "caseid", "classes", "events", "memory", "sources", "volume"},
-    {"kernels", "softblock"},
-    {"indexing", "regrid"},
+    {"kernels", "segments", "softblock"},
+    {"fusion", "indexing", "regrid"},
     {"cases", "executors", "methods", "progress", "readers", "store"},
     {"arrays", "export", "onecase", "opening", "preview"},
+    {"planning"},
     {"runner"},
     {"__init__"},
     {"cli"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from softlab_cli.errors import UsageError
-from softlab_cli.memory import CaseMemory, format_bytes, parse_bytes, plan_workers
+from softlab_cli.memory import CaseMemory, format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,7 @@ def test_amounts_for_people() -> None:
     assert format_bytes(3 * 2**29) == "1.5 GiB"
 
 
-def test_workers_that_fit() -> None:
-    assert plan_workers(8, needed=3, budget=10) == 3
-    assert plan_workers(2, needed=3, budget=10) == 2
-    with pytest.raises(UsageError, match=r"needs 11 B.*--max-memory"):
-        plan_workers(1, needed=11, budget=10)
-
-
 def test_projection_counts_every_part() -> None:
-    base = CaseMemory((10, 10, 10), 0, 0, 0, 1).total
-    assert CaseMemory((10, 10, 10), 7, 2, 100, 3).total == base + 7 + 2000 + 900
+    base = CaseMemory(1000, 0, 0, 0, 0, 1).total
+    assert CaseMemory(1000, 0, 7, 2, 100, 3).total == base + 7 + 2000 + 900
+    assert CaseMemory(1000, 5000, 7, 2, 100, 3).total == base + 5000 + 900

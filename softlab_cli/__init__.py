@@ -1,0 +1,41 @@
+"""softlab: soft labels for medical image segmentation.
+
+The public names are imported when they are first used, so that importing the
+package costs next to nothing.
+
+>>> import softlab_cli
+>>> callable(softlab_cli.open_store)
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from softlab_cli.version import __version__
+
+if TYPE_CHECKING:
+    from softlab_cli.arrays import label_smoothing, one_hot, svls
+    from softlab_cli.opening import open_store
+    from softlab_cli.runner import run
+
+__all__ = ["__version__", "label_smoothing", "one_hot", "open_store", "run", "svls"]
+
+_HOMES = {
+    "label_smoothing": "softlab_cli.arrays",
+    "one_hot": "softlab_cli.arrays",
+    "svls": "softlab_cli.arrays",
+    "open_store": "softlab_cli.opening",
+    "run": "softlab_cli.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'softlab_cli' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

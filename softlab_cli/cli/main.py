@@ -1,0 +1,93 @@
+"""The group of all commands; a command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from softlab_cli.errors import SoftlabError, UsageError
+from softlab_cli.version import __version__
+
+__all__ = ["cli", "main"]
+
+DEBUG = "softlab_cli.debug"
+"""Key under which the context keeps whether ``--debug`` was given."""
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Make soft labels": {
+        "svls": "Spatially varying label smoothing.",
+        "ls": "Uniform label smoothing.",
+        "onehot": "One-hot labels, without smoothing.",
+        "run": "Any of these, from a configuration file.",
+    },
+    "Look at a store": {
+        "info": "What is in it.",
+        "verify": "Whether it is sound; exits 1 on any defect.",
+        "preview": "A picture of one slice of a case.",
+        "export": "Write cases as NIfTI or npz files.",
+    },
+}
+"""Commands by section with their short help, so that ``--help`` imports none of them."""
+
+
+class CommandError(click.ClickException):
+    """A `SoftlabError` as the command line shows it."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the message on standard error."""
+        click.echo(f"error: {self.format_message()}", err=True)
+
+
+class CommandUsageError(CommandError):
+    """The same, for arguments."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in ``softlab_cli.cli.<name>`` until they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the sections."""
+        return [name for section in SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"softlab_cli.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; errors on purpose become one line unless ``--debug`` is given."""
+        try:
+            return super().invoke(ctx)
+        except SoftlabError as error:
+            if ctx.meta.get(DEBUG):
+                raise
+            kind = CommandUsageError if isinstance(error, UsageError) else CommandError
+            raise kind(str(error)) from error
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: softlab svls --in labels/ --out soft.zarr",
+)
+@click.version_option(__version__, prog_name="softlab")
+def cli() -> None:
+    """Soft labels for medical image segmentation, from label maps to a Zarr store."""
+
+
+def main() -> None:
+    """Entry point of the command ``softlab``."""
+    cli(prog_name="softlab")

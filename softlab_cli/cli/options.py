@@ -1,0 +1,201 @@
+"""Options that several commands share; each is defined here, once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from softlab_cli.cli.main import DEBUG
+from softlab_cli.errors import UsageError
+from softlab_cli.memory import parse_bytes
+
+__all__ = ["debug", "progress", "run_options", "sigmas", "store_argument"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Bytes from an amount of memory such as 16G."""
+    try:
+        return None if value is None else parse_bytes(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _part(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """(part, parts) from 2/8, counted from 1."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", value.strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise click.BadParameter(f"{value!r} is not a part such as 2/8 (1 <= I <= N).")
+    return int(match[1]), int(match[2])
+
+
+def _per_axis(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> float | tuple[float, ...] | None:
+    """One number for all axes, or one for each of z,y,x."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise click.BadParameter(f"{value!r} is neither one number nor three (z,y,x).")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[DEBUG] = True
+
+
+debug = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show the traceback of an error.",
+)
+
+progress = click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show a progress bar (default: when standard error is a terminal).",
+)
+
+store_argument = click.argument(
+    "store", type=click.Path(path_type=Path), metavar="STORE"
+)  # existence is checked by the library, which says more than click does
+
+sigmas = [
+    click.option(
+        "--sigma-voxels",
+        callback=_per_axis,
+        metavar="S or Z,Y,X",
+        help="Standard deviation of the Gaussian in voxels.  [default: 1]",
+    ),
+    click.option(
+        "--sigma-mm",
+        callback=_per_axis,
+        metavar="S or Z,Y,X",
+        help="The same in millimetres, so that anisotropic voxels smooth equally.",
+    ),
+]
+
+_INPUT = [
+    click.option(
+        "--in",
+        "inputs",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        required=True,
+        help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json) or "
+        "a manifest (.csv).",
+    ),
+    click.option(
+        "--out", type=click.Path(path_type=Path), required=True, help="The store to write."
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path),
+        help="Images of the same cases, paired by name.",
+    ),
+]
+
+_CLASSES = [
+    click.option(
+        "--labels",
+        help="Label values that are classes: 0-4, or 0,1=liver,7. Default: all that occur.",
+    ),
+    click.option(
+        "--classes-from",
+        type=click.Path(path_type=Path),
+        help="Class values and names from a dataset.json.",
+    ),
+    click.option(
+        "--ignore-label",
+        "ignore_labels",
+        type=int,
+        multiple=True,
+        help="Label value of voxels that are not labelled; may be repeated.",
+    ),
+]
+
+_STORE = [
+    click.option(
+        "--labels-only",
+        is_flag=True,
+        help="Store the recipe and the hard labels; soft labels are computed on read.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Remove what --out holds and start again."),
+]
+
+_RUNNING = [
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        help="Processes, one case each.  [default: what cores and memory allow]",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads in each worker.  [default: cores / workers]",
+    ),
+    click.option(
+        "--max-memory",
+        callback=_bytes,
+        metavar="BYTES",
+        help="Memory for all workers together, such as 16G.  [default: what is free]",
+    ),
+    click.option(
+        "--part",
+        callback=_part,
+        metavar="I/N",
+        help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there "
+        "is one).",
+    ),
+    click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler."),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
+    click.option("-v", "--verbose", is_flag=True, help="Name each case as it ends."),
+    click.option(
+        "--log-json",
+        type=click.Path(path_type=Path),
+        help="Append one JSON object for each event to this file.",
+    ),
+    progress,
+    debug,
+]
+
+
+def together(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """One decorator for several options, shown by --help in the given order."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+run_options = together(*_INPUT, *_CLASSES, *_STORE, *_RUNNING)
+"""Every option of a command that makes soft labels."""
+
+
+def slurm_part() -> tuple[int, int] | None:
+    """The part that a SLURM job array asks for, or None outside one."""
+    names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
+    found = [os.environ.get(name, "") for name in names]
+    if not all(text.isdigit() for text in found):
+        return None
+    task, first, count = map(int, found)
+    step = int(os.environ.get("SLURM_ARRAY_TASK_STEP") or 1)
+    return (task - first) // step + 1, count

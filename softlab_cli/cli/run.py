@@ -1,0 +1,80 @@
+"""``softlab run``: any command that makes soft labels, with its options from a file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from softlab_cli.cli.main import SECTIONS, cli
+from softlab_cli.cli.options import debug
+from softlab_cli.errors import InputError, UsageError
+
+COMMANDS = tuple(name for name in SECTIONS["Make soft labels"] if name != "run")
+
+
+@click.command("run")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
+@debug
+@click.pass_context
+def command(ctx: click.Context, config: Path, options: tuple[str, ...]) -> None:
+    r"""Run the command that CONFIG names, with the options that it gives.
+
+    \b
+    CONFIG is TOML, with the names of the command line:
+        command = "svls"
+        in = ["labels"]
+        out = "soft.zarr"
+        sigma-mm = 1.5
+    `softlab info STORE --config` prints the file that made a store. Options
+    after `--` are added, and win: softlab run CONFIG.toml -- --overwrite
+    """
+    arguments = [*arguments_of(read_config(config)), *options]
+    with cli.make_context("softlab", arguments, parent=ctx.parent) as inner:
+        cli.invoke(inner)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of a configuration file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+    except ValueError as error:
+        raise InputError(f"is not TOML ({error}).", path=path) from error
+
+
+def arguments_of(config: Mapping[str, Any]) -> list[str]:
+    """The command line that a configuration stands for."""
+    options = dict(config)
+    name = options.pop("command", None)
+    if name not in COMMANDS:
+        raise UsageError(
+            f"command = {name!r} is not one of {', '.join(COMMANDS)}.",
+            remedy='Write for instance command = "svls".',
+        )
+    arguments = [str(name)]
+    for option, value in options.items():
+        arguments.extend(_one_option(f"--{option.replace('_', '-')}", value))
+    return arguments
+
+
+def _one_option(option: str, value: Any) -> Iterator[str]:
+    if isinstance(value, bool):
+        if value:
+            yield option
+    elif isinstance(value, list) and option in PER_AXIS:
+        yield from (option, ",".join(map(str, value)))
+    elif isinstance(value, list):
+        for entry in value:
+            yield from (option, str(entry))
+    else:
+        yield from (option, str(value))
+
+
+PER_AXIS = {"--sigma-voxels", "--sigma-mm"}
+"""Options whose list is one value for each axis, not several values."""

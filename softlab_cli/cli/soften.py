@@ -1,0 +1,117 @@
+"""What every command that makes soft labels does: run a method, print how it ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from softlab_cli.cli.options import slurm_part
+from softlab_cli.memory import format_bytes
+from softlab_cli.progress import listeners
+
+if TYPE_CHECKING:
+    from softlab_cli.events import RunFinished
+    from softlab_cli.methods.base import LocalMethod
+    from softlab_cli.planning import Plan
+
+__all__ = ["soften"]
+
+
+def soften(method: LocalMethod, options: dict[str, Any]) -> None:
+    """Run a method over all cases and exit with the run's status.
+
+    Parameters
+    ----------
+    method
+        What makes the soft labels.
+    options
+        The values of `softlab_cli.cli.options.run_options`.
+    """
+    from softlab_cli.planning import Request, make_plan
+    from softlab_cli.runner import execute
+
+    progress, verbose = options.pop("progress"), options.pop("verbose")
+    dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
+    options["part"] = options["part"] or slurm_part()
+    config = config_of(click.get_current_context())
+    shown = sys.stderr.isatty() if progress is None else progress
+    with listeners(progress=shown, verbose=verbose, log_json=log_json) as listen:
+        plan = make_plan(method, Request(config=config, **options), listen)
+        if dry_run:
+            click.echo(describe_plan(plan))
+            raise SystemExit(1 if plan.failed else 0)
+        report = execute(plan, listen)
+    click.echo(describe_run(report, plan.request.out))
+    raise SystemExit(1 if report.failed else 0)
+
+
+def config_of(ctx: click.Context) -> dict[str, Any]:
+    """The options that were given, by their names on the command line.
+
+    This is what `softlab run` takes; it is kept in the store.
+    """
+    config: dict[str, Any] = {"command": ctx.command.name}
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if not isinstance(parameter, click.Option) or parameter.name in NOT_KEPT:
+            continue
+        if value is not None and value != parameter.default and value not in ((), False):
+            config[parameter.opts[-1].lstrip("-")] = _plain(value)
+    return config
+
+
+NOT_KEPT = {"dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
+"""Options that say how to run, not what to make."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def describe_plan(plan: Plan) -> str:
+    """What --dry-run prints."""
+    names = plan.info.classes.names
+    lines = [f"{len(names)} classes: {_some(names)}"]
+    for task in plan.tasks:
+        case_id = task.case.case_id
+        shape = "x".join(map(str, plan.probes[case_id].geometry.shape))
+        why = f"  ({task.reason})" if task.reason else ""
+        lines.append(f"  to do     {case_id}  {shape}{why}")
+    lines += [f"  complete  {case_id}" for case_id in plan.skipped]
+    lines += [f"  failed    {f.case_id}  {f.message}" for f in plan.failed]
+    lines.append(
+        f"{len(plan.tasks)} to do, {len(plan.skipped)} complete, {len(plan.failed)} failed; "
+        f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
+        f"at most {format_bytes(plan.crew.bytes_per_worker)} each"
+    )
+    return "\n".join(lines)
+
+
+def describe_run(report: RunFinished, out: Path) -> str:
+    """The closing table."""
+    size = sum(o.stored_bytes for o in report.outcomes)
+    warned = sum(bool(o.warnings) for o in report.outcomes)
+    rows = [
+        ("done", str(report.done), f"{report.seconds:.1f} s, {format_bytes(size)} written"),
+        ("skipped", str(report.skipped), "complete and unchanged" if report.skipped else ""),
+        ("failed", str(report.failed), ""),
+        ("warned", str(warned), "see above, or softlab info" if warned else ""),
+    ]
+    lines = [f"{out}"]
+    lines += [f"  {name:<8}{count:>6}  {note}".rstrip() for name, count, note in rows]
+    failed = [o for o in report.outcomes if o.status == "failed"]
+    if failed:
+        width = max(len(o.case_id) for o in failed)
+        lines.append("failed cases:")
+        lines += [f"  {o.case_id:<{width}}  {o.message}" for o in failed]
+    return "\n".join(lines)
+
+
+def _some(names: tuple[str, ...], most: int = 6) -> str:
+    more = f", ... ({len(names) - most} more)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,60 @@
+"""``softlab verify``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from softlab_cli.cli.options import debug, progress, store_argument
+from softlab_cli.progress import listeners
+
+
+@click.command("verify")
+@store_argument
+@click.argument("case_ids", nargs=-1)
+@click.option(
+    "--sources/--no-sources",
+    "check_sources",
+    default=True,
+    show_default=True,
+    help="Compare the checksums of the files that the cases were made from.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@progress
+@debug
+def command(
+    store: Path,
+    case_ids: tuple[str, ...],
+    check_sources: bool,
+    as_json: bool,
+    progress: bool | None,
+) -> None:
+    """Check every chunk, sum and checksum of a store, or of the given cases.
+
+    Exits 1 when there is a defect. Notes (an unfinished case, a source file that is
+    not at hand) are no defects.
+    """
+    from softlab_cli.store.verify import verify_store
+
+    shown = sys.stderr.isatty() if progress is None else progress
+    with listeners(progress=shown) as listen:
+        found = verify_store(
+            store,
+            cases=case_ids or None,
+            check_sources=check_sources,
+            listen=listen,
+        )
+    defects = [d for d in found if d.severity == "defect"]
+    if as_json:
+        click.echo(json.dumps([asdict(d) for d in found], indent=1))
+    else:
+        for d in found:
+            click.echo(f"{d.severity}: {d.case_id or store}: {d.what}: {d.detail}")
+        notes = len(found) - len(defects)
+        verdict = "sound" if not defects else f"{len(defects)} defects"
+        click.echo(f"{store}: {verdict}" + (f", {notes} notes" if notes else ""))
+    raise SystemExit(1 if defects else 0)

@@ -1,0 +1,210 @@
+"""The way of one case: read, index, soften block by block, write, rename.
+
+Runs in any process; everything that it needs travels in a `CaseTask`. It
+returns what happened and raises nothing, so that one bad case never stops the
+others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region
+from softlab_cli.cases import Case
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import SoftlabError
+from softlab_cli.events import CaseFinished
+from softlab_cli.executors import ordered_map
+from softlab_cli.indexing import (
+    IndexedLabelMap,
+    distinct_values,
+    foreground_box,
+    index_label_map,
+)
+from softlab_cli.methods.base import LocalMethod
+from softlab_cli.readers import read_label_map
+from softlab_cli.softblock import SoftSums
+from softlab_cli.sources import Role, describe_source
+from softlab_cli.store.schema import CaseInfo, StoreInfo
+from softlab_cli.store.statistics import LabelCounts, case_statistics
+from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
+from softlab_cli.volume import Geometry, LabelMap
+
+__all__ = ["CaseTask", "case_files", "failure", "process_case", "scan_case"]
+
+
+@dataclass(frozen=True)
+class CaseTask:
+    """Everything that softening one case takes.
+
+    Parameters
+    ----------
+    case
+        The case and its files.
+    method
+        What makes the soft labels.
+    info
+        What the store says of all its cases; its classes among it.
+    store
+        Path of the store; it exists.
+    threads
+        Threads that soften blocks.
+    reason
+        Why the case is computed again, if it is.
+    """
+
+    case: Case
+    method: LocalMethod
+    info: StoreInfo
+    store: Path
+    threads: int
+    reason: str = ""
+
+
+def case_files(case: Case) -> list[tuple[Path, Role]]:
+    """Every file that a case is made from, with its role."""
+    labels: list[tuple[Path, Role]] = [(path, "label") for path in case.label_maps]
+    return labels + [(path, "image") for path in case.images]
+
+
+class _LastLabelMap:
+    """The label map that was read last, so that a scan of one case is not read again."""
+
+    def __init__(self) -> None:
+        self.key: tuple[Any, ...] = ()
+        self.label_map: LabelMap | None = None
+
+    def read(self, path: Path) -> LabelMap:
+        facts = path.stat() if path.exists() else None
+        key = (path, facts and facts.st_size, facts and facts.st_mtime_ns)
+        if self.label_map is None or key != self.key:
+            self.label_map = None  # two maps at once would double the memory
+            self.label_map = read_label_map(path)
+            self.key = key
+        return self.label_map
+
+    def take(self, path: Path) -> LabelMap:
+        label_map = self.read(path)
+        self.label_map = None
+        return label_map
+
+
+_last = _LastLabelMap()
+
+
+def scan_case(case: Case) -> frozenset[int] | CaseFinished:
+    """Label values that occur in a case, or why that cannot be told."""
+    started = time.perf_counter()
+    try:
+        if case.problem is not None:
+            raise case.problem
+        values: set[int] = set()
+        for path in case.label_maps:
+            with _naming(path):
+                values.update(distinct_values(_last.read(path).values))
+        return frozenset(values)
+    except Exception as error:
+        return failure(case.case_id, error, started)
+
+
+def process_case(task: CaseTask) -> CaseFinished:
+    """Soften one case and store it; never raises."""
+    started = time.perf_counter()
+    try:
+        outcome = _soften_case(task)
+        return replace(outcome, seconds=time.perf_counter() - started)
+    except Exception as error:
+        return failure(task.case.case_id, error, started)
+
+
+def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
+    """The outcome of a case that could not be done, in words for the user."""
+    seconds = 0.0 if started is None else time.perf_counter() - started
+    if isinstance(error, SoftlabError):
+        return CaseFinished(case_id, "failed", str(error), seconds=seconds)
+    if isinstance(error, MemoryError):
+        message = "not enough memory. Lower --workers or --threads."
+    else:
+        message = f"unforeseen {type(error).__name__}: {error} (--debug shows where)"
+    trace = "".join(traceback.format_exception(error))
+    return CaseFinished(case_id, "failed", message, seconds=seconds, traceback=trace)
+
+
+def _soften_case(task: CaseTask) -> CaseFinished:
+    if task.case.problem is not None:
+        raise task.case.problem
+    classes, path = task.info.classes, task.case.label_maps[0]
+    sources = tuple(describe_source(file, role) for file, role in case_files(task.case))
+    label_map = _last.take(path)
+    geometry, warnings = label_map.geometry, label_map.warnings
+    with _naming(path):
+        indexed = index_label_map(label_map.values, classes)
+    del label_map  # the indices may be the same memory, or may replace it
+    with StoreWriter(task.store, task.info).case(task.case.case_id, geometry) as writer:
+        sums = _write_blocks(task, indexed.class_indices, geometry, writer)
+        statistics = case_statistics(
+            _label_counts(indexed, classes),
+            None if task.info.labels_only else sums,
+            background_index=classes.background_index,
+            spacing_mm=geometry.spacing_mm,
+        )
+        size = writer.complete(CaseInfo(geometry, sources, statistics, warnings))
+    return CaseFinished(
+        task.case.case_id, "done", task.reason, warnings,
+        stored_bytes=size, voxels=indexed.class_indices.size,
+    )  # fmt: skip
+
+
+def _write_blocks(
+    task: CaseTask, class_indices: NDArray[Any], geometry: Geometry, writer: CaseWriter
+) -> SoftSums:
+    """Soften and write block by block; threads soften and compress, this one writes."""
+    local = threading.local()
+    classes, method = task.info.classes, task.method
+
+    def encode(region: Region) -> tuple[list[EncodedBlock], list[SoftSums]]:
+        encoded, sums = [writer.encode_label(region, class_indices[region])], []
+        if not task.info.labels_only:
+            if not hasattr(local, "workspace"):
+                local.workspace = method.workspace(classes, geometry, writer.grid.block)
+            for block in method.soften(class_indices, region, local.workspace):
+                encoded.append(writer.encode(block))
+                sums.append(block.sums)
+        return encoded, sums
+
+    total = SoftSums.zero(len(classes))
+    for encoded, sums in ordered_map(encode, writer.grid.regions(), task.threads):
+        for block in encoded:
+            writer.append(block)
+        for part in sums:
+            total.add(part)
+    return total
+
+
+def _label_counts(indexed: IndexedLabelMap, classes: ClassTable) -> LabelCounts:
+    box = foreground_box(indexed.class_indices, classes)
+    inside = 0
+    if box is not None and indexed.ignored:
+        inside = int(np.count_nonzero(indexed.class_indices[box] == classes.ignore_index))
+    return LabelCounts(indexed.hard_voxels, indexed.ignored, box, inside)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error that does not know which file it is about."""
+    try:
+        yield
+    except SoftlabError as error:
+        if error.path is None:
+            error.path = path
+        raise

@@ -1,0 +1,331 @@
+"""What a run will do, worked out before anything is written."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.blocks import Grid
+from softlab_cli.cases import Case, class_names_from, discover_cases, select_part
+from softlab_cli.classes import ClassTable, read_class_names
+from softlab_cli.errors import InputError, SoftlabError, UsageError
+from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.memory import (
+    PROCESS_BYTES,
+    CaseMemory,
+    available_bytes,
+    available_cores,
+    format_bytes,
+)
+from softlab_cli.methods.base import LocalMethod
+from softlab_cli.onecase import CaseTask, case_files, failure, scan_case
+from softlab_cli.readers import FileProbe, probe
+from softlab_cli.sources import same_content
+from softlab_cli.store.files import METADATA
+from softlab_cli.store.schema import StoreInfo, read_store_info
+from softlab_cli.store.writer import StoreWriter
+
+__all__ = ["Plan", "Request", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; the fields are named like the options of the command line.
+
+    Parameters
+    ----------
+    inputs
+        Label maps: folders, files, datasets, datalists or manifests.
+    out
+        The store.
+    images
+        Images of the same cases, paired by name.
+    labels
+        Label values that are classes, such as ``0-4``; by default all that occur.
+    classes_from
+        A JSON file with class values and names.
+    ignore_labels
+        Label values of voxels that are not labelled.
+    labels_only
+        Store the recipe and the hard labels; soft labels are computed on read.
+    overwrite
+        Remove an existing store first.
+    workers, threads
+        Processes, and threads in each; by default what cores and memory allow.
+    max_memory
+        Bytes for all workers together; by default what is free.
+    part
+        (I, N): only every N-th case, from the I-th on.
+    dask
+        Address of a Dask scheduler.
+    config
+        The configuration to keep in the store.
+    """
+
+    inputs: Sequence[Path]
+    out: Path
+    images: Path | None = None
+    labels: str | None = None
+    classes_from: Path | None = None
+    ignore_labels: Sequence[int] = ()
+    labels_only: bool = False
+    overwrite: bool = False
+    workers: int | None = None
+    threads: int | None = None
+    max_memory: int | None = None
+    part: tuple[int, int] | None = None
+    dask: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Processes, threads in each, and the memory that one of them needs."""
+
+    workers: int
+    threads: int
+    bytes_per_worker: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    info
+        What the store's root says: method, parameters, classes, configuration.
+    tasks
+        Cases to soften.
+    skipped
+        Ids of cases that are complete and unchanged.
+    failed
+        Cases that cannot be done, found out while planning.
+    probes
+        What the headers say of each case's label map.
+    crew
+        Who does it.
+    """
+
+    request: Request
+    info: StoreInfo
+    tasks: tuple[CaseTask, ...]
+    skipped: tuple[str, ...]
+    failed: tuple[CaseFinished, ...]
+    probes: Mapping[str, FileProbe]
+    crew: Crew
+
+
+def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
+    """Work out what a run will do; writes nothing.
+
+    Raises
+    ------
+    UsageError
+        For options that make no sense together, or no memory for a single case.
+    InputError
+        When no case is found.
+    StoreError
+        When the output is something else, or was made with other parameters.
+    """
+    if request.overwrite and request.part:
+        raise UsageError(
+            "--overwrite with --part would remove what the other parts have done.",
+            remedy="Remove the store first, or leave --overwrite out.",
+        )
+    existing = _existing_store(request)
+    draft = _Draft.find(request, existing)
+    classes = (
+        _given_classes(request) or _kept_classes(request, existing) or draft.scan(request, listen)
+    )
+    info = StoreInfo(
+        method.name,
+        method.parameters(),
+        classes,
+        labels_only=request.labels_only,
+        software=_software(),
+        config=request.config,
+    )
+    if existing is not None:
+        existing.check(info)
+    crew = draft.hire(request, listen, partial(draft.softening_bytes, method, classes))
+    tasks = tuple(
+        CaseTask(case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""))
+        for case in draft.todo.values()
+    )
+    return Plan(request, info, tasks, tuple(draft.skipped), tuple(draft.failed), draft.probes, crew)
+
+
+def _existing_store(request: Request) -> StoreWriter | None:
+    """The store that is there already and goes on; None when it is new or replaced."""
+    if request.overwrite or not (request.out / METADATA).exists():
+        return None
+    return StoreWriter(request.out, read_store_info(request.out))
+
+
+def _software() -> dict[str, str]:
+    packages = ("numba", "numpy", "SimpleITK", "zstandard")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _given_classes(request: Request) -> ClassTable | None:
+    """The class table that the request names, or its data set; None when it must be scanned."""
+    path = request.classes_from or class_names_from(request.inputs)
+    names, ignored = read_class_names(path) if path else ({}, None)
+    ignore_values = [*request.ignore_labels, *([] if ignored is None else [ignored])]
+    if request.labels:
+        return ClassTable.from_text(request.labels, names, ignore_values)
+    return ClassTable.from_values(names, names, ignore_values) if names else None
+
+
+def _kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable | None:
+    """The class table of the store that goes on, with the ignored values of this run."""
+    if existing is None:
+        return None
+    return replace(existing.info.classes, ignore_values=tuple(sorted({*request.ignore_labels})))
+
+
+def _check_usable(case: Case) -> None:
+    """Raise what is known to be wrong with a case before its files are opened."""
+    if case.problem is not None:
+        raise case.problem
+    if len(case.label_maps) > 1:
+        raise InputError(
+            f"has {len(case.label_maps)} label maps ({', '.join(case.raters)}), and this method "
+            "takes one.",
+            remedy="Several --in are raters of the same cases: give one of them.",
+            path=case.label_maps[0],
+        )
+
+
+def _too_large(needed: int, budget: int) -> InputError:
+    return InputError(
+        f"needs {format_bytes(needed)}, and only {format_bytes(budget)} may be used.",
+        remedy="Raise --max-memory, or lower --threads.",
+    )
+
+
+@dataclass
+class _Draft:
+    """Cases while they are being sorted into to do, complete and failed."""
+
+    every: tuple[Case, ...]
+    todo: dict[str, Case]
+    probes: dict[str, FileProbe] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    failed: list[CaseFinished] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, request: Request, existing: StoreWriter | None) -> _Draft:
+        """All cases of the request; complete ones are set aside, headers are read."""
+        cases = discover_cases(request.inputs, request.images)
+        part = select_part(cases, *request.part) if request.part else cases
+        draft = cls(tuple(cases), {case.case_id: case for case in part})
+        if existing is not None:
+            draft.set_complete_aside(existing)
+        draft.read_headers()
+        return draft
+
+    def set_complete_aside(self, existing: StoreWriter) -> None:
+        """Skip cases that are in the store and whose files have not changed."""
+        for case_id, case in list(self.todo.items()):
+            kept = existing.completed(case_id)
+            if kept is None:
+                continue
+            if same_content(kept.sources, case_files(case)):
+                del self.todo[case_id]
+                self.skipped.append(case_id)
+            else:
+                self.reasons[case_id] = "its files have changed"
+
+    def read_headers(self) -> None:
+        """Learn each label map's shape and type; cases without a usable one fail here."""
+        for case_id, case in list(self.todo.items()):
+            try:
+                _check_usable(case)
+                self.probes[case_id] = probe(case.label_maps[0])
+            except SoftlabError as error:
+                self.fail(failure(case_id, error))
+
+    def fail(self, outcome: CaseFinished) -> None:
+        """Take a case out and remember why; a case of another part is its own part's matter."""
+        if self.todo.pop(outcome.case_id, None):
+            self.failed.append(outcome)
+
+    def scan(self, request: Request, listen: Listener) -> ClassTable:
+        """The classes that occur in all cases, those of other parts included.
+
+        Unreadable cases fail here; those of other parts are theirs to report.
+        """
+        workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
+        listen(StageStarted("scan", len(self.every)))
+        values = {0}
+        executor = make_executor(workers, request.dask)
+        for case, result in executor.run(scan_case, self.every):
+            listen(StageStepped("scan", case.case_id))
+            if isinstance(result, frozenset):
+                values.update(result)
+            elif isinstance(result, WorkerDied):
+                self.fail(CaseFinished(case.case_id, "failed", result.reason))
+            else:
+                self.fail(result)
+        return ClassTable.from_values(values, ignore_values=request.ignore_labels)
+
+    def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
+        """Workers and threads that fit into memory; cases that never will fail here.
+
+        Parameters
+        ----------
+        request
+            What was asked for.
+        listen
+            Is told when fewer workers fit than were wanted.
+        needed
+            Bytes that a case needs with a number of threads.
+        """
+        budget = request.max_memory or available_bytes()
+        cores = available_cores()
+        wanted = request.workers or (cores if len(self.todo) >= 2 * cores else 1)
+        threads = request.threads or max(1, cores // wanted)
+        sizes = {case_id: needed(case, threads) for case_id, case in self.todo.items()}
+        for case_id in [c for c, size in sizes.items() if size > budget]:
+            self.fail(failure(case_id, _too_large(sizes.pop(case_id), budget)))
+        largest = max(sizes.values(), default=1)
+        workers = min(wanted, budget // largest, max(1, len(self.todo)))
+        if workers < min(wanted, len(self.todo)):
+            listen(
+                Notice(
+                    f"{workers} workers instead of {wanted}: each may need "
+                    f"{format_bytes(largest)}, and {format_bytes(budget)} may be used"
+                )
+            )
+        return Crew(workers, threads, largest)
+
+    def softening_bytes(
+        self, method: LocalMethod, classes: ClassTable, case: Case, threads: int
+    ) -> int:
+        """Upper bound of the memory of a process that softens a case."""
+        seen = self.probes[case.case_id]
+        shape, ndim = seen.geometry.shape, seen.geometry.ndim
+        return CaseMemory(
+            prod(shape),
+            seen.bytes_on_read,
+            seen.bytes_held,
+            classes.index_dtype.itemsize,
+            method.workspace_bytes(len(classes), Grid.for_volume(shape, ndim).block),
+            threads,
+        ).total
+
+    def _reading_bytes(self, case: Case) -> int:
+        seen = self.probes.get(case.case_id)
+        return PROCESS_BYTES + (seen.bytes_on_read if seen else 0)

@@ -1,0 +1,334 @@
+"""A picture of one slice of a case: hard label, two soft labels, entropy, legend."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import EngineError, SoftlabError, UsageError
+from softlab_cli.readers import read_image
+from softlab_cli.volume import Geometry, check_same_grid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
+
+__all__ = ["PLANES", "Plane", "draw_case"]
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+PLANES: dict[Plane, tuple[str, str, str]] = {
+    "axial": ("S", "P", "L"),
+    "coronal": ("A", "I", "L"),
+    "sagittal": ("R", "I", "P"),
+}
+"""Where the slice axis, the rows (downwards) and the columns (to the right of the
+picture) point in the patient: the radiologists' view, the patient's right on the left."""
+
+MOST_NAMES = 24
+"""Class names in the legend; more would not be read."""
+
+OPPOSITE = dict(zip("RASLPI", "LPIRAS", strict=True))
+
+
+@dataclass(frozen=True)
+class View:
+    """How slices of a volume are cut and turned for the eye.
+
+    Parameters
+    ----------
+    axis
+        Array axis (0 to 2) across which the slices lie.
+    transpose
+        Whether the two other axes change places.
+    flip_rows, flip_columns
+        Whether rows or columns are then reversed.
+    edges
+        Letters at the top, right, bottom and left; empty for a 2D picture.
+    aspect
+        Height of a pixel over its width.
+    """
+
+    axis: int
+    transpose: bool
+    flip_rows: bool
+    flip_columns: bool
+    edges: str
+    aspect: float
+
+    @classmethod
+    def of(cls, geometry: Geometry, plane: Plane) -> View:
+        """The view of a plane in a volume; a 2D picture is shown as it lies."""
+        spacing = geometry.spacing_mm
+        if geometry.ndim == 2:
+            return cls(0, False, False, False, "", spacing[1] / spacing[2])
+        letters = geometry.orientation[::-1]  # of the array axes (z, y, x)
+        normal, down, right = PLANES[plane]
+        axis, rows, columns = (_axis_of(letter, letters) for letter in (normal, down, right))
+        return cls(
+            axis,
+            transpose=rows > columns,
+            flip_rows=letters[rows] != down,
+            flip_columns=letters[columns] != right,
+            edges=OPPOSITE[down] + right + down + OPPOSITE[right],
+            aspect=spacing[rows] / spacing[columns],
+        )
+
+    def turn(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """A slice as it is shown."""
+        if self.transpose:
+            pixels = pixels.T
+        return pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+
+    def region(self, shape: Sequence[int], index: int) -> Region:
+        """Where a slice lies in the volume."""
+        z, y, x = (
+            slice(index, index + 1) if axis == self.axis else slice(0, n)
+            for axis, n in enumerate(shape)
+        )
+        return z, y, x
+
+
+def _axis_of(letter: str, letters: str) -> int:
+    return next(i for i, found in enumerate(letters) if found in (letter, OPPOSITE[letter]))
+
+
+def draw_case(
+    case: Any,
+    out: str | Path,
+    *,
+    plane: Plane = "axial",
+    index: int | None = None,
+    classes: Sequence[str] = (),
+    title: str = "",
+) -> list[str]:
+    """Draw one slice of a case into a PNG file.
+
+    Parameters
+    ----------
+    case
+        A case of an open store (`softlab_cli.store.reader.Case`).
+    out
+        The file to write.
+    plane
+        Anatomical plane of the slice; without meaning for 2D pictures.
+    index
+        Slice number along the plane's array axis; by default the slice with the
+        most borders between labels.
+    classes
+        Names or label values of two classes whose soft labels are shown; by
+        default the two with the most soft voxels in the slice.
+    title
+        First words of the title; the case and the slice follow.
+
+    Returns
+    -------
+    list of str
+        What could not be shown, for the user.
+
+    Raises
+    ------
+    EngineError
+        Without matplotlib.
+    UsageError
+        For a slice or a class that is not there.
+    """
+    geometry: Geometry = case.geometry
+    view = View.of(geometry, plane)
+    slices = geometry.shape[view.axis]
+    chosen = _busiest_slice(case, view) if index is None else index
+    if not 0 <= chosen < slices:
+        raise UsageError(f"--slice {chosen}: the case has {plane} slices 0 to {slices - 1}.")
+    region = view.region(geometry.shape, chosen)
+    wanted = [case.classes.find(name).index for name in classes]
+    soft, entropy = _soft_slices(case, region, view.axis, wanted)
+    image, notes = _image_slice(case, region, view.axis)
+    place = "" if geometry.ndim == 2 else f", {plane} slice {chosen} of {slices}"
+    hard = np.squeeze(_read_label(case, region), view.axis)
+    _draw(
+        Path(out),
+        Panels(f"{title}{case.case_id}{place}", case.classes, hard, soft, entropy, image),
+        view,
+    )
+    return notes
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What the picture shows, each as the slice lies in the array.
+
+    Parameters
+    ----------
+    heading
+        Title of the whole picture.
+    classes
+        The store's class table.
+    hard
+        (rows, columns) class indices.
+    soft
+        Class index to its (rows, columns) soft label.
+    entropy
+        (rows, columns), bits.
+    image
+        (rows, columns) intensities, where there are any.
+    """
+
+    heading: str
+    classes: ClassTable
+    hard: NDArray[Any]
+    soft: dict[int, NDArray[np.float32]]
+    entropy: NDArray[np.float32]
+    image: NDArray[np.float32] | None
+
+
+def _read_label(case: Any, region: Region) -> NDArray[Any]:
+    cut = region[1:] if case.geometry.ndim == 2 else region
+    pixels: NDArray[Any] = case.read_label(cut)
+    return pixels[np.newaxis] if case.geometry.ndim == 2 else pixels
+
+
+def _read_soft(case: Any, region: Region, index: int, axis: int) -> NDArray[np.float32]:
+    cut = region[1:] if case.geometry.ndim == 2 else region
+    values: NDArray[np.float32] = case.read(cut, classes=[index])[0].astype(np.float32)
+    return values if case.geometry.ndim == 2 else np.squeeze(values, axis)
+
+
+def _busiest_slice(case: Any, view: View) -> int:
+    """The slice with the most borders between labels."""
+    z, y, x = case.geometry.shape
+    labels = np.moveaxis(_read_label(case, (slice(0, z), slice(0, y), slice(0, x))), view.axis, 0)
+    borders = [
+        np.count_nonzero(cut[1:] != cut[:-1]) + np.count_nonzero(cut[:, 1:] != cut[:, :-1])
+        for cut in labels
+    ]
+    return int(np.argmax(borders))
+
+
+def _soft_slices(
+    case: Any, region: Region, axis: int, wanted: Sequence[int]
+) -> tuple[dict[int, NDArray[np.float32]], NDArray[np.float32]]:
+    """Soft labels of the wanted classes, or of the two softest, and the entropy over all."""
+    entropy: Any = 0.0
+    kept: dict[int, NDArray[np.float32]] = {}
+    softness: dict[int, float] = {}
+    for index in range(len(case.classes)):
+        p = _read_soft(case, region, index, axis)
+        entropy = entropy - p * np.log2(np.where(p > 0, p, 1))
+        softness[index] = float((p * (1 - p)).sum())
+        if index == case.classes.background_index:
+            softness[index] *= 1e-6  # shown only when there is nothing else
+        kept[index] = p
+        if wanted and index not in wanted:
+            del kept[index]
+        elif not wanted and len(kept) > 2:
+            del kept[min(kept, key=softness.__getitem__)]
+    order = list(wanted) or sorted(kept, key=softness.__getitem__, reverse=True)
+    return {index: kept[index] for index in order}, entropy
+
+
+def _image_slice(
+    case: Any, region: Region, axis: int
+) -> tuple[NDArray[np.float32] | None, list[str]]:
+    """The slice of the case's first image, where there is one on the same grid."""
+    paths = [Path(s.path) for s in case.sources if s.role == "image"]
+    if not paths:
+        return None, []
+    try:
+        image = read_image(paths[0])
+        check_same_grid(case.geometry, image.geometry, names=("label map", "image"), path=paths[0])
+    except SoftlabError as error:
+        return None, [f"the image is not shown: {error}"]
+    return np.squeeze(image.intensities[0][region], axis), []
+
+
+def palette(count: int) -> NDArray[np.float64]:
+    """(count, 3) colours that neighbours in the table do not share; the first is for background."""
+    hues = (np.arange(count) * 0.618034 + 0.33) % 1.0
+    rows = np.arange(count)
+    colours = [
+        colorsys.hsv_to_rgb(h, 0.55 + 0.4 * (i % 2), 1.0 - 0.25 * (i % 3 == 2))
+        for i, h in zip(rows, hues, strict=True)
+    ]
+    return np.array(colours)
+
+
+def _draw(out: Path, panels: Panels, view: View) -> None:
+    """Lay the panels out in a row over a legend, and save the figure."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise EngineError(
+            "a preview needs matplotlib.", remedy="pip install 'softlab[plot]'"
+        ) from error
+    count = 2 + len(panels.soft)
+    rows, columns = view.turn(panels.hard).shape
+    tall = min(max(rows / columns * view.aspect, 0.3), 2.5)  # height of a panel over its width
+    figure = Figure(figsize=(4.2 * count, 3.6 * tall + 2), layout="constrained")
+    first, *others = figure.subplots(1, count)
+    colours = palette(len(panels.classes))
+    _show_hard(first, view, panels, colours)
+    maps: list[tuple[str, NDArray[np.float32], str, float | None]] = [
+        (f"soft label of {panels.classes.names[index]}", values, "viridis", 1.0)
+        for index, values in panels.soft.items()
+    ]
+    maps.append(("entropy of the soft label (bits)", panels.entropy, "magma", None))
+    for axes, (title, values, colour_map, top) in zip(others, maps, strict=True):
+        drawn = axes.imshow(view.turn(values), cmap=colour_map, vmin=0, vmax=top)
+        axes.set_title(title)
+        figure.colorbar(drawn, ax=axes, shrink=0.7)
+    for axes in (first, *others):
+        _dress(axes, view)
+    figure.legend(
+        handles=_legend(panels, colours), loc="outside lower center", ncols=6, fontsize=8,
+        frameon=False,
+    )  # fmt: skip
+    figure.suptitle(panels.heading)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110, format="png")
+
+
+def _legend(panels: Panels, colours: NDArray[np.float64]) -> list[Patch]:
+    """A colour and a name for each class in the slice, as many as can be read."""
+    from matplotlib.patches import Patch
+
+    present = [int(i) for i in np.unique(panels.hard) if i < len(panels.classes)]
+    patches = [Patch(color=colours[i], label=panels.classes.names[i]) for i in present[:MOST_NAMES]]
+    if len(present) > MOST_NAMES:
+        patches.append(Patch(color="none", label=f"and {len(present) - MOST_NAMES} more"))
+    return patches
+
+
+def _show_hard(axes: Axes, view: View, panels: Panels, colours: NDArray[np.float64]) -> None:
+    """The hard label in colours, over the image where there is one; ignored voxels in white."""
+    hard, image = panels.hard, panels.image
+    known = hard < len(colours)
+    layer = np.ones((*hard.shape, 4))
+    layer[known, :3] = colours[hard[known]]
+    layer[known, 3] = 0.6 if image is not None else 1.0
+    if panels.classes.background_index is not None:
+        layer[hard == panels.classes.background_index, 3] = 0.0
+    axes.set_facecolor("black")
+    if image is not None:
+        low, high = np.percentile(image, [1, 99])
+        axes.imshow(view.turn(image), cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+    turned = np.stack([view.turn(layer[..., i]) for i in range(4)], axis=-1)
+    axes.imshow(turned, interpolation="nearest")
+    axes.set_title("hard label" if image is None else "hard label over the image")
+
+
+def _dress(axes: Axes, view: View) -> None:
+    """Pixel shape, no ticks, and letters for where the edges lie in the patient."""
+    axes.set_aspect(view.aspect)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    places = [(0.5, 0.97), (0.97, 0.5), (0.5, 0.03), (0.03, 0.5)]
+    for letter, (x, y) in zip(view.edges, places, strict=False):
+        axes.text(x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center")

@@ -1,0 +1,105 @@
+"""A run: plan it, do it case by case, tell the listeners, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.events import (
+    CaseFinished,
+    Event,
+    Listener,
+    RunFinished,
+    StageStarted,
+)
+from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.methods.base import LocalMethod
+from softlab_cli.onecase import process_case
+from softlab_cli.planning import Plan, Request, make_plan
+from softlab_cli.store.writer import StoreWriter
+
+__all__ = ["execute", "run"]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def run(
+    method: LocalMethod,
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    listen: Listener = ignore,
+    **options: Any,
+) -> RunFinished:
+    """Make a store of soft labels, or complete it: what ``softlab svls`` does.
+
+    Parameters
+    ----------
+    method
+        What makes the soft labels, for instance ``SVLS()``.
+    inputs
+        Label maps: folders, files, datasets, datalists or manifests.
+    out
+        The store.
+    listen
+        Is told of every event.
+    **options
+        Any other field of `softlab_cli.planning.Request`.
+
+    Returns
+    -------
+    RunFinished
+        How many cases were done, skipped and failed, with an outcome for each.
+
+    Raises
+    ------
+    UsageError
+        For options that make no sense together.
+    InputError
+        When no case is found.
+    StoreError
+        When `out` is something else, or was made with other parameters.
+    """
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    request = Request([Path(p) for p in given], Path(out), **options)
+    return execute(make_plan(method, request, listen), listen)
+
+
+def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
+    """Do what a plan says.
+
+    Returns
+    -------
+    RunFinished
+        One outcome for each case of the plan.
+    """
+    started = time.perf_counter()
+    outcomes = list(plan.failed)
+    outcomes += [CaseFinished(case_id, "skipped") for case_id in plan.skipped]
+    for outcome in outcomes:
+        listen(outcome)
+    StoreWriter.create_or_open(plan.request.out, plan.info, overwrite=plan.request.overwrite)
+    listen(StageStarted("soften", len(plan.tasks)))
+    executor = make_executor(plan.crew.workers, plan.request.dask)
+    for task, result in executor.run(process_case, plan.tasks):
+        if isinstance(result, WorkerDied):
+            result = CaseFinished(task.case.case_id, "failed", message=result.reason)
+        listen(result)
+        outcomes.append(result)
+    report = RunFinished(
+        done=_count(outcomes, "done"),
+        skipped=_count(outcomes, "skipped"),
+        failed=_count(outcomes, "failed"),
+        seconds=time.perf_counter() - started,
+        outcomes=tuple(outcomes),
+    )
+    listen(report)
+    return report
+
+
+def _count(outcomes: Sequence[CaseFinished], status: str) -> int:
+    return sum(outcome.status == status for outcome in outcomes)

@@ -1,0 +1,55 @@
+"""The promise about memory, held against the real peak of a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import blobs, write_image
+
+CODE = """
+import json, re, sys
+from pathlib import Path
+from softlab_cli.methods import METHODS
+from softlab_cli.planning import Request, make_plan
+from softlab_cli.runner import execute
+
+name, folder, out, threads = sys.argv[1:]
+request = Request([Path(folder)], Path(out), threads=int(threads), workers=1)
+plan = make_plan(METHODS[name](), request, lambda event: None)
+report = execute(plan)
+assert report.failed == 0, report
+# Not getrusage: what it tells of a child includes the parent's peak.
+status = Path("/proc/self/status").read_text()
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024
+print(json.dumps({"projected": plan.crew.bytes_per_worker, "peak": peak}))
+"""
+
+
+def labels_of(kind: str) -> np.ndarray:
+    if kind == "few classes":
+        return blobs((256, 256, 256), 5)
+    if kind == "noise of many classes":
+        return np.random.default_rng(0).integers(0, 200, (96, 96, 96)).astype(np.uint16)
+    return blobs((160, 192, 192), 9).astype(np.float64)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's process status")
+@pytest.mark.parametrize("kind", ["few classes", "noise of many classes", "coded as float64"])
+@pytest.mark.parametrize(("method", "threads"), [("svls", 1), ("svls", 4), ("ls", 2)])
+def test_peak_stays_below_the_projection(tmp_path, kind, method, threads) -> None:
+    write_image(tmp_path / "in" / "a.nii.gz", labels_of(kind))
+    arguments = [method, tmp_path / "in", tmp_path / "out.zarr", threads]
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["peak"] <= measured["projected"], measured
+    # A promise of everything would be kept by chance: it must also say something.
+    assert measured["projected"] < 4 * measured["peak"], measured
