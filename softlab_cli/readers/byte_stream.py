@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from types import TracebackType
+
+from isal import isal_zlib as zlib
 
 from softlab_cli.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, open_input
