@@ -28,6 +28,8 @@ __all__ = [
     "ordered_map",
 ]
 
+DASK_TIMEOUT = "20s"
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -149,7 +151,7 @@ class DaskExecutor:
                 "--dask needs the package 'distributed'.", remedy="pip install 'softlab[dask]'"
             ) from error
         try:
-            client = Client(self.address, timeout="20s")
+            client = Client(self.address, timeout=DASK_TIMEOUT)
         except (OSError, ValueError) as error:
             raise EngineError(
                 f"no Dask scheduler answers at {self.address} ({error}).",
