@@ -106,14 +106,17 @@ def find_box(
 def _find_ends(row: NDArray[Any], wanted: NDArray[np.bool_]) -> tuple[int, int]:
     """First and last wanted voxel of a row; the first is above the last when there is none."""
     first, last = len(row), -1
-    x = 0
-    while x < len(row):
-        is_run = x + RUN <= len(row) and _is_run(row, x)
-        stop = x + RUN if is_run else x + 1
-        if wanted[Unsigned(row[Unsigned(x)])]:
-            first = min(first, x)
-            last = stop - 1
-        x = stop
+    for start in range(0, len(row), RUN):
+        stop = min(start + RUN, len(row))
+        if stop - start == RUN and _is_run(row, start):
+            if wanted[Unsigned(row[Unsigned(start)])]:
+                first = min(first, start)
+                last = stop - 1
+        else:
+            for x in range(start, stop):
+                if wanted[Unsigned(row[Unsigned(x)])]:
+                    first = min(first, x)
+                    last = x
     return first, last
 
 
