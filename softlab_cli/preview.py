@@ -299,7 +299,8 @@ def _legend(panels: Panels, colours: NDArray[np.float64]) -> list[Patch]:
     """A colour and a name for each class in the slice, as many as can be read."""
     from matplotlib.patches import Patch
 
-    present = [int(i) for i in np.unique(panels.hard) if i < len(panels.classes)]
+    found = {int(i) for i in np.unique(panels.hard)} & set(range(len(panels.classes)))
+    present = sorted(found - {panels.classes.background_index})
     patches = [Patch(color=colours[i], label=panels.classes.names[i]) for i in present[:MOST_NAMES]]
     if len(present) > MOST_NAMES:
         patches.append(Patch(color="none", label=f"and {len(present) - MOST_NAMES} more"))

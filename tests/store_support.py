@@ -18,7 +18,7 @@ from softlab_cli.classes import ClassTable
 from softlab_cli.softblock import MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.sources import Source
 from softlab_cli.store.schema import CaseInfo, StoreInfo
-from softlab_cli.store.statistics import case_statistics, count_labels
+from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, StoreWriter
 from softlab_cli.volume import Geometry
 
@@ -131,6 +131,37 @@ def write_store(path: Path, *, labels_only: bool = False, **cases: Example) -> S
             fill(writer, case)
             writer.complete(case_info(case))
     return store
+
+
+def count_labels(
+    class_indices: NDArray[np.unsignedinteger[Any]],
+    class_count: int,
+    ignore_index: int,
+    background_index: int | None,
+) -> LabelCounts:
+    """What the hard label holds, by NumPy."""
+    counts = np.zeros(max(class_count, ignore_index + 1), np.int64)
+    columns = [np.zeros(n, bool) for n in class_indices.shape]
+    for z, plane in enumerate(class_indices):
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
+        foreground = plane != ignore_index
+        if background_index is not None:
+            foreground &= plane != background_index
+        columns[1] |= foreground.any(axis=1)
+        columns[2] |= foreground.any(axis=0)
+        columns[0][z] = columns[1].any() and bool(foreground.any())
+    ignored = int(counts[ignore_index])
+    box = _box(columns)
+    in_box = int((class_indices[box] == ignore_index).sum()) if box and ignored else 0
+    return LabelCounts(counts[:class_count], ignored, box, in_box)
+
+
+def _box(columns: list[NDArray[np.bool_]]) -> Region | None:
+    if not columns[0].any():
+        return None
+    found = [np.flatnonzero(c) for c in columns]
+    z, y, x = (slice(int(f[0]), int(f[-1]) + 1) for f in found)
+    return z, y, x
 
 
 class CrossSoftener:

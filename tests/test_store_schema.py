@@ -17,10 +17,10 @@ from softlab_cli.sources import Source
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.ngff import ngff_problems
 from softlab_cli.store.schema import CaseInfo, StoreInfo, case_document, differences
-from softlab_cli.store.statistics import CaseStatistics, case_statistics, count_labels
+from softlab_cli.store.statistics import CaseStatistics, case_statistics
 from softlab_cli.version import __version__
 from softlab_cli.volume import Geometry
-from tests.store_support import AFFINE, case_info, example, store_info
+from tests.store_support import AFFINE, case_info, count_labels, example, store_info
 
 CLASSES = ClassTable.from_values([0, 4, 7], {4: "liver", 7: "spleen"}, ignore_values=[9])
 GEOMETRY = Geometry((70, 300, 40), AFFINE)

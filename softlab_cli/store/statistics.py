@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from softlab_cli.blocks import Region, region_shape
 from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
 
-__all__ = ["CaseStatistics", "LabelCounts", "case_statistics", "count_labels"]
+__all__ = ["CaseStatistics", "LabelCounts", "case_statistics"]
 
 
 @dataclass(frozen=True)
@@ -169,46 +169,3 @@ def _share_of_box(counts: LabelCounts, background_index: int | None) -> list[flo
         inside[background_index] = 0
         inside[background_index] = valid - inside.sum()
     return _share(inside, valid)
-
-
-def count_labels(
-    class_indices: NDArray[np.unsignedinteger[Any]],
-    class_count: int,
-    ignore_index: int,
-    background_index: int | None,
-) -> LabelCounts:
-    """Count the classes of a volume, slice by slice.
-
-    Parameters
-    ----------
-    class_indices
-        (Z, Y, X) uint8 or uint16.
-    class_count
-        Number of classes.
-    ignore_index
-        Mark of voxels that are not labelled.
-    background_index
-        The class that is no foreground, if there is one.
-    """
-    counts = np.zeros(max(class_count, ignore_index + 1), np.int64)
-    columns = [np.zeros(n, bool) for n in class_indices.shape]
-    for z, plane in enumerate(class_indices):
-        counts += np.bincount(plane.ravel(), minlength=len(counts))
-        foreground = plane != ignore_index
-        if background_index is not None:
-            foreground &= plane != background_index
-        columns[1] |= foreground.any(axis=1)
-        columns[2] |= foreground.any(axis=0)
-        columns[0][z] = columns[1].any() and bool(foreground.any())
-    ignored = int(counts[ignore_index])
-    box = _box(columns)
-    in_box = int((class_indices[box] == ignore_index).sum()) if box and ignored else 0
-    return LabelCounts(counts[:class_count], ignored, box, in_box)
-
-
-def _box(columns: list[NDArray[np.bool_]]) -> Region | None:
-    if not columns[0].any():
-        return None
-    found = [np.flatnonzero(c) for c in columns]
-    z, y, x = (slice(int(f[0]), int(f[-1]) + 1) for f in found)
-    return z, y, x
