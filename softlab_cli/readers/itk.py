@@ -260,7 +260,7 @@ def _itk() -> Any:
     """SimpleITK, imported when it is needed: it takes a quarter of a second."""
     import SimpleITK
 
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # type: ignore[no-untyped-call]
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     return SimpleITK
 
 
