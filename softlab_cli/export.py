@@ -6,7 +6,6 @@ renamed when they are complete; a case is never held whole.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
+from isal import igzip
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -32,7 +32,6 @@ __all__ = ["EXPORTERS", "CaseReader", "export_case"]
 SLAB_3D, SLAB_2D = 64, 512
 """Slices, or rows of a picture, read at a time: the extent of a chunk."""
 
-GZIP_LEVEL = 4
 LONGEST_NIFTI_AXIS = 32767
 FIRST_VOXEL = 352
 LARGEST_SHEAR = 1e-5
@@ -184,7 +183,8 @@ def _write_nifti(
     file
         Where to write.
     """
-    with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
+    packed: Any
+    with igzip.IGzipFile("", "wb", fileobj=file, mtime=0) as packed:
         packed.write(nifti_header(case.geometry, channels, f"softlab {case.case_id}"))
         for class_index in classes:
             for slab in _slabs(case):

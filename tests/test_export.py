@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from softlab_cli import open_store
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import StoreError, UsageError
 from softlab_cli.export import CaseReader, export_case
@@ -169,6 +170,8 @@ def test_the_same_case_gives_the_same_bytes(tmp_path, to) -> None:
     first = export_case(volume(), tmp_path / "a", to=to)
     second = export_case(volume(), tmp_path / "b", to=to)
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    if to == "nifti":
+        assert first[0].read_bytes()[3:8] == bytes(5)  # neither a file name nor a time
 
 
 @pytest.mark.parametrize("to", ["nifti", "npz"])
@@ -236,6 +239,22 @@ def test_only_one_slab_of_one_class_is_held(tmp_path, to) -> None:
         tracemalloc.stop()
     slab = 64 * 128 * 128
     assert peak < 8 * slab < 2 * 3 * np.prod(shape)
+
+
+@pytest.mark.parametrize("to", ["nifti", "npz"])
+def test_a_case_of_a_real_store(softlab, labels, tmp_path, to) -> None:
+    store = tmp_path / "soft.zarr"
+    assert softlab("svls", "--in", labels, "--out", store).exit_code == 0
+    assert softlab("export", store, "case1", "--to", to, "--out", tmp_path / "out").exit_code == 0
+    expected = open_store(store)["case1"].read()
+    if to == "nifti":
+        image = sitk.ReadImage(str(tmp_path / "out" / "case1.nii.gz"))
+        source = sitk.ReadImage(str(labels / "case1.nii.gz"))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), expected)
+        np.testing.assert_allclose(ras(image), ras(source), atol=1e-6)
+    else:
+        with np.load(tmp_path / "out" / "case1.npz") as arrays:
+            np.testing.assert_array_equal(arrays["soft"], expected)
 
 
 def test_an_exported_hard_label_is_a_label_map_again(tmp_path) -> None:

@@ -323,7 +323,49 @@ def test_tiff_values_that_itk_would_change_are_refused(tmp_path, tags, reason) -
 def test_pages_of_different_sizes_are_refused(tmp_path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(tiff([PAGES[0], PAGES[1][:2]]))
-    assert "has pages of different sizes (4x2, 4x3)" in message(path)
+    assert "has pages of different sizes, types or kinds (sizes: 4x2, 4x3)" in message(path)
+
+
+def test_pages_of_different_kinds_are_refused(tmp_path) -> None:
+    """ITK makes room for the pages that are no masks, and may write all of them."""
+    content = bytearray(tiff(PAGES[:2]))
+    at = content.rindex(struct.pack("<HHII", 254, 4, 1, 0))
+    struct.pack_into("<I", content, at + 8, 4)
+    path = tmp_path / "a.tif"
+    path.write_bytes(bytes(content))
+    assert "has pages of different sizes, types or kinds" in message(path)
+
+
+def test_data_beyond_the_end_are_refused(tmp_path) -> None:
+    content = tiff(PAGES[:1])
+    entry = struct.pack("<HHII", 273, 4, 1, 8)
+    assert entry in content
+    path = tmp_path / "a.tif"
+    path.write_bytes(content.replace(entry, struct.pack("<HHII", 273, 4, 1, len(content) - 11)))
+    assert "beyond the end of the file" in message(path, probe)
+
+
+def test_pages_in_a_circle_are_refused(tmp_path) -> None:
+    content = bytearray(tiff(PAGES[:1]))
+    content[-4:] = content[4:8]  # the next page is the first one
+    path = tmp_path / "a.tif"
+    path.write_bytes(bytes(content))
+    assert "is truncated or damaged" in message(path)
+
+
+def test_deflated_pages_that_changed_are_refused(tmp_path) -> None:
+    array = np.random.default_rng(0).integers(0, 9, (3, 40, 40)).astype(np.uint8)
+    path = tmp_path / "a.tif"
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.SetCompressor("Deflate")
+    writer.UseCompressionOn()
+    writer.Execute(sitk.GetImageFromArray(array))
+    np.testing.assert_array_equal(read_label_map(path).values, array)
+    content = path.read_bytes()
+    for i in range(20, 600, 20):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
+        assert "do not match their checksum" in message(path)
 
 
 # Damaged files
@@ -431,3 +473,21 @@ def test_standard_error_works_after_a_file_was_read(tmp_path, capfd) -> None:
     read_label_map(write(tmp_path / "a.tif", VALUES.astype("u1")))
     os.write(2, b"still here")
     assert capfd.readouterr().err == "still here"
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha", "a.png", "a.tif"])
+def test_any_bytes_changed_give_an_error_of_ours_or_a_result(tmp_path, name) -> None:
+    rng = np.random.default_rng(5)
+    array = rng.integers(0, 9, (6, 7) if name == "a.png" else (3, 6, 7)).astype(np.uint8)
+    content = tiff(list(array)) if name == "a.tif" else write(tmp_path / name, array).read_bytes()
+    refused = 0
+    for _ in range(100):
+        changed = bytearray(content)
+        for at in rng.integers(0, len(content), rng.integers(1, 4)):
+            changed[at] = rng.integers(256)
+        (tmp_path / name).write_bytes(bytes(changed))
+        try:
+            read_label_map(tmp_path / name)
+        except InputError:
+            refused += 1
+    assert refused > 10

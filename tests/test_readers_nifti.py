@@ -306,6 +306,15 @@ def test_a_left_handed_qform_turns_the_last_axis_round(tmp_path) -> None:
     np.testing.assert_allclose(np.diag(geometry.affine), [-2, -3, -4, 1], atol=1e-6)
 
 
+def test_half_turns_are_exact_although_their_quaternion_is_rounded(tmp_path) -> None:
+    """0.28, 0.96 are rounded so that the part that is not stored seems to be 2e-4."""
+    path = write(tmp_path / "a.nii", VALUES.astype("u1"), sform_code=0,
+                 **quaternion_fields(0.28, 0.96, 0))  # fmt: skip
+    turn = 2 * np.outer([0.28, 0.96, 0], [0.28, 0.96, 0]) - np.eye(3)
+    found = read_geometry(path).affine[:3, :3]
+    np.testing.assert_allclose(found, turn * [2, 3, 4], atol=1e-6)
+
+
 def test_without_sform_and_qform_only_the_spacing_is_known(tmp_path) -> None:
     path = write(
         tmp_path / "a.nii", VALUES.astype("u1"), sform_code=0, pixdim=(1, 2, -3, 4, 0, 0, 0, 0)
@@ -459,6 +468,8 @@ def test_the_name_does_not_say_whether_a_file_is_compressed(tmp_path) -> None:
         (header((2, 0, 2)) + bytes(8), "has 3 axes of lengths 2x0x2"),
         (header((8,)) + bytes(8), "has 1 axes of lengths 8"),
         (header(()) + bytes(8), "has 0 axes of lengths none"),
+        (header((2, 2, 2), offset=np.nan) + bytes(8), "its voxels begin at byte nan"),
+        (header((2, 2, 2), offset=1e9) + bytes(8), "can hold at most 0."),
     ],
 )
 def test_what_is_no_image_is_refused(tmp_path, content, reason) -> None:

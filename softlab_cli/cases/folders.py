@@ -162,7 +162,7 @@ class ImageFolder:
     def __init__(self, folder: Path, ending: str = "") -> None:
         self.folder = folder
         self._whole: dict[str, list[Path]] = {}
-        self._channels: dict[str, dict[str, list[Path]]] = {}
+        self._channels: dict[str, dict[str, list[Path]]] = {}  # in order, as the files are
         for file in _files(folder):
             if not image_suffix(file.name) or not file.name.endswith(ending):
                 continue
@@ -182,7 +182,7 @@ class ImageFolder:
         if case_id in self._whole:
             return (_only(self._whole[case_id], case_id),)
         channels = self._channels.get(case_id, {})
-        return tuple(_only(channels[number], case_id) for number in sorted(channels))
+        return tuple(_only(channels[number], case_id) for number in channels)
 
     def names(self) -> Iterable[str]:
         """File names without their endings."""

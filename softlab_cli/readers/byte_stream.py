@@ -110,7 +110,7 @@ class ByteStream:
             data = self._input or self._file.read(PIECE)
             try:
                 out = self._inflater.decompress(data, PIECE)
-            except zlib.error as error:
+            except zlib.error as error:  # type: ignore[misc]
                 raise InputError(
                     "is damaged: its compressed data do not match their checksum or make no sense.",
                     remedy=FETCH_AGAIN,

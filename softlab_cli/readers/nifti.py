@@ -112,7 +112,7 @@ def _read_header(path: Path) -> NiftiHeader:
     file_size(path)
     with ByteStream(path) as stream:
         header = parse_header(stream.read(LONGEST_HEADER), path)
-        check_promise(header.bytes_promised, stream.capacity - header.offset, path)
+        check_promise(header.bytes_promised, max(0, stream.capacity - header.offset), path)
     return header
 
 

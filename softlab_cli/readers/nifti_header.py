@@ -154,7 +154,7 @@ def parse_header(raw: bytes, path: Path) -> NiftiHeader:
         dims=(x, y, z, *dims[3:]),
         dtype=dtype,
         components=components,
-        offset=max(int(fields["vox_offset"]), fields.dtype.itemsize),
+        offset=_offset(fields, path),
         slope=slope,
         intercept=intercept,
         geometry=Geometry(shape, affine, ndim),
@@ -199,6 +199,17 @@ def _dims(fields: Any, path: Path) -> tuple[int, ...]:
             path=path,
         )
     return dims
+
+
+def _offset(fields: Any, path: Path) -> int:
+    """Bytes before the voxels, at least those of the header itself."""
+    if not np.isfinite(fields["vox_offset"]):
+        raise InputError(
+            f"has a damaged header: its voxels begin at byte {fields['vox_offset']}.",
+            remedy=FETCH_AGAIN,
+            path=path,
+        )
+    return max(int(fields["vox_offset"]), int(fields.dtype.itemsize))
 
 
 def _voxel_type(fields: Any, path: Path) -> tuple[np.dtype[Any], int]:

@@ -122,7 +122,7 @@ def _all_pages(file: BinaryIO, path: Path) -> list[Page]:
     try:
         return list(_pages(file, path))
     except (struct.error, OverflowError, ValueError, OSError) as error:
-        raise _truncated(path) from error
+        raise _damaged(path) from error
 
 
 def _parts(page: Page) -> Iterator[tuple[int, int]]:
@@ -151,12 +151,12 @@ def _check_values(page: Page, path: Path) -> None:
 
 def _check_extent(page: Page, size: int, path: Path) -> None:
     if any(place + length > size for place, length in _parts(page)):
-        raise _truncated(path)
+        raise _damaged(path)
 
 
-def _truncated(path: Path) -> InputError:
+def _damaged(path: Path) -> InputError:
     return InputError(
-        "is truncated: some of its pages lie beyond the end of the file.",
+        "is truncated or damaged: its pages lie beyond the end of the file, or make no sense.",
         remedy=FETCH_AGAIN,
         path=path,
     )
