@@ -24,7 +24,7 @@ from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError, StoreError
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.store import files
-from softlab_cli.store.files import find_partials, partial_path
+from softlab_cli.store.files import find_partials, is_abandoned, partial_path
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.reader import Store
 from softlab_cli.store.shards import Shard, ShardWriter
@@ -477,3 +477,22 @@ def test_an_unwritable_parent_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be"):
         StoreWriter.create_or_open(tmp_path / "file" / "s", TestRoot.INFO)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's process table")
+def test_a_killed_process_counts_as_dead_before_its_parent_notices(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from softlab_cli.store.files import partial_path;"
+        "print(partial_path(Path(sys.argv[1]), 'case'), flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    partial = Path(process.stdout.readline().strip())
+    assert is_abandoned(partial) is False
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    assert is_abandoned(partial) is True
+    process.wait()

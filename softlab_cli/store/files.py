@@ -110,13 +110,21 @@ def is_abandoned(partial: Path) -> bool | None:
     found = re.fullmatch(r"(\d+)-([0-9a-f]{8})[0-9a-f]{8}", partial.name.split(PARTIAL_MARK)[1])
     if not found or found[2] != _machine() or os.name != "posix":
         return None
+    return not _is_running(int(found[1]))
+
+
+def _is_running(process: int) -> bool:
     try:
-        os.kill(int(found[1]), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
         return False
-    return False
+    except (OSError, OverflowError):
+        return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state not in "ZX"  # it has ended, and its parent has not asked how
 
 
 def _machine() -> str:

@@ -1,0 +1,269 @@
+"""What is compared with what, and how often it is run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .inputs import INPUTS, ROOT
+from .measure import Job, Result, alternate, facts_of, run_job
+from .report import comparison, number, show_command, table
+
+__all__ = ["TABLES", "Table"]
+
+OUT = ROOT / "out"
+QUIET = 0.85
+"""Share of its time that an undisturbed program has the processor."""
+PYTHON = sys.executable
+SOFTLAB = str(Path(PYTHON).with_name("softlab"))
+
+TITLES = {
+    "torch": "torch conv3d on one-hot, then zarr-python with its defaults (the SVLS paper's way)",
+    "convolve": "scipy.ndimage.convolve by class, then zarr-python with our layout",
+    "gaussian": "scipy.ndimage.gaussian_filter by class, then zarr-python with our layout",
+    "write-only": "only writing: zarr-python, the finished array, our layout",
+    "floor": "floor: inflate the input, zstd level 1 of our chunks, plain files",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often a peer is run on an input.
+
+    Parameters
+    ----------
+    peer
+        Name of the peer.
+    repeats
+        Runs that count; 1 means one run in all.
+    every
+        Do one box in `every` and extrapolate.
+    """
+
+    peer: str
+    repeats: int
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """One section of the report.
+
+    Parameters
+    ----------
+    inputs
+        Names of the inputs that it needs.
+    make
+        Runs everything; takes whether to be quick, and returns Markdown.
+    in_quick
+        Whether a quick run has it.
+    """
+
+    inputs: tuple[str, ...]
+    make: Callable[[bool], str]
+    in_quick: bool = True
+
+
+# ---- softlab and the peers, file to store ----------------------------------------------------
+
+PLANS = {
+    "aal-5": [Plan(peer, 5) for peer in TITLES],
+    "aal-117": [Plan("torch", 1), Plan("convolve", 1), Plan("gaussian", 2),
+                Plan("write-only", 3), Plan("floor", 5)],
+    "large-5": [Plan("torch", 1), Plan("convolve", 1), Plan("gaussian", 2),
+                Plan("write-only", 3), Plan("floor", 3)],
+    "large-117": [Plan("torch", 1, every=8), Plan("convolve", 1, every=8),
+                  Plan("gaussian", 1, every=8), Plan("write-only", 1, every=4),
+                  Plan("floor", 1, every=4)],
+}  # fmt: skip
+QUICK_PLANS = {
+    "aal-5": [Plan(peer, 2) for peer in TITLES],
+    "aal-117": [Plan("torch", 1), Plan("gaussian", 1), Plan("write-only", 1), Plan("floor", 1)],
+}
+
+
+def softlab_job(name: str, *options: str, label: str = "softlab", one_core: bool = True) -> Job:
+    """``softlab svls`` on an input, with the label values given as every peer has them."""
+    out, log = OUT / f"softlab-{name}.zarr", OUT / f"softlab-{name}.jsonl"
+    labels = f"0-{INPUTS[name].classes - 1}"
+    command = [
+        SOFTLAB, "svls", "--in", str(INPUTS[name].folder), "--out", str(out), "--labels", labels,
+        "--no-progress", "--log-json", str(log), *(options or ("--workers", "1", "--threads", "1")),
+    ]  # fmt: skip
+    return Job(label, command, out=out, log=log, one_core=one_core)
+
+
+def softlab_one_case(name: str) -> Job:
+    """softlab on one case, with the time of the job taken from a second one."""
+    return replace(softlab_job(name), warm=softlab_job(f"twice-{name}"))
+
+
+def peer_job(name: str, plan: Plan) -> Job:
+    """One of the other ways on an input."""
+    out = OUT / f"{plan.peer}-{name}"
+    command = [PYTHON, "-m", "tests.benchmarks.peers", plan.peer, "--out", str(out)]
+    whole = plan.peer not in ("write-only", "floor")
+    if plan.peer != "write-only":
+        command += ["--source", str(INPUTS[name].files[0])]
+    if whole:
+        command += ["--classes", str(INPUTS[name].classes)]
+    else:
+        command += ["--finished", str(OUT / f"softlab-{name}.zarr" / "aal" / "soft")]
+    if plan.every > 1:
+        command += ["--every", str(plan.every)]
+    return Job(TITLES[plan.peer], command, out=out, whole=whole)
+
+
+def whole_tool(name: str, title: str) -> Callable[[bool], str]:
+    """A table of softlab against all peers on one input."""
+
+    def make(quick: bool) -> str:
+        ours = softlab_one_case(name)
+        everything, pairs, remarks = Result(ours), [], []
+        for plan in (QUICK_PLANS if quick else PLANS)[name]:
+            peer = peer_job(name, plan)
+            with_peer, result = alternate((ours, peer), plan.repeats)
+            pairs.append((with_peer, result))
+            everything.add(with_peer)
+            if name == "aal-5" and peer.whole:
+                remarks.append(agreement(plan.peer))
+            shutil.rmtree(OUT / f"{plan.peer}-{name}")
+        remarks += extrapolated([peer for _, peer in pairs])
+        remarks += disturbed([everything, *(peer for _, peer in pairs)])
+        commands = [show_command(job.command) for job in (ours, *(p.job for _, p in pairs))]
+        return "\n\n".join([f"## {title}", comparison(everything, pairs), *remarks, code(commands)])
+
+    return make
+
+
+def agreement(peer_name: str) -> str:
+    """A sentence on how far a peer's values are from ours, on the small volume."""
+    arrays = [str(OUT / "softlab-aal-5.zarr" / "aal" / "soft"), str(OUT / f"{peer_name}-aal-5")]
+    facts = facts_of(Job("", [PYTHON, "-m", "tests.benchmarks.agreement", *arrays]))
+    return (
+        f"Same values? `{peer_name}` against softlab: {100 * facts['differing']:.2g} % of the "
+        f"values differ, by {facts['steps']:.0f} steps of float16 at most "
+        f"(largest difference {facts['largest']:.2g})."
+    )
+
+
+def extrapolated(results: list[Result]) -> list[str]:
+    """A remark on figures that were not taken in full."""
+    partly = [f"1/{1 / r.share:.0f} of {r.job.name.split(',')[0]}" for r in results if r.share < 1]
+    if not partly:
+        return []
+    return [
+        "\\* Extrapolated: of the boxes of the volume only a part, spread evenly, was done ("
+        + "; ".join(partly)
+        + "), and the time and the size were multiplied up. The peak memory is that of a box."
+    ]
+
+
+def disturbed(results: list[Result]) -> list[str]:
+    """A warning when other programs kept the processor busy."""
+    least = min(result.median("cpu_share") or 1.0 for result in results)
+    if least > QUIET:
+        return []
+    return [
+        f"**Disturbed:** other programs were running; one of these had the processor for only "
+        f"{100 * least:.0f} % of its time."
+    ]
+
+
+def code(commands: list[str]) -> str:
+    """A block of commands."""
+    return "\n".join(["```", *commands, "```"])
+
+
+# ---- many cases, start-up, patches -----------------------------------------------------------
+
+
+def many_cases(quick: bool) -> str:
+    """One worker and thread against two of either, on a folder of cases."""
+    jobs = [
+        softlab_job(
+            "many-117", "--workers", workers, "--threads", threads, label=label, one_core=False
+        )
+        for label, workers, threads in (
+            ("1 worker, 1 thread", "1", "1"),
+            ("2 workers, 1 thread each", "2", "1"),
+            ("1 worker, 2 threads", "1", "2"),
+        )
+    ]
+    results = alternate(jobs, 1 if quick else 2)
+    rows = [
+        [r.job.name, number(_median(r)), number(_median(results[0]) / _median(r)),
+         number(r.median("peak_mib"))]
+        for r in results
+    ]  # fmt: skip
+    head = ["", "process s", "times faster", "peak MiB of the largest process"]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    title = f"## Many cases: {INPUTS['many-117'].cases} of 181 x 217 x 181, 117 classes"
+    commands = [show_command(job.command) for job in jobs]
+    return "\n\n".join([title, table(head, rows), f"{cores} cores, not pinned.", code(commands)])
+
+
+def _median(result: Result) -> float:
+    seconds = result.median("process_s")
+    assert seconds is not None
+    return seconds
+
+
+def start_up(quick: bool) -> str:
+    """How long nothing takes, and next to nothing."""
+    repeats = 5 if quick else 20
+    imports = Job("`python -c 'import click, numpy'`", [PYTHON, "-c", "import click, numpy"])
+    others = [
+        Job("`softlab --help`", [SOFTLAB, "--help"]),
+        Job("`softlab svls --help`", [SOFTLAB, "svls", "--help"]),
+        softlab_job("small-5", label="one case of 64 x 64 x 64, 5 classes"),
+        softlab_job("aal-5", label="one case of 181 x 217 x 181, 5 classes"),
+    ]
+    rows = []
+    for job in others:
+        base, result = alternate((imports, job), repeats)
+        rows.append([job.name, number(1000 * _median(result)), number(1000 * _median(base))])
+    head = ["", "ms", f"{imports.name} in turns with it, ms"]
+    commands = [show_command(job.command) for job in others]
+    return "\n\n".join(["## Start-up (kernels compiled before)", table(head, rows), code(commands)])
+
+
+def patches(quick: bool) -> str:
+    """Random 128^3 patches from finished stores."""
+    rows, commands, names = [], [], []
+    for name, count in (("aal-5", 10 if quick else 40), ("aal-117", 3 if quick else 10)):
+        ours = softlab_job(name)
+        run_job(Result(ours))
+        command = [PYTHON, "-m", "tests.benchmarks.patches", str(ours.out), "aal",
+                   "--count", str(count)]  # fmt: skip
+        facts = facts_of(Job("", command))
+        names = list(facts)
+        times = [f"{number(ms)} ({number(ms / facts['softlab'])}x)" for ms in facts.values()]
+        rows.append([f"{INPUTS[name].classes} classes", *times, str(count)])
+        commands.append(show_command(command))
+    head = ["", *(f"{name} ms" for name in names), "patches"]
+    title = "## Random 128 x 128 x 128 patches of all classes, from a 181 x 217 x 181 store"
+    return "\n\n".join([title, table(head, rows), code(commands)])
+
+
+TABLES = {
+    "start": Table(("small-5", "aal-5"), start_up),
+    "aal-5": Table(("aal-5", "twice-aal-5"), whole_tool("aal-5", "181 x 217 x 181, 5 classes")),
+    "aal-117": Table(
+        ("aal-117", "twice-aal-117"), whole_tool("aal-117", "181 x 217 x 181, 117 classes")
+    ),
+    "large-5": Table(
+        ("large-5", "twice-large-5"), whole_tool("large-5", "512 x 512 x 512, 5 classes"), False
+    ),
+    "large-117": Table(
+        ("large-117", "twice-large-117"),
+        whole_tool("large-117", "512 x 512 x 512, 117 classes"),
+        False,
+    ),
+    "many": Table(("many-117",), many_cases, False),
+    "patches": Table(("aal-5", "aal-117"), patches),
+}
