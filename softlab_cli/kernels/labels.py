@@ -93,31 +93,51 @@ def find_box(
     box
         (3, 2), first and last along Z, Y and X; first above last when it is empty.
     """
+    width = class_indices.shape[2]
     for z in range(class_indices.shape[0]):
         for y in range(class_indices.shape[1]):
-            first, last = _find_ends(class_indices[z, y], wanted)
-            if first <= last:
+            row = class_indices[z, y]
+            first, last = box[2, 0], box[2, 1]
+            # Only what lies beyond the box can make it grow.
+            left = _first_wanted(row, 0, first, wanted)
+            behind = max(last + 1, left)
+            right = _last_wanted(row, behind, width, wanted)
+            found = left < first or right >= behind
+            if not found and not (_holds(box[0], z) and _holds(box[1], y)):
+                found = _first_wanted(row, first, last + 1, wanted) <= last
+            if found:
                 _grow(box[0], z, z)
                 _grow(box[1], y, y)
-                _grow(box[2], first, last)
+                _grow(box[2], left, right)
 
 
 @kernel
-def _find_ends(row: NDArray[Any], wanted: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last wanted voxel of a row; the first is above the last when there is none."""
-    first, last = len(row), -1
-    for start in range(0, len(row), RUN):
-        stop = min(start + RUN, len(row))
-        if stop - start == RUN and _is_run(row, start):
-            if wanted[Unsigned(row[Unsigned(start)])]:
-                first = min(first, start)
-                last = stop - 1
-        else:
-            for x in range(start, stop):
-                if wanted[Unsigned(row[Unsigned(x)])]:
-                    first = min(first, x)
-                    last = x
-    return first, last
+def _first_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.bool_]) -> int:
+    """First wanted voxel of a part of a row; `stop` when there is none."""
+    for begin in range(start, stop, RUN):
+        end = min(begin + RUN, stop)
+        is_run = end - begin == RUN and _is_run(row, begin)
+        for x in range(begin, begin + 1 if is_run else end):
+            if wanted[Unsigned(row[Unsigned(x)])]:
+                return x
+    return stop
+
+
+@kernel
+def _last_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.bool_]) -> int:
+    """Last wanted voxel of a part of a row; ``start - 1`` when there is none."""
+    for end in range(stop, start, -RUN):
+        begin = max(end - RUN, start)
+        is_run = end - begin == RUN and _is_run(row, begin)
+        for x in range(end - 1, end - 2 if is_run else begin - 1, -1):
+            if wanted[Unsigned(row[Unsigned(x)])]:
+                return x
+    return start - 1
+
+
+@kernel
+def _holds(ends: NDArray[np.int64], place: int) -> bool:
+    return bool(ends[0] <= place <= ends[1])
 
 
 @kernel
