@@ -51,8 +51,8 @@ class SoftlabError(Exception):
 
     def __str__(self) -> str:
         where = "" if self.path is None else f"{self.path}: "
-        remedy = f" {self.remedy}" if self.remedy else ""
-        return f"{where}{self.problem}{remedy}"
+        gap = "" if self.problem.endswith("\n") or not self.remedy else " "
+        return f"{where}{self.problem}{gap}{self.remedy}"
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel from worker processes; the default would lose keyword arguments.

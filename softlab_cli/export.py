@@ -306,7 +306,9 @@ def _refuse_existing(files: Files) -> None:
     for path in files:
         if path.exists():
             raise StoreError(
-                "exists already.", remedy="Remove it, or write into another folder.", path=path
+                "exists already.",
+                remedy="Add --overwrite, or write into another folder.",
+                path=path,
             )
 
 

@@ -29,6 +29,7 @@ from softlab_cli.onecase import CaseTask, case_files, failure, scan_case
 from softlab_cli.readers import FileProbe, probe
 from softlab_cli.sources import same_content
 from softlab_cli.store.files import METADATA
+from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info
 from softlab_cli.store.writer import StoreWriter
 
@@ -167,6 +168,7 @@ def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
 
 def _existing_store(request: Request) -> StoreWriter | None:
     """The store that is there already and goes on; None when it is new or replaced."""
+    refuse_foreign(request.out)
     if request.overwrite or not (request.out / METADATA).exists():
         return None
     return StoreWriter(request.out, read_store_info(request.out))

@@ -82,7 +82,9 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
     outcomes += [CaseFinished(case_id, "skipped") for case_id in plan.skipped]
     for outcome in outcomes:
         listen(outcome)
-    StoreWriter.create_or_open(plan.request.out, plan.info, overwrite=plan.request.overwrite)
+    if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
+        out = plan.request.out
+        StoreWriter.create_or_open(out, plan.info, overwrite=plan.request.overwrite)
     listen(StageStarted("soften", len(plan.tasks)))
     executor = make_executor(plan.crew.workers, plan.request.dask)
     for task, result in executor.run(process_case, plan.tasks):

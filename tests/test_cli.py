@@ -109,6 +109,11 @@ def test_export_to_nifti(softlab, store, tmp_path, per_class) -> None:
 def test_export_to_npz(softlab, store, tmp_path) -> None:
     done = softlab("export", store, "--to", "npz", "--out", tmp_path / "npz")
     assert done.exit_code == 0, done.output
+    again = softlab("export", store, "--to", "npz", "--out", tmp_path / "npz")
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    again = softlab("export", store, "--to", "npz", "--out", tmp_path / "npz", "--overwrite")
+    assert again.exit_code == 0
     case = softlab_cli.open_store(store)["case2"]
     with np.load(tmp_path / "npz" / "case2.npz") as content:
         np.testing.assert_array_equal(content["soft"], case.read())

@@ -103,6 +103,14 @@ def test_several_raters_for_a_method_of_one(softlab, labels, tmp_path) -> None:
     assert "failed       3" in done.output
 
 
+def test_a_run_that_can_do_nothing_leaves_no_store(softlab, labels, tmp_path) -> None:
+    for file in labels.iterdir():
+        file.write_bytes(b"")
+    done = softlab("svls", "--in", labels, "--out", tmp_path / "soft.zarr")
+    assert done.exit_code == 1
+    assert not (tmp_path / "soft.zarr").exists()
+
+
 def test_a_missing_path(softlab, tmp_path) -> None:
     done = softlab("svls", "--in", tmp_path / "nope", "--out", tmp_path / "soft.zarr")
     assert done.exit_code == 1

@@ -22,6 +22,7 @@ from softlab_cli.progress import listeners
 @click.option(
     "--per-class", is_flag=True, help="NIfTI: one 3D file a class instead of one 4D file."
 )
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @progress
 @debug
 def command(
@@ -30,6 +31,7 @@ def command(
     to: str,
     out: Path,
     per_class: bool,
+    overwrite: bool,
     progress: bool | None,
 ) -> None:
     """Write the soft labels of a store, or of the given cases, as NIfTI or npz files."""
@@ -43,6 +45,6 @@ def command(
     with listeners(progress=shown) as listen:
         listen(StageStarted("export", len(cases)))
         for case in cases:
-            export_case(case, out, to=to, per_class=per_class)
+            export_case(case, out, to=to, per_class=per_class, overwrite=overwrite)
             listen(StageStepped("export", case.case_id))
     click.echo(f"{out}: {len(cases)} cases")

@@ -20,7 +20,7 @@ from softlab_cli.store.files import (
 )
 from softlab_cli.store.schema import StoreInfo, group_document, read_store_info, softlab_facts
 
-__all__ = ["prepare_root", "remove_abandoned"]
+__all__ = ["prepare_root", "refuse_foreign", "remove_abandoned"]
 
 
 def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool) -> StoreInfo:
@@ -45,7 +45,7 @@ def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool) -> StoreInfo:
     StoreError
         When the path is something else than a store or cannot be written.
     """
-    _refuse_foreign(path)
+    refuse_foreign(path)
     root = path / METADATA
     with system_errors(path, "made"):
         path.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def remove_abandoned(path: Path, case_id: str = "", *, before: float = 0) -> Non
             remove(partial)
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
     """Raise unless the path is free, empty, a store, or one that is being made just now."""
     with system_errors(path, "read"):
         if not path.exists():
