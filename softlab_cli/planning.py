@@ -17,6 +17,7 @@ from softlab_cli.classes import ClassTable, read_class_names
 from softlab_cli.errors import InputError, SoftlabError, UsageError
 from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.importing import Import
 from softlab_cli.memory import (
     PROCESS_BYTES,
     CaseMemory,
@@ -25,8 +26,15 @@ from softlab_cli.memory import (
     format_bytes,
 )
 from softlab_cli.methods.base import LocalMethod
-from softlab_cli.onecase import CaseTask, case_files, failure, scan_case
-from softlab_cli.readers import FileProbe, probe
+from softlab_cli.onecase import CaseTask, ScanTask, case_files, failure, scan_case
+from softlab_cli.readers import FileProbe
+from softlab_cli.reading import (
+    PADDING_VALUE,
+    Occurring,
+    ReadingOptions,
+    common_classes,
+    probe_labels,
+)
 from softlab_cli.sources import same_content
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import StoreInfo, read_store_info
@@ -46,7 +54,9 @@ class Request:
     out
         The store.
     images
-        Images of the same cases, paired by name.
+        Images of the same cases, paired by name; label maps are put on their grids.
+    reading
+        How label maps are read, where there is a choice.
     labels
         Label values that are classes, such as ``0-4``; by default all that occur.
     classes_from
@@ -72,6 +82,7 @@ class Request:
     inputs: Sequence[Path]
     out: Path
     images: Path | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     labels: str | None = None
     classes_from: Path | None = None
     ignore_labels: Sequence[int] = ()
@@ -125,7 +136,7 @@ class Plan:
     crew: Crew
 
 
-def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
+def make_plan(method: LocalMethod | Import, request: Request, listen: Listener) -> Plan:
     """Work out what a run will do; writes nothing.
 
     Raises
@@ -142,10 +153,17 @@ def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
             "--overwrite with --part would remove what the other parts have done.",
             remedy="Remove the store first, or leave --overwrite out.",
         )
+    if request.labels_only and isinstance(method, Import):
+        raise UsageError(
+            "--labels-only would leave out the very soft labels that are imported.",
+            remedy="Leave it out.",
+        )
     existing = _existing_store(request)
     draft = _Draft.find(request, existing)
     classes = (
-        _given_classes(request) or _kept_classes(request, existing) or draft.scan(request, listen)
+        _given_classes(request)
+        or _kept_classes(request, existing)
+        or draft.scan(request, listen, soft=isinstance(method, Import))
     )
     info = StoreInfo(
         method.name,
@@ -154,14 +172,18 @@ def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
         labels_only=request.labels_only,
         software=_software(),
         config=request.config,
+        reading=request.reading.to_json(),
     )
     if existing is not None:
         existing.check(info)
     crew = draft.hire(request, listen, partial(draft.softening_bytes, method, classes))
     tasks = tuple(
-        CaseTask(case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""))
+        CaseTask(
+            case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""),
+            request.reading,
+        )
         for case in draft.todo.values()
-    )
+    )  # fmt: skip
     return Plan(request, info, tasks, tuple(draft.skipped), tuple(draft.failed), draft.probes, crew)
 
 
@@ -181,7 +203,7 @@ def _given_classes(request: Request) -> ClassTable | None:
     """The class table that the request names, or its data set; None when it must be scanned."""
     path = request.classes_from or class_names_from(request.inputs)
     names, ignored = read_class_names(path) if path else ({}, None)
-    ignore_values = [*request.ignore_labels, *([] if ignored is None else [ignored])]
+    ignore_values = [*_ignored(request), *([] if ignored is None else [ignored])]
     if request.labels:
         return ClassTable.from_text(request.labels, names, ignore_values)
     return ClassTable.from_values(names, names, ignore_values) if names else None
@@ -191,7 +213,12 @@ def _kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable 
     """The class table of the store that goes on, with the ignored values of this run."""
     if existing is None:
         return None
-    return replace(existing.info.classes, ignore_values=tuple(sorted({*request.ignore_labels})))
+    return replace(existing.info.classes, ignore_values=tuple(sorted(_ignored(request))))
+
+
+def _ignored(request: Request) -> set[int]:
+    padding = {PADDING_VALUE} if request.reading.padding == "ignore" else set()
+    return {*request.ignore_labels, *padding}
 
 
 def _check_usable(case: Case) -> None:
@@ -228,12 +255,12 @@ class _Draft:
     @classmethod
     def find(cls, request: Request, existing: StoreWriter | None) -> _Draft:
         """All cases of the request; complete ones are set aside, headers are read."""
-        cases = discover_cases(request.inputs, request.images)
+        cases = discover_cases(request.inputs, request.images, series=request.reading.series)
         part = select_part(cases, *request.part) if request.part else cases
         draft = cls(tuple(cases), {case.case_id: case for case in part})
         if existing is not None:
             draft.set_complete_aside(existing)
-        draft.read_headers()
+        draft.read_headers(request.reading)
         return draft
 
     def set_complete_aside(self, existing: StoreWriter) -> None:
@@ -248,12 +275,12 @@ class _Draft:
             else:
                 self.reasons[case_id] = "its files have changed"
 
-    def read_headers(self) -> None:
+    def read_headers(self, options: ReadingOptions) -> None:
         """Learn each label map's shape and type; cases without a usable one fail here."""
         for case_id, case in list(self.todo.items()):
             try:
                 _check_usable(case)
-                self.probes[case_id] = probe(case.label_maps[0])
+                self.probes[case_id] = probe_labels(case.label_maps[0], case.images, options)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 
@@ -262,24 +289,28 @@ class _Draft:
         if self.todo.pop(outcome.case_id, None):
             self.failed.append(outcome)
 
-    def scan(self, request: Request, listen: Listener) -> ClassTable:
+    def scan(self, request: Request, listen: Listener, *, soft: bool) -> ClassTable:
         """The classes that occur in all cases, those of other parts included.
 
         Unreadable cases fail here; those of other parts are theirs to report.
         """
         workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
         listen(StageStarted("scan", len(self.every)))
-        values = {0}
+        tasks = [ScanTask(case, request.reading, soft) for case in self.every]
+        found: list[Occurring] = []
         executor = make_executor(workers, request.dask)
-        for case, result in executor.run(scan_case, self.every):
-            listen(StageStepped("scan", case.case_id))
-            if isinstance(result, frozenset):
-                values.update(result)
+        for task, result in executor.run(scan_case, tasks):
+            listen(StageStepped("scan", task.case.case_id))
+            if isinstance(result, Occurring):
+                found.append(result)
             elif isinstance(result, WorkerDied):
-                self.fail(CaseFinished(case.case_id, "failed", result.reason))
+                self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
                 self.fail(result)
-        return ClassTable.from_values(values, ignore_values=request.ignore_labels)
+        classes, note = common_classes(found, _ignored(request))
+        if note:
+            listen(Notice(note))
+        return classes
 
     def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
         """Workers and threads that fit into memory; cases that never will fail here.
@@ -312,10 +343,12 @@ class _Draft:
         return Crew(workers, threads, largest)
 
     def softening_bytes(
-        self, method: LocalMethod, classes: ClassTable, case: Case, threads: int
+        self, method: LocalMethod | Import, classes: ClassTable, case: Case, threads: int
     ) -> int:
         """Upper bound of the memory of a process that softens a case."""
         seen = self.probes[case.case_id]
+        if isinstance(method, Import):
+            return method.case_bytes(seen)
         shape, ndim = seen.geometry.shape, seen.geometry.ndim
         return CaseMemory(
             prod(shape),

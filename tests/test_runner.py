@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from softlab_cli.methods.svls import SVLS
 
 import softlab_cli
+from softlab_cli.methods.svls import SVLS
 from tests.conftest import blobs, write_image
 
 

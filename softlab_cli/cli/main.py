@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "svls": "Spatially varying label smoothing.",
         "ls": "Uniform label smoothing.",
         "onehot": "One-hot labels, without smoothing.",
+        "import": "Soft labels that the files already have (DICOM SEG, contours).",
         "run": "Any of these, from a configuration file.",
     },
     "Look at a store": {
@@ -30,6 +31,10 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Commands by section with their short help, so that ``--help`` imports none of them."""
+
+
+MODULES = {"import": "importing"}
+"""Modules of commands whose names are words of Python."""
 
 
 class CommandError(click.ClickException):
@@ -57,7 +62,7 @@ class LazyGroup(click.Group):
         """Import the module of a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"softlab_cli.cli.{cmd_name}")
+        module = importlib.import_module(f"softlab_cli.cli.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

@@ -23,7 +23,7 @@ from softlab_cli.readers.dicom_common import (
 )
 from softlab_cli.readers.dicom_frames import SCAN_TAGS
 
-__all__ = ["Kind", "Scan", "Series", "choose_series", "scan_dicom"]
+__all__ = ["Kind", "Scan", "Series", "choose_series", "matching_series", "scan_dicom"]
 
 Kind = Literal["image", "segmentation", "contours", "other"]
 
@@ -203,7 +203,7 @@ def choose_series(scan: Scan, wanted: str | None = None) -> Series:
     images = scan.of_kind("image")
     if not images:
         raise InputError("holds no DICOM image.", remedy=_what_is_there(scan), path=scan.path)
-    matching = images if wanted is None else _matching(images, wanted)
+    matching = images if wanted is None else matching_series(images, wanted)
     if len(matching) == 1:
         return matching[0]
     several = f"holds {len(images)} image series" if wanted is None else (
@@ -211,12 +211,13 @@ def choose_series(scan: Scan, wanted: str | None = None) -> Series:
     )  # fmt: skip
     raise InputError(
         f"{several}:\n" + "\n".join(f"  {s.describe()}" for s in matching or images) + "\n",
-        remedy="Choose one by its UID or description.",
+        remedy="Choose one by its UID or description (--series).",
         path=scan.path,
     )
 
 
-def _matching(images: Sequence[Series], wanted: str) -> tuple[Series, ...]:
+def matching_series(images: Sequence[Series], wanted: str) -> tuple[Series, ...]:
+    """The series with a UID, a description, or a description that fits a pattern."""
     for test in (
         lambda s: s.uid == wanted,
         lambda s: s.description == wanted,

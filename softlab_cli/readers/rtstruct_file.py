@@ -196,7 +196,7 @@ class RtStructFile:
             names = [f"{r.segment.name} ({r.frame_of_reference})" for r in rois]
             raise InputError(
                 f"regions lie in {len(frames)} frames of reference: {listing(names)}.",
-                remedy="Choose the regions of one of them with --rois.",
+                remedy="Choose the regions of one of them with --roi.",
                 path=self.file.path,
             )
         uid = next(iter(frames), "")
