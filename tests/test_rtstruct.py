@@ -20,7 +20,6 @@ from softlab_cli.readers.rtstruct_fill import fill_slice
 from tests.dicom_support import make_rtstruct, make_slices, oblique, save_slices
 
 SHAPE = (6, 12, 14)
-PHANTOM = Path(__file__).parents[1] / "examples" / "data" / "pycerr"
 
 
 class Scene:
@@ -335,10 +334,9 @@ def test_soft_overlaps_follow_the_rule(scene: Scene) -> None:
         np.testing.assert_allclose(sum(classes.values()), 1, atol=1e-6)
 
 
-@pytest.mark.skipif(not PHANTOM.exists(), reason="needs the phantom of make data")
-def test_the_phantom_has_the_reference_volume() -> None:
+def test_the_phantom_has_the_reference_volume(phantom: Path) -> None:
     """IBSI-1: 125,256 voxels in the mask; the mesh has 359 +- 5 cm^3."""
-    folder = next(p for p in PHANTOM.rglob("pat_1") if p.is_dir())
+    folder = phantom / "pat_1"
     path = next(p for p in folder.iterdir() if p.name.startswith("DCM_RS"))
     found = read_rtstruct(path, folder)
     voxels = int((found.values == 1).sum())
