@@ -16,6 +16,9 @@ DEBUG = "softlab_cli.debug"
 """Key under which the context keeps whether ``--debug`` was given."""
 
 SECTIONS: dict[str, dict[str, str]] = {
+    "Look at your data": {
+        "inspect": "What files and folders are: grid, labels, series, problems.",
+    },
     "Make soft labels": {
         "svls": "Spatially varying label smoothing.",
         "ls": "Uniform label smoothing.",
