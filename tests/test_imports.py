@@ -24,7 +24,7 @@ LAYERS = [
     {"cases", "reading"},
     {"importing"},
     {"arrays", "export", "onecase", "opening", "preview"},
-    {"inspection", "planning"},
+    {"export_dicom", "inspection", "planning"},
     {"runner"},
     {"__init__"},
     {"cli"},

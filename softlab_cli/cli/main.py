@@ -30,7 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "info": "What is in it.",
         "verify": "Whether it is sound; exits 1 on any defect.",
         "preview": "A picture of one slice of a case.",
-        "export": "Write cases as NIfTI or npz files.",
+        "export": "Write cases as NIfTI, npz or DICOM SEG.",
     },
 }
 """Commands by section with their short help, so that ``--help`` imports none of them."""

@@ -15,7 +15,7 @@ from softlab_cli.errors import UsageError
 from softlab_cli.memory import parse_bytes
 from softlab_cli.segments import OVERLAP_RULES
 
-__all__ = ["debug", "progress", "run_options", "sigmas", "store_argument"]
+__all__ = ["debug", "progress", "run_options", "series", "sigmas", "store_argument"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -72,6 +72,13 @@ progress = click.option(
     help="Show a progress bar (default: when standard error is a terminal).",
 )
 
+series = click.option(
+    "--series",
+    metavar="NAME",
+    help="Where there are several DICOM series or segmentations: UID or description of the one "
+    "that is meant.",
+)
+
 store_argument = click.argument(
     "store", type=click.Path(path_type=Path), metavar="STORE"
 )  # existence is checked by the library, which says more than click does
@@ -113,12 +120,7 @@ _INPUT = [
 ]
 
 _READING = [
-    click.option(
-        "--series",
-        metavar="NAME",
-        help="Where a case has several DICOM series or segmentations: UID or description of the "
-        "one that is meant.",
-    ),
+    series,
     click.option(
         "--roi",
         "rois",
