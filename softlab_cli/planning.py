@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from math import prod
-from pathlib import Path
-from typing import Any
 
 from softlab_cli.blocks import Grid
-from softlab_cli.cases import Case, class_names_from, discover_cases, select_part
-from softlab_cli.classes import ClassTable, read_class_names
+from softlab_cli.cases import Case, discover_cases, select_part
+from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError, SoftlabError, UsageError
 from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.executors import WorkerDied, make_executor
@@ -29,71 +27,18 @@ from softlab_cli.methods.base import LocalMethod
 from softlab_cli.onecase import CaseTask, ScanTask, case_files, failure, scan_case
 from softlab_cli.readers import FileProbe
 from softlab_cli.reading import (
-    PADDING_VALUE,
     Occurring,
     ReadingOptions,
     common_classes,
     probe_labels,
 )
+from softlab_cli.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.sources import same_content
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import StoreInfo, read_store_info
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Plan", "Request", "make_plan"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for; the fields are named like the options of the command line.
-
-    Parameters
-    ----------
-    inputs
-        Label maps: folders, files, datasets, datalists or manifests.
-    out
-        The store.
-    images
-        Images of the same cases, paired by name; label maps are put on their grids.
-    reading
-        How label maps are read, where there is a choice.
-    labels
-        Label values that are classes, such as ``0-4``; by default all that occur.
-    classes_from
-        A JSON file with class values and names.
-    ignore_labels
-        Label values of voxels that are not labelled.
-    labels_only
-        Store the recipe and the hard labels; soft labels are computed on read.
-    overwrite
-        Remove an existing store first.
-    workers, threads
-        Processes, and threads in each; by default what cores and memory allow.
-    max_memory
-        Bytes for all workers together; by default what is free.
-    part
-        (I, N): only every N-th case, from the I-th on.
-    dask
-        Address of a Dask scheduler.
-    config
-        The configuration to keep in the store.
-    """
-
-    inputs: Sequence[Path]
-    out: Path
-    images: Path | None = None
-    reading: ReadingOptions = field(default_factory=ReadingOptions)
-    labels: str | None = None
-    classes_from: Path | None = None
-    ignore_labels: Sequence[int] = ()
-    labels_only: bool = False
-    overwrite: bool = False
-    workers: int | None = None
-    threads: int | None = None
-    max_memory: int | None = None
-    part: tuple[int, int] | None = None
-    dask: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,8 +106,8 @@ def make_plan(method: LocalMethod | Import, request: Request, listen: Listener) 
     existing = _existing_store(request)
     draft = _Draft.find(request, existing)
     classes = (
-        _given_classes(request)
-        or _kept_classes(request, existing)
+        given_classes(request)
+        or kept_classes(request, existing)
         or draft.scan(request, listen, soft=isinstance(method, Import))
     )
     info = StoreInfo(
@@ -197,28 +142,6 @@ def _existing_store(request: Request) -> StoreWriter | None:
 def _software() -> dict[str, str]:
     packages = ("numba", "numpy", "SimpleITK", "zstandard")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _given_classes(request: Request) -> ClassTable | None:
-    """The class table that the request names, or its data set; None when it must be scanned."""
-    path = request.classes_from or class_names_from(request.inputs)
-    names, ignored = read_class_names(path) if path else ({}, None)
-    ignore_values = [*_ignored(request), *([] if ignored is None else [ignored])]
-    if request.labels:
-        return ClassTable.from_text(request.labels, names, ignore_values)
-    return ClassTable.from_values(names, names, ignore_values) if names else None
-
-
-def _kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable | None:
-    """The class table of the store that goes on, with the ignored values of this run."""
-    if existing is None:
-        return None
-    return replace(existing.info.classes, ignore_values=tuple(sorted(_ignored(request))))
-
-
-def _ignored(request: Request) -> set[int]:
-    padding = {PADDING_VALUE} if request.reading.padding == "ignore" else set()
-    return {*request.ignore_labels, *padding}
 
 
 def _check_usable(case: Case) -> None:
@@ -307,7 +230,7 @@ class _Draft:
                 self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
                 self.fail(result)
-        classes, note = common_classes(found, _ignored(request))
+        classes, note = common_classes(found, ignored_values(request))
         if note:
             listen(Notice(note))
         return classes

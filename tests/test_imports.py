@@ -22,7 +22,7 @@ LAYERS = [
     {"fusion", "indexing", "regrid"},
     {"executors", "methods", "progress", "readers", "store"},
     {"cases", "reading"},
-    {"importing"},
+    {"importing", "request"},
     {"arrays", "export", "onecase", "opening", "preview"},
     {"export_dicom", "inspection", "planning"},
     {"runner"},
