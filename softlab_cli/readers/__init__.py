@@ -39,7 +39,9 @@ READERS: dict[str, Reader] = {
 
 def is_dicom(path: Path) -> bool:
     """Whether a path is a DICOM file, or a folder, which can be nothing else."""
-    if path.is_dir() or not path.is_file() or image_suffix(path.name):
+    if image_suffix(path.name):
+        return False
+    if not path.is_file():
         return path.is_dir()
     from softlab_cli.readers.dicom_common import is_dicom_file
 
