@@ -196,6 +196,7 @@ def test_rtstruct_regions_overlaps_and_recipes(softlab, tmp_path) -> None:
     assert done.exit_code == 0, done.output
     label = label_of(tmp_path / "soft.zarr", "p1")
     assert [int((label == i).sum()) for i in (1, 2)] == [8, 20]
+    assert "reading   on_overlap=last" in softlab("info", tmp_path / "soft.zarr").output
     changed = softlab(*command)
     assert changed.exit_code == 1
     assert 'reading.on_overlap: "last" in the store, nothing now' in changed.stderr
