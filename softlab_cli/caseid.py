@@ -7,6 +7,7 @@ import os
 from softlab_cli.errors import InputError
 
 __all__ = [
+    "DICOM_SUFFIXES",
     "ITK_SUFFIXES",
     "LONGEST_CASE_ID",
     "NIFTI_SUFFIXES",
@@ -17,6 +18,7 @@ __all__ = [
 ]
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".tiff", ".tif")
 
 PARTIAL_MARK = ".partial-"
@@ -40,7 +42,8 @@ def image_suffix(name: str) -> str:
 
 def strip_suffix(name: str) -> str:
     """A file name without its image ending; unchanged when it has none."""
-    return name[: len(name) - len(image_suffix(name))]
+    suffix = image_suffix(name) or next((s for s in DICOM_SUFFIXES if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]
 
 
 def check_case_id(case_id: str) -> None:

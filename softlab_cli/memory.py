@@ -11,6 +11,7 @@ from softlab_cli.errors import UsageError
 
 __all__ = [
     "PROCESS_BYTES",
+    "SHARD_BUFFER_BYTES",
     "CaseMemory",
     "available_bytes",
     "available_cores",

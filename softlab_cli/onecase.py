@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from softlab_cli.classes import ClassTable
 from softlab_cli.errors import SoftlabError
 from softlab_cli.events import CaseFinished
 from softlab_cli.executors import ordered_map
+from softlab_cli.importing import Import, open_fractions, write_fractions
 from softlab_cli.indexing import (
     IndexedLabelMap,
     distinct_values,
@@ -33,14 +34,22 @@ from softlab_cli.indexing import (
 )
 from softlab_cli.methods.base import LocalMethod
 from softlab_cli.readers import read_label_map
+from softlab_cli.reading import (
+    Occurring,
+    ReadingOptions,
+    is_object,
+    number_as,
+    read_labels,
+    segment_names,
+)
 from softlab_cli.softblock import SoftSums
 from softlab_cli.sources import Role, describe_source
 from softlab_cli.store.schema import CaseInfo, StoreInfo
-from softlab_cli.store.statistics import LabelCounts, case_statistics
+from softlab_cli.store.statistics import LabelCounts, case_statistics, count_labels
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
 from softlab_cli.volume import Geometry, LabelMap
 
-__all__ = ["CaseTask", "case_files", "failure", "process_case", "scan_case"]
+__all__ = ["CaseTask", "ScanTask", "case_files", "failure", "process_case", "scan_case"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +70,17 @@ class CaseTask:
         Threads that soften blocks.
     reason
         Why the case is computed again, if it is.
+    reading
+        How its label map is read.
     """
 
     case: Case
-    method: LocalMethod
+    method: LocalMethod | Import
     info: StoreInfo
     store: Path
     threads: int
     reason: str = ""
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
 def case_files(case: Case) -> list[tuple[Path, Role]]:
@@ -84,17 +96,18 @@ class _LastLabelMap:
         self.key: tuple[Any, ...] = ()
         self.label_map: LabelMap | None = None
 
-    def read(self, path: Path) -> LabelMap:
-        facts = path.stat() if path.exists() else None
-        key = (path, facts and facts.st_size, facts and facts.st_mtime_ns)
+    def read(self, case: Case, options: ReadingOptions) -> LabelMap:
+        files = [path for path, _ in case_files(case)]
+        facts = [path.stat() if path.exists() else None for path in files]
+        key = (options, *files, *((f.st_size, f.st_mtime_ns) for f in facts if f))
         if self.label_map is None or key != self.key:
             self.label_map = None  # two maps at once would double the memory
-            self.label_map = read_label_map(path)
+            self.label_map = read_labels(case.label_maps[0], case.images, options)
             self.key = key
         return self.label_map
 
-    def take(self, path: Path) -> LabelMap:
-        label_map = self.read(path)
+    def take(self, case: Case, options: ReadingOptions) -> LabelMap:
+        label_map = self.read(case, options)
         self.label_map = None
         return label_map
 
@@ -102,26 +115,45 @@ class _LastLabelMap:
 _last = _LastLabelMap()
 
 
-def scan_case(case: Case) -> frozenset[int] | CaseFinished:
+@dataclass(frozen=True)
+class ScanTask:
+    """A case whose classes are looked for."""
+
+    case: Case
+    reading: ReadingOptions
+    soft: bool = False
+
+
+def scan_case(task: ScanTask) -> Occurring | CaseFinished:
     """Label values that occur in a case, or why that cannot be told."""
     started = time.perf_counter()
+    case = task.case
     try:
         if case.problem is not None:
             raise case.problem
-        values: set[int] = set()
-        for path in case.label_maps:
-            with _naming(path):
-                values.update(distinct_values(_last.read(path).values))
-        return frozenset(values)
+        with _naming(case.label_maps[0]):
+            return _occurring(task)
     except Exception as error:
         return failure(case.case_id, error, started)
+
+
+def _occurring(task: ScanTask) -> Occurring:
+    path = task.case.label_maps[0]
+    if task.soft and is_object(path):
+        return Occurring(frozenset(), segment_names(path, task.reading.rois))
+    label_map = read_label_map(path) if task.soft else _last.read(task.case, task.reading)
+    values = distinct_values(label_map.values)
+    return Occurring(frozenset(values), label_map.metadata.get("names", {}))
 
 
 def process_case(task: CaseTask) -> CaseFinished:
     """Soften one case and store it; never raises."""
     started = time.perf_counter()
     try:
-        outcome = _soften_case(task)
+        if task.case.problem is not None:
+            raise task.case.problem
+        with _naming(task.case.label_maps[0]):
+            outcome = _import_case(task) if isinstance(task.method, Import) else _soften_case(task)
         return replace(outcome, seconds=time.perf_counter() - started)
     except Exception as error:
         return failure(task.case.case_id, error, started)
@@ -141,14 +173,12 @@ def failure(case_id: str, error: Exception, started: float | None = None) -> Cas
 
 
 def _soften_case(task: CaseTask) -> CaseFinished:
-    if task.case.problem is not None:
-        raise task.case.problem
     classes, path = task.info.classes, task.case.label_maps[0]
     sources = tuple(describe_source(file, role) for file, role in case_files(task.case))
-    label_map = _last.take(path)
+    label_map = _last.take(task.case, task.reading)
     geometry, warnings = label_map.geometry, label_map.warnings
-    with _naming(path):
-        indexed = index_label_map(label_map.values, classes)
+    label_map = number_as(label_map, classes, path)
+    indexed = index_label_map(label_map.values, classes)
     del label_map  # the indices may be the same memory, or may replace it
     with StoreWriter(task.store, task.info).case(task.case.case_id, geometry) as writer:
         sums = _write_blocks(task, indexed.class_indices, geometry, writer)
@@ -165,12 +195,38 @@ def _soften_case(task: CaseTask) -> CaseFinished:
     )  # fmt: skip
 
 
+def _import_case(task: CaseTask) -> CaseFinished:
+    case, classes = task.case, task.info.classes
+    assert isinstance(task.method, Import)
+    sources = tuple(describe_source(file, role) for file, role in case_files(case))
+    soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
+    with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
+        made = write_fractions(soft, classes, task.reading, writer, task.threads)
+        counts = count_labels(
+            made.class_indices, len(classes), classes.ignore_index, classes.background_index
+        )
+        statistics = case_statistics(
+            counts,
+            made.sums,
+            background_index=classes.background_index,
+            spacing_mm=soft.geometry.spacing_mm,
+        )
+        kept = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
+        info = CaseInfo(soft.geometry, sources, statistics, soft.warnings, kept)
+        size = writer.complete(info)
+    return CaseFinished(
+        case.case_id, "done", task.reason, soft.warnings,
+        stored_bytes=size, voxels=made.class_indices.size,
+    )  # fmt: skip
+
+
 def _write_blocks(
     task: CaseTask, class_indices: NDArray[Any], geometry: Geometry, writer: CaseWriter
 ) -> SoftSums:
     """Soften and write block by block; threads soften and compress, this one writes."""
     local = threading.local()
     classes, method = task.info.classes, task.method
+    assert not isinstance(method, Import)
 
     def encode(region: Region) -> tuple[list[EncodedBlock], list[SoftSums]]:
         encoded, sums = [writer.encode_label(region, class_indices[region])], []

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from math import prod
-from pathlib import Path
-from typing import Any
 
 from softlab_cli.blocks import Grid
-from softlab_cli.cases import Case, class_names_from, discover_cases, select_part
-from softlab_cli.classes import ClassTable, read_class_names
+from softlab_cli.cases import Case, discover_cases, select_part
+from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError, SoftlabError, UsageError
 from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.importing import Import
 from softlab_cli.memory import (
     PROCESS_BYTES,
     CaseMemory,
@@ -25,8 +24,15 @@ from softlab_cli.memory import (
     format_bytes,
 )
 from softlab_cli.methods.base import LocalMethod
-from softlab_cli.onecase import CaseTask, case_files, failure, scan_case
-from softlab_cli.readers import FileProbe, probe
+from softlab_cli.onecase import CaseTask, ScanTask, case_files, failure, scan_case
+from softlab_cli.readers import FileProbe
+from softlab_cli.reading import (
+    Occurring,
+    ReadingOptions,
+    common_classes,
+    probe_labels,
+)
+from softlab_cli.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.sources import same_content
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
@@ -34,56 +40,6 @@ from softlab_cli.store.schema import StoreInfo, read_store_info
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Plan", "Request", "make_plan"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for; the fields are named like the options of the command line.
-
-    Parameters
-    ----------
-    inputs
-        Label maps: folders, files, datasets, datalists or manifests.
-    out
-        The store.
-    images
-        Images of the same cases, paired by name.
-    labels
-        Label values that are classes, such as ``0-4``; by default all that occur.
-    classes_from
-        A JSON file with class values and names.
-    ignore_labels
-        Label values of voxels that are not labelled.
-    labels_only
-        Store the recipe and the hard labels; soft labels are computed on read.
-    overwrite
-        Remove an existing store first.
-    workers, threads
-        Processes, and threads in each; by default what cores and memory allow.
-    max_memory
-        Bytes for all workers together; by default what is free.
-    part
-        (I, N): only every N-th case, from the I-th on.
-    dask
-        Address of a Dask scheduler.
-    config
-        The configuration to keep in the store.
-    """
-
-    inputs: Sequence[Path]
-    out: Path
-    images: Path | None = None
-    labels: str | None = None
-    classes_from: Path | None = None
-    ignore_labels: Sequence[int] = ()
-    labels_only: bool = False
-    overwrite: bool = False
-    workers: int | None = None
-    threads: int | None = None
-    max_memory: int | None = None
-    part: tuple[int, int] | None = None
-    dask: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,7 +82,7 @@ class Plan:
     crew: Crew
 
 
-def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
+def make_plan(method: LocalMethod | Import, request: Request, listen: Listener) -> Plan:
     """Work out what a run will do; writes nothing.
 
     Raises
@@ -143,10 +99,17 @@ def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
             "--overwrite with --part would remove what the other parts have done.",
             remedy="Remove the store first, or leave --overwrite out.",
         )
+    if request.labels_only and isinstance(method, Import):
+        raise UsageError(
+            "--labels-only would leave out the very soft labels that are imported.",
+            remedy="Leave it out.",
+        )
     existing = _existing_store(request)
     draft = _Draft.find(request, existing)
     classes = (
-        _given_classes(request) or _kept_classes(request, existing) or draft.scan(request, listen)
+        given_classes(request)
+        or kept_classes(request, existing)
+        or draft.scan(request, listen, soft=isinstance(method, Import))
     )
     info = StoreInfo(
         method.name,
@@ -155,14 +118,18 @@ def make_plan(method: LocalMethod, request: Request, listen: Listener) -> Plan:
         labels_only=request.labels_only,
         software=_software(),
         config=request.config,
+        reading=request.reading.to_json(),
     )
     if existing is not None:
         existing.check(info)
     crew = draft.hire(request, listen, partial(draft.softening_bytes, method, classes))
     tasks = tuple(
-        CaseTask(case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""))
+        CaseTask(
+            case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""),
+            request.reading,
+        )
         for case in draft.todo.values()
-    )
+    )  # fmt: skip
     return Plan(request, info, tasks, tuple(draft.skipped), tuple(draft.failed), draft.probes, crew)
 
 
@@ -177,23 +144,6 @@ def _existing_store(request: Request) -> StoreWriter | None:
 def _software() -> dict[str, str]:
     packages = ("numba", "numpy", "SimpleITK", "zstandard")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _given_classes(request: Request) -> ClassTable | None:
-    """The class table that the request names, or its data set; None when it must be scanned."""
-    path = request.classes_from or class_names_from(request.inputs)
-    names, ignored = read_class_names(path) if path else ({}, None)
-    ignore_values = [*request.ignore_labels, *([] if ignored is None else [ignored])]
-    if request.labels:
-        return ClassTable.from_text(request.labels, names, ignore_values)
-    return ClassTable.from_values(names, names, ignore_values) if names else None
-
-
-def _kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable | None:
-    """The class table of the store that goes on, with the ignored values of this run."""
-    if existing is None:
-        return None
-    return replace(existing.info.classes, ignore_values=tuple(sorted({*request.ignore_labels})))
 
 
 def _check_usable(case: Case) -> None:
@@ -230,12 +180,12 @@ class _Draft:
     @classmethod
     def find(cls, request: Request, existing: StoreWriter | None) -> _Draft:
         """All cases of the request; complete ones are set aside, headers are read."""
-        cases = discover_cases(request.inputs, request.images)
+        cases = discover_cases(request.inputs, request.images, series=request.reading.series)
         part = select_part(cases, *request.part) if request.part else cases
         draft = cls(tuple(cases), {case.case_id: case for case in part})
         if existing is not None:
             draft.set_complete_aside(existing)
-        draft.read_headers()
+        draft.read_headers(request.reading)
         return draft
 
     def set_complete_aside(self, existing: StoreWriter) -> None:
@@ -250,12 +200,12 @@ class _Draft:
             else:
                 self.reasons[case_id] = "its files have changed"
 
-    def read_headers(self) -> None:
+    def read_headers(self, options: ReadingOptions) -> None:
         """Learn each label map's shape and type; cases without a usable one fail here."""
         for case_id, case in list(self.todo.items()):
             try:
                 _check_usable(case)
-                self.probes[case_id] = probe(case.label_maps[0])
+                self.probes[case_id] = probe_labels(case.label_maps[0], case.images, options)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 
@@ -264,24 +214,28 @@ class _Draft:
         if self.todo.pop(outcome.case_id, None):
             self.failed.append(outcome)
 
-    def scan(self, request: Request, listen: Listener) -> ClassTable:
+    def scan(self, request: Request, listen: Listener, *, soft: bool) -> ClassTable:
         """The classes that occur in all cases, those of other parts included.
 
         Unreadable cases fail here; those of other parts are theirs to report.
         """
         workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
         listen(StageStarted("scan", len(self.every)))
-        values = {0}
+        tasks = [ScanTask(case, request.reading, soft) for case in self.every]
+        found: list[Occurring] = []
         executor = make_executor(workers, request.dask)
-        for case, result in executor.run(scan_case, self.every):
-            listen(StageStepped("scan", case.case_id))
-            if isinstance(result, frozenset):
-                values.update(result)
+        for task, result in executor.run(scan_case, tasks):
+            listen(StageStepped("scan", task.case.case_id))
+            if isinstance(result, Occurring):
+                found.append(result)
             elif isinstance(result, WorkerDied):
-                self.fail(CaseFinished(case.case_id, "failed", result.reason))
+                self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
                 self.fail(result)
-        return ClassTable.from_values(values, ignore_values=request.ignore_labels)
+        classes, note = common_classes(found, ignored_values(request))
+        if note:
+            listen(Notice(note))
+        return classes
 
     def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
         """Workers and threads that fit into memory; cases that never will fail here.
@@ -314,10 +268,12 @@ class _Draft:
         return Crew(workers, threads, largest)
 
     def softening_bytes(
-        self, method: LocalMethod, classes: ClassTable, case: Case, threads: int
+        self, method: LocalMethod | Import, classes: ClassTable, case: Case, threads: int
     ) -> int:
         """Upper bound of the memory of a process that softens a case."""
         seen = self.probes[case.case_id]
+        if isinstance(method, Import):
+            return method.case_bytes(seen)
         shape, ndim = seen.geometry.shape, seen.geometry.ndim
         return CaseMemory(
             prod(shape),

@@ -17,7 +17,7 @@ Role = Literal["label", "image"]
 
 @dataclass(frozen=True)
 class Source:
-    """One file that a case was made from.
+    """One file that a case was made from, or the folder of a DICOM series.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Source:
     path
         Absolute path.
     sha256
-        Checksum of the file's bytes.
+        Checksum, as `sha256_of` makes it.
     size
         Bytes.
     mtime_ns
@@ -56,9 +56,31 @@ class Source:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Checksum of a file's bytes."""
+    """Checksum of a file's bytes, or of the names and bytes of a folder's files."""
+    path = Path(path)
+    if path.is_dir():
+        listed = "".join(
+            f"{sha256_of(f)}  {f.relative_to(path).as_posix()}\n" for f in _files(path)
+        )
+        return hashlib.sha256(listed.encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of a folder and its subfolders; a store that lies there is another matter."""
+    found: list[Path] = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or (entry / "zarr.json").exists():
+            continue
+        found += _files(entry) if entry.is_dir() else [entry]
+    return found
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change, nanoseconds; of a folder, of all its files."""
+    facts = [file.stat() for file in (_files(path) if path.is_dir() else [path])]
+    return sum(f.st_size for f in facts), max((f.st_mtime_ns for f in facts), default=-1)
 
 
 def describe_source(path: Path, role: Role) -> Source:
@@ -70,11 +92,11 @@ def describe_source(path: Path, role: Role) -> Source:
         When the file cannot be read.
     """
     try:
-        facts = path.stat()
+        size, mtime_ns = _facts(path)
         checksum = sha256_of(path)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-    return Source(role, str(path.resolve()), checksum, facts.st_size, facts.st_mtime_ns)
+    return Source(role, str(path.resolve()), checksum, size, mtime_ns)
 
 
 def same_content(kept: Sequence[Source], now: Sequence[tuple[Path, Role]]) -> bool:
@@ -97,9 +119,9 @@ def same_content(kept: Sequence[Source], now: Sequence[tuple[Path, Role]]) -> bo
 
 def _unchanged(kept: Source, path: Path) -> bool:
     try:
-        facts = path.stat()
+        size, mtime_ns = _facts(path)
     except OSError:
         return False
-    if facts.st_size != kept.size:
+    if size != kept.size:
         return False
-    return facts.st_mtime_ns == kept.mtime_ns or sha256_of(path) == kept.sha256
+    return mtime_ns == kept.mtime_ns or sha256_of(path) == kept.sha256

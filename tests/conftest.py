@@ -17,7 +17,8 @@ from softlab_cli.cli.main import cli
 settings.register_profile("softlab", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("softlab")
 
-REAL = Path(__file__).parents[1] / "examples" / "data" / "totalsegmentator"
+DATA = Path(__file__).parents[1] / "examples" / "data"
+REAL = DATA / "totalsegmentator"
 
 
 def write_image(path: Path, array: Any, spacing_mm: tuple[float, ...] = ()) -> Path:
@@ -67,3 +68,11 @@ def real() -> Path:
     if not (REAL / "labels" / "s01.nii.gz").exists():
         pytest.fail("the real scan is missing: run 'make data' (make test does so)")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Path:
+    """The folder of four lung CT series with an RTSTRUCT each; `make data` brings it."""
+    if not (DATA / "pycerr" / "pat_4").exists():
+        pytest.fail("the DICOM phantom is missing: run 'make data' (make test does so)")
+    return DATA / "pycerr"

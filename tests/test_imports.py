@@ -20,9 +20,11 @@ LAYERS = [
     {"blocks", "caseid", "classes", "events", "memory", "sources", "volume"},
     {"kernels", "segments", "softblock"},
     {"fusion", "indexing", "regrid"},
-    {"cases", "executors", "methods", "progress", "readers", "store"},
+    {"executors", "methods", "progress", "readers", "store"},
+    {"cases", "reading"},
+    {"importing", "request"},
     {"arrays", "export", "onecase", "opening", "preview"},
-    {"planning"},
+    {"export_dicom", "inspection", "planning"},
     {"runner"},
     {"__init__"},
     {"cli"},
@@ -94,7 +96,7 @@ def test_third_party_packages_stay_behind_their_fences(path: Path) -> None:
     "statement", ["import softlab_cli", "import softlab_cli.cli.main", "import softlab_cli.methods"]
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
-    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "torch"]
+    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "torch", "pydicom"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -74,9 +74,10 @@ def test_a_picture_is_written(softlab, tmp_path, shape) -> None:
 
 def test_an_image_on_another_grid_is_left_out_and_said(softlab, tmp_path) -> None:
     write_image(tmp_path / "in" / "a.nii.gz", blobs((8, 9, 10), 3))
-    write_image(tmp_path / "images" / "a.nii.gz", np.zeros((8, 9, 11), np.float32))
+    write_image(tmp_path / "images" / "a.nii.gz", np.zeros((8, 9, 10), np.float32))
     store = tmp_path / "soft.zarr"
     softlab("svls", "--in", tmp_path / "in", "--out", store, "--images", tmp_path / "images")
+    write_image(tmp_path / "images" / "a.nii.gz", np.zeros((8, 9, 11), np.float32))
     done = softlab("preview", store, "--out", tmp_path / "a.png")
     assert done.exit_code == 0
     assert "different grids" in done.stderr

@@ -481,7 +481,7 @@ def test_paths_that_are_no_files(tmp_path) -> None:
     (tmp_path / "b.nii.gz").mkdir()
     assert "does not exist" in message(tmp_path / "a.nii.gz")
     assert "is a folder" in message(tmp_path / "b.nii.gz")
-    assert "Endings that can be read: .nii.gz, .nii, " in message(tmp_path / "c.jpg")
+    assert "DICOM, and files that end in .nii.gz, .nii, " in message(tmp_path / "c.jpg")
 
 
 # Memory

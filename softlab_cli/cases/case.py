@@ -24,7 +24,8 @@ class Case:
     label_maps
         One label map for each rater, normally one.
     images
-        Images of the case, one for each channel or several channels in one.
+        Images of the case, one for each channel or several channels in one; a
+        DICOM series is the folder that holds it.
     raters
         Where each label map comes from, in the order of `label_maps`.
     problem
@@ -41,12 +42,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """One label map that was found, with what belongs to it."""
+    """One label map that was found, with what belongs to it, or why it cannot be used."""
 
     case_id: str
     label_map: Path
     rater: str
     images: tuple[Path, ...] = ()
+    problem: InputError | None = None
 
 
 def natural_order(text: str) -> tuple[list[str | int], str]:
@@ -113,4 +115,4 @@ def _problem(group: tuple[Finding, ...]) -> InputError | None:
                 path=finding.label_map,
             )
         seen[finding.rater] = finding.label_map
-    return None
+    return next((finding.problem for finding in group if finding.problem), None)

@@ -10,38 +10,45 @@ from pathlib import Path
 
 from softlab_cli.caseid import image_suffix, strip_suffix
 from softlab_cli.cases.case import Case, Finding, gather, natural_order
+from softlab_cli.cases.dicom import find_in_dicom, holds_dicom_files, with_dicom_images
 from softlab_cli.cases.folders import (
     DATASET_FILE,
     ImageFolder,
     find_in_dataset,
     find_in_folder,
+    holds_label_maps,
     is_dataset,
     load_json,
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.errors import InputError, UsageError
+from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
 
 
-def discover_cases(inputs: Sequence[Path], images: Path | None = None) -> list[Case]:
+def discover_cases(
+    inputs: Sequence[Path], images: Path | None = None, *, series: str | None = None
+) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
 
     Parameters
     ----------
     inputs
         Each a folder of label maps, one label map, an nnU-Net raw dataset, a
-        MONAI datalist (``.json``) or a manifest (``.csv``, ``.tsv``). Several
-        inputs are raters of the same cases, paired by case id; a case keeps the
-        raters that it has.
+        MONAI datalist (``.json``), a manifest (``.csv``, ``.tsv``), or DICOM (see
+        `softlab_cli.cases.dicom`). Several inputs are raters of the same cases,
+        paired by case id; a case keeps the raters that it has.
     images
         A folder of images, paired by case id with or without channel numbers
-        (``case_0000``); or the one image of the only case.
+        (``case_0000``), or of DICOM series; or the one image of the only case.
+    series
+        Which DICOM object is meant where a case has several.
 
     Returns
     -------
     list of Case
-        Files are not opened. A case that cannot be done, such as one whose id
+        Files other than DICOM are not opened. A case that cannot be done, such as one whose id
         two files claim, has a `Case.problem`.
 
     Raises
@@ -53,7 +60,8 @@ def discover_cases(inputs: Sequence[Path], images: Path | None = None) -> list[C
     if not paths:
         raise UsageError("no input is given.", remedy="Name label maps with --in.")
     found = [
-        _explained(path, rater) for path, rater in zip(paths, _rater_names(paths), strict=True)
+        _explained(path, rater, series)
+        for path, rater in zip(paths, _rater_names(paths), strict=True)
     ]
     cases = gather(finding for findings in found for finding in findings)
     if len(paths) > 1:
@@ -81,18 +89,22 @@ def class_names_from(inputs: Sequence[Path]) -> Path | None:
     return None
 
 
-def _explained(path: Path, rater: str) -> list[Finding]:
+def _explained(path: Path, rater: str, series: str | None) -> list[Finding]:
     """The findings of one input; what the system refuses becomes an error of ours."""
     try:
-        return _find(path, rater)
+        return _find(path, rater, series)
     except OSError as error:
         where = error.filename or path
         raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
 
 
-def _find(path: Path, rater: str) -> list[Finding]:
+def _find(path: Path, rater: str, series: str | None) -> list[Finding]:
     if path.is_dir():
-        return (find_in_dataset if is_dataset(path) else find_in_folder)(path, rater)
+        if is_dataset(path):
+            return find_in_dataset(path, rater)
+        if not holds_label_maps(path) and holds_dicom_files(path):
+            return find_in_dicom(path, rater, series)
+        return find_in_folder(path, rater)
     if not path.exists():
         raise InputError("does not exist.", remedy="Check the path.", path=path)
     if path.suffix.lower() in TABLE_SUFFIXES:
@@ -102,9 +114,12 @@ def _find(path: Path, rater: str) -> list[Finding]:
         return find_in_dataset(path.parent, rater) if beside else read_datalist(path, rater)
     if image_suffix(path.name):
         return [Finding(strip_suffix(path.name), path, rater)]
+    if is_dicom(path):
+        return find_in_dicom(path, rater, series)
     raise InputError(
         "is neither a label map nor a list of cases.",
-        remedy="Give a folder, a label map (.nii.gz, ...), a datalist (.json) or a CSV manifest.",
+        remedy="Give a folder, a label map (.nii.gz, .dcm, ...), a datalist (.json) or a CSV "
+        "manifest.",
         path=path,
     )
 
@@ -141,6 +156,8 @@ def _with_images(cases: list[Case], images: Path) -> list[Case]:
         raise InputError("does not exist.", remedy="Check --images.", path=images)
     if not images.is_dir():
         return [replace(_only_case(cases, images), images=(images,))]
+    if not holds_label_maps(images) and holds_dicom_files(images):
+        return with_dicom_images(cases, images)
     folder = ImageFolder(images)
     paired = [_with_images_of(case, folder) for case in cases]
     if not any(case.images for case in paired):

@@ -18,6 +18,7 @@ __all__ = [
     "ImageFolder",
     "find_in_dataset",
     "find_in_folder",
+    "holds_label_maps",
     "is_dataset",
     "load_json",
 ]
@@ -40,6 +41,11 @@ def load_json(path: Path) -> Any:
         raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
     except ValueError as error:
         raise InputError(f"is not JSON ({error}).", path=path) from error
+
+
+def holds_label_maps(folder: Path) -> bool:
+    """Whether a folder itself holds files with an image ending (DICOM has none that counts)."""
+    return any(image_suffix(file.name) for file in _files(folder))
 
 
 def find_in_folder(folder: Path, rater: str) -> list[Finding]:

@@ -62,6 +62,8 @@ def describe_store(store: Store) -> Iterator[str]:
     parameters = ", ".join(f"{k}={v}" for k, v in info.parameters.items() if v is not None)
     yield f"{store.path}"
     yield f"  method    {info.method}" + (f" ({parameters})" if parameters else "")
+    if info.reading:
+        yield "  reading   " + ", ".join(f"{k}={v}" for k, v in info.reading.items())
     yield f"  classes   {len(info.classes)}: {_some(info.classes.names)}"
     if info.classes.ignore_values:
         yield f"  ignored   label value {', '.join(map(str, info.classes.ignore_values))}"

@@ -16,20 +16,28 @@ DEBUG = "softlab_cli.debug"
 """Key under which the context keeps whether ``--debug`` was given."""
 
 SECTIONS: dict[str, dict[str, str]] = {
+    "Look at your data": {
+        "inspect": "What files and folders are: grid, labels, series, problems.",
+    },
     "Make soft labels": {
         "svls": "Spatially varying label smoothing.",
         "ls": "Uniform label smoothing.",
         "onehot": "One-hot labels, without smoothing.",
+        "import": "Soft labels that the files already have (DICOM SEG, contours).",
         "run": "Any of these, from a configuration file.",
     },
     "Look at a store": {
         "info": "What is in it.",
         "verify": "Whether it is sound; exits 1 on any defect.",
         "preview": "A picture of one slice of a case.",
-        "export": "Write cases as NIfTI or npz files.",
+        "export": "Write cases as NIfTI, npz or DICOM SEG.",
     },
 }
 """Commands by section with their short help, so that ``--help`` imports none of them."""
+
+
+MODULES = {"import": "importing"}
+"""Modules of commands whose names are words of Python."""
 
 
 class CommandError(click.ClickException):
@@ -57,7 +65,7 @@ class LazyGroup(click.Group):
         """Import the module of a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"softlab_cli.cli.{cmd_name}")
+        module = importlib.import_module(f"softlab_cli.cli.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

@@ -13,8 +13,9 @@ import click
 from softlab_cli.cli.main import DEBUG
 from softlab_cli.errors import UsageError
 from softlab_cli.memory import parse_bytes
+from softlab_cli.segments import OVERLAP_RULES
 
-__all__ = ["debug", "progress", "run_options", "sigmas", "store_argument"]
+__all__ = ["debug", "progress", "run_options", "series", "sigmas", "store_argument"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -71,6 +72,13 @@ progress = click.option(
     help="Show a progress bar (default: when standard error is a terminal).",
 )
 
+series = click.option(
+    "--series",
+    metavar="NAME",
+    help="Where there are several DICOM series or segmentations: UID or description of the one "
+    "that is meant.",
+)
+
 store_argument = click.argument(
     "store", type=click.Path(path_type=Path), metavar="STORE"
 )  # existence is checked by the library, which says more than click does
@@ -97,8 +105,8 @@ _INPUT = [
         type=click.Path(path_type=Path),
         multiple=True,
         required=True,
-        help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json) or "
-        "a manifest (.csv).",
+        help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json), a "
+        "manifest (.csv), or DICOM SEG and RTSTRUCT (a file, or folders of cases).",
     ),
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="The store to write."
@@ -106,7 +114,45 @@ _INPUT = [
     click.option(
         "--images",
         type=click.Path(path_type=Path),
-        help="Images of the same cases, paired by name.",
+        help="Images of the same cases, paired by name; or a folder of DICOM series. Label maps "
+        "are put on the grid of their image.",
+    ),
+]
+
+_READING = [
+    series,
+    click.option(
+        "--roi",
+        "rois",
+        metavar="PATTERN",
+        multiple=True,
+        help="Regions or segments to keep, such as 'GTV*'; may be repeated.  [default: all]",
+    ),
+    click.option(
+        "--on-overlap",
+        type=click.Choice(OVERLAP_RULES),
+        default="error",
+        show_default=True,
+        help="What counts where segments overlap: the first or last in the file, or the highest "
+        "number or fraction.",
+    ),
+    click.option(
+        "--threshold",
+        type=float,
+        metavar="F",
+        help="Fractions from here on are inside, for a hard label of a FRACTIONAL segmentation.",
+    ),
+    click.option(
+        "--padding",
+        type=click.Choice(["background", "ignore"]),
+        default="background",
+        show_default=True,
+        help="What padding of a LABELMAP segmentation means.",
+    ),
+    click.option(
+        "--resample-labels",
+        type=click.Choice(["nearest", "linear"]),
+        help="Resample label maps that lie on another grid than their image.  [default: refuse]",
     ),
 ]
 
@@ -186,7 +232,7 @@ def together(*options: Callable[[Function], Function]) -> Callable[[Function], F
     return decorate
 
 
-run_options = together(*_INPUT, *_CLASSES, *_STORE, *_RUNNING)
+run_options = together(*_INPUT, *_READING, *_CLASSES, *_STORE, *_RUNNING)
 """Every option of a command that makes soft labels."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from softlab_cli.progress import listeners
 
 if TYPE_CHECKING:
     from softlab_cli.events import RunFinished
+    from softlab_cli.importing import Import
     from softlab_cli.methods.base import LocalMethod
     from softlab_cli.planning import Plan
 
 __all__ = ["soften"]
 
 
-def soften(method: LocalMethod, options: dict[str, Any]) -> None:
+def soften(method: LocalMethod | Import, options: dict[str, Any]) -> None:
     """Run a method over all cases and exit with the run's status.
 
     Parameters
@@ -31,15 +33,17 @@ def soften(method: LocalMethod, options: dict[str, Any]) -> None:
         The values of `softlab_cli.cli.options.run_options`.
     """
     from softlab_cli.planning import Request, make_plan
+    from softlab_cli.reading import ReadingOptions
     from softlab_cli.runner import execute
 
     progress, verbose = options.pop("progress"), options.pop("verbose")
     dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
     options["part"] = options["part"] or slurm_part()
+    reading = ReadingOptions(**{f.name: options.pop(f.name) for f in fields(ReadingOptions)})
     config = config_of(click.get_current_context())
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown, verbose=verbose, log_json=log_json) as listen:
-        plan = make_plan(method, Request(config=config, **options), listen)
+        plan = make_plan(method, Request(config=config, reading=reading, **options), listen)
         if dry_run:
             click.echo(describe_plan(plan))
             raise SystemExit(1 if plan.failed else 0)

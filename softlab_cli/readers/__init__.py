@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from softlab_cli.caseid import ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
+from softlab_cli.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
 from softlab_cli.errors import InputError
-from softlab_cli.readers import itk, nifti
+from softlab_cli.readers import dicom, itk, nifti
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.volume import Geometry, Image, LabelMap
 
@@ -19,6 +19,7 @@ __all__ = [
     "READERS",
     "FileProbe",
     "Reader",
+    "is_dicom",
     "probe",
     "read_geometry",
     "read_image",
@@ -27,20 +28,34 @@ __all__ = [
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+_DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
 }
-"""Ending of the file name, in lower case, to reader."""
+"""Ending of the file name, in lower case, to reader; DICOM is known by its content."""
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a path is a DICOM file, or a folder, which can be nothing else."""
+    if image_suffix(path.name):
+        return False
+    if not path.is_file():
+        return path.is_dir()
+    from softlab_cli.readers.dicom_common import is_dicom_file
+
+    return path.suffix.lower() in DICOM_SUFFIXES or is_dicom_file(path)
 
 
 def _reader(path: Path) -> Reader:
     reader = READERS.get(image_suffix(path.name))
+    if is_dicom(path):
+        return _DICOM
     if reader is None:
         raise InputError(
             "is no kind of file that can be read.",
-            remedy=f"Endings that can be read: {', '.join(READERS)}.",
+            remedy=f"What can be read: DICOM, and files that end in {', '.join(READERS)}.",
             path=path,
         )
     return reader
@@ -106,7 +121,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     ----------
     path
         NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes, vectors and
-        colours are channels.
+        colours are channels. Or a DICOM file, or a folder with one series.
 
     Returns
     -------

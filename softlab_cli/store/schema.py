@@ -71,6 +71,8 @@ class StoreInfo:
         Names and versions of what made the store.
     config
         The options of the run that made the store.
+    reading
+        How the label maps were read, where that was chosen.
     version
         Version of softlab that made the store.
     """
@@ -82,11 +84,14 @@ class StoreInfo:
     sums_to_one: bool = True
     software: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
 
     def essence(self) -> dict[str, Any]:
         """Everything that two runs must share to write into one store."""
         parameters: dict[str, Any] = json.loads(json.dumps(dict(self.parameters)))
+        # Absent where nothing was chosen, so that recipes of such stores stay what they are.
+        reading = {"reading": json.loads(json.dumps(dict(self.reading)))} if self.reading else {}
         return {
             "schema": SCHEMA,
             "method": self.method,
@@ -98,6 +103,7 @@ class StoreInfo:
             },
             "labels_only": self.labels_only,
             "sums_to_one": self.sums_to_one,
+            **reading,
         }
 
     @cached_property
@@ -138,6 +144,7 @@ class StoreInfo:
             sums_to_one=bool(facts["sums_to_one"]),
             software=dict(facts["software"]),
             config=dict(facts["config"]),
+            reading=dict(facts.get("reading", {})),
             version=str(facts["version"]),
         )
 

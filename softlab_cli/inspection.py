@@ -1,0 +1,286 @@
+"""What a file or folder is, before anything is made of it: ``softlab inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.caseid import image_suffix
+from softlab_cli.cases import discover_cases
+from softlab_cli.errors import SoftlabError
+from softlab_cli.indexing import distinct_values
+from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
+from softlab_cli.reading import ReadingOptions, read_labels, series_for
+from softlab_cli.store.files import METADATA
+from softlab_cli.store.schema import softlab_facts
+from softlab_cli.volume import Geometry
+
+__all__ = ["Found", "Label", "inspect_path"]
+
+MOST_LABEL_VALUES = 1000
+"""Values beyond which whole numbers are taken for intensities."""
+
+LIST_SUFFIXES = (".json", ".csv", ".tsv")
+
+MOST_FILES = 200
+"""Files of a folder that are looked into."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label value or a segment: its name, and its voxels or contours where they were counted."""
+
+    value: int
+    name: str = ""
+    voxels: int | None = None
+    contours: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file, a series or a store is.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    kind
+        Such as ``label map``, ``image``, ``DICOM series`` or ``store``.
+    geometry
+        Its grid, where it has one of its own.
+    labels
+        What a label map holds.
+    facts
+        Further facts by name, ready for JSON.
+    problems
+        Why it cannot be used, and what is odd about it.
+    parts
+        What a folder holds.
+    """
+
+    path: Path
+    kind: str
+    geometry: Geometry | None = None
+    labels: tuple[Label, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    parts: tuple[Found, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it for other programs."""
+        grid = self.geometry and {
+            "shape": list(self.geometry.shape[-self.geometry.ndim :]),
+            "spacing_mm": list(self.geometry.spacing_mm[-self.geometry.ndim :]),
+            "origin_mm": list(self.geometry.origin_mm),
+            "orientation": self.geometry.orientation,
+            "affine": self.geometry.affine.tolist(),
+        }
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            "grid": grid,
+            "labels": [vars(label) for label in self.labels],
+            **self.facts,
+            "problems": list(self.problems),
+            "parts": [part.to_json() for part in self.parts],
+        }
+
+
+def inspect_path(path: str | Path, images: str | Path | None = None) -> Found:
+    """What a file or folder is; raises nothing that a bad file could cause.
+
+    Parameters
+    ----------
+    path
+        An image, a label map, a SEG or RTSTRUCT, a folder of any of these, or a
+        store.
+    images
+        The series of a SEG or RTSTRUCT, so that its voxels can be counted; without
+        it the file's own folder is looked through.
+    """
+    path = Path(path)
+    try:
+        return _inspect(path, None if images is None else Path(images))
+    except (SoftlabError, OSError) as error:
+        return Found(path, "unreadable", problems=(_words(error),))
+    except Exception as error:  # a bad file must not end the command that looks for bad files
+        problem = f"unforeseen {type(error).__name__}: {error}"
+        return Found(path, "unreadable", problems=(problem,))
+
+
+def _words(error: Exception) -> str:
+    if not isinstance(error, SoftlabError):
+        return str(error)
+    return f"{error.problem} {error.remedy}".strip()
+
+
+def _inspect(path: Path, images: Path | None) -> Found:
+    if (path / METADATA).is_file():
+        return _store(path)
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix.lower() in LIST_SUFFIXES:
+        cases = [case.case_id for case in discover_cases([path])]
+        return Found(path, "list of cases", facts={"cases": cases})
+    if is_dicom(path):
+        return _dicom_file(path, images)
+    return _file(path)
+
+
+def _store(path: Path) -> Found:
+    from softlab_cli.opening import open_store
+
+    softlab_facts(path / METADATA)
+    store = open_store(path)
+    info = store.info
+    labels = tuple(Label(c.value, c.name) for c in info.classes.classes)
+    parts = tuple(Found(case.path, "case", case.geometry) for case in store.values())
+    return Found(path, "store", None, labels, {"method": info.method, "cases": len(parts)},
+                 parts=parts)  # fmt: skip
+
+
+def _file(path: Path) -> Found:
+    """A file with one of the image endings: a label map where all its values are labels."""
+    seen = probe(path)
+    facts = {"voxel_type": seen.dtype.name, "channels": seen.channels}
+    if seen.channels > 1:
+        return Found(path, "image", seen.geometry, (), facts, seen.warnings)
+    try:
+        label_map = read_label_map(path)
+        counts = distinct_values(label_map.values)
+    except SoftlabError as error:
+        if _is_damaged(seen, path):
+            return Found(path, "unreadable", seen.geometry, (), facts, (_words(error),))
+        return Found(path, "image", seen.geometry, (), facts, seen.warnings)
+    if len(counts) > MOST_LABEL_VALUES:
+        return Found(path, "image", seen.geometry, (), facts, seen.warnings)
+    labels = tuple(Label(v, "", n) for v, n in counts.items())
+    return Found(path, "label map", seen.geometry, labels, facts, label_map.warnings)
+
+
+def _is_damaged(seen: FileProbe, path: Path) -> bool:
+    from softlab_cli.readers import read_image
+
+    try:
+        read_image(path)
+    except SoftlabError:
+        return True
+    return False
+
+
+def _dicom_file(path: Path, images: Path | None) -> Found:
+    kind = dicom.kind_of(path)
+    if kind == "segmentation":
+        return _segmentation(path, images)
+    if kind == "contours":
+        return _contours(path, images)
+    return _series(path)[0]
+
+
+def _segmentation(path: Path, images: Path | None) -> Found:
+    from softlab_cli.readers.dicom_seg_file import describe_seg
+
+    seg = describe_seg(path)
+    labels = tuple(Label(s.value, s.name) for s in seg.segments)
+    facts = {
+        "segmentation_type": seg.segmentation_type,
+        "fractional_type": seg.fractional_type,
+        "frames": seg.frames,
+        "series": list(seg.series_uids),
+        "segments": [s.to_json() for s in seg.segments],
+    }
+    return _on_series(Found(path, "DICOM SEG", None, labels, facts), images)
+
+
+def _contours(path: Path, images: Path | None) -> Found:
+    from softlab_cli.readers.rtstruct import list_rois
+
+    rois = list_rois(path)
+    labels = tuple(Label(r.number, r.name, None, r.contours) for r in rois)
+    facts = {"series": list(dicom.reference_of(path).series_uids)}
+    return _on_series(Found(path, "RTSTRUCT", None, labels, facts), images)
+
+
+def _on_series(found: Found, images: Path | None) -> Found:
+    """With the grid of the series, and voxels counted where the label map is hard."""
+    options = ReadingOptions(on_overlap="highest", threshold=0.5)
+    places = (images or found.path.parent,)
+    try:
+        grid = series_for(found.path, places, options).geometry
+    except SoftlabError as error:
+        return _replace(found, None, found.labels, (_words(error),))
+    try:
+        label_map = read_labels(found.path, places, options)
+    except SoftlabError as error:
+        return _replace(found, grid, found.labels, (_words(error),))
+    counts = distinct_values(label_map.values)
+    names = {name: value for value, name in label_map.metadata.get("names", {}).items()}
+    labels = tuple(
+        Label(label.value, label.name, counts.get(names.get(label.name, -1), 0), label.contours)
+        for label in found.labels
+    )
+    return _replace(found, grid, labels, label_map.warnings)
+
+
+def _replace(
+    found: Found, geometry: Geometry | None, labels: tuple[Label, ...], problems: tuple[str, ...]
+) -> Found:
+    return Found(found.path, found.kind, geometry, labels, found.facts, problems)
+
+
+def _series(path: Path) -> list[Found]:
+    """Every image series of a DICOM file or folder."""
+    from softlab_cli.readers.dicom_series import list_series
+
+    return [
+        Found(
+            path,
+            "DICOM series" if s.kind == "image" else f"DICOM {s.modality or 'object'}",
+            s.geometry,
+            (),
+            {
+                "uid": s.uid,
+                "description": s.description,
+                "modality": s.modality,
+                "files": len(s.files),
+                "slices": s.slices,
+            },
+            s.problems,
+        )
+        for s in list_series(path)
+        if s.kind in ("image", "other")
+    ]
+
+
+def _folder(path: Path) -> Found:
+    files = sorted(p for p in path.iterdir() if p.is_file() and image_suffix(p.name))
+    parts = [inspect_path(p) for p in files[:MOST_FILES]]
+    problems = [f"only the first {MOST_FILES} files were looked into"] * (len(files) > MOST_FILES)
+    if not files:
+        problems += _dicom_folder(path, parts)
+    if not parts and not problems:
+        problems.append("holds no image, no label map and no DICOM file.")
+    facts = {"cases": _cases(path)}
+    return Found(path, "folder", None, (), facts, tuple(problems), tuple(parts))
+
+
+def _dicom_folder(path: Path, parts: list[Found]) -> list[str]:
+    """Add the series and label objects of a folder; returns what is wrong with files in it."""
+    found = dicom.find_label_objects(path)
+    if found.broken:
+        return [f"{error.path}: {_words(error)}" for error in found.broken]
+    if found.images:
+        parts += _series(path)
+    parts += [inspect_path(label.path, path) for label in found.labels]
+    return []
+
+
+def _cases(path: Path) -> list[str]:
+    """Case ids that ``--in`` would find here."""
+    try:
+        cases: Sequence[Any] = discover_cases([path])
+    except SoftlabError:
+        return []
+    return [case.case_id for case in cases]

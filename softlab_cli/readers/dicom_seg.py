@@ -1,0 +1,271 @@
+"""DICOM SEG: label maps and soft labels on the grid of the series they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.errors import InputError, UsageError
+from softlab_cli.readers.dicom_common import listing, quiet
+from softlab_cli.readers.dicom_frames import Frame, frames_of
+from softlab_cli.readers.dicom_grid import SeriesGrid
+from softlab_cli.readers.dicom_pixels import FrameReader
+from softlab_cli.readers.dicom_reference import Placement, Placer, find_grid
+from softlab_cli.readers.dicom_seg_file import SegFile
+from softlab_cli.readers.dicom_segments import Painter, Segment
+from softlab_cli.segments import OverlapRule, SoftSegments
+from softlab_cli.volume import GRID_TOLERANCE_VOXELS, LabelMap
+
+__all__ = ["IGNORE_VALUE", "Padding", "open_soft_seg", "read_seg"]
+
+Padding = Literal["background", "ignore"]
+
+IGNORE_VALUE = 65535
+"""Label value of padding pixels that are to be ignored."""
+
+
+def read_seg(
+    path: str | Path,
+    images: str | Path | SeriesGrid | None,
+    *,
+    on_overlap: OverlapRule = "error",
+    threshold: float | None = None,
+    padding: Padding = "background",
+    values: Mapping[str, int] | None = None,
+) -> LabelMap:
+    """A DICOM SEG as a label map on the grid of its series.
+
+    Parameters
+    ----------
+    path
+        The SEG file.
+    images
+        The series that it was made from (see `open_series`), or a folder that
+        holds it.
+    on_overlap
+        What counts where segments overlap: ``first`` or ``last`` in the file,
+        ``highest`` segment number or fraction, or ``error``.
+    threshold
+        For FRACTIONAL: fractions from here on are inside. Needed there.
+    padding
+        For LABELMAP: whether pixels with the padding value are background or to
+        be ignored; they then have label value 65535, which
+        ``metadata["ignore_values"]`` says.
+    values
+        Segment label or pattern to label value; other segments are left out. By
+        default label values are segment numbers.
+
+    Returns
+    -------
+    LabelMap
+        ``metadata`` has ``names`` (label value to segment label), ``segments``
+        (with coded meanings), ``type`` and ``series_uid``.
+
+    Raises
+    ------
+    InputError
+        When it is no SEG, its series is missing, or segments overlap.
+    GeometryError
+        When a frame lies elsewhere than on the series' voxels.
+    ClassError
+        When `values` does not fit the segments.
+    """
+    with quiet():
+        seg = SegFile.open(Path(path))
+        grid = find_grid(images, seg.reference)
+        segments, warnings = seg.segments(values)
+        placed = _Placed(seg, grid, segments)
+        if seg.kind == "LABELMAP":
+            labels, ignored = placed.label_map(padding)
+        else:
+            labels, notes = placed.painted(on_overlap, threshold)
+            ignored = ()
+            warnings += notes
+        metadata = {**placed.metadata(), "ignore_values": ignored}
+        warnings += placed.warnings
+        return LabelMap(labels, grid.geometry, (*grid.warnings, *warnings), metadata)
+
+
+def open_soft_seg(
+    path: str | Path,
+    images: str | Path | SeriesGrid | None,
+    *,
+    values: Mapping[str, int] | None = None,
+) -> SoftSegments:
+    """The fractions of a FRACTIONAL SEG, as they are, on the grid of its series.
+
+    Parameters
+    ----------
+    path, images, values
+        As for `read_seg`.
+
+    Returns
+    -------
+    SoftSegments
+        Fractions are stored values divided by the largest fractional value;
+        ``metadata["fractional_type"]`` says what they mean. Each segment is read
+        from the file when it is asked for.
+
+    Raises
+    ------
+    InputError
+        When it is no FRACTIONAL SEG, or its series is missing.
+    GeometryError
+        When a frame lies elsewhere than on the series' voxels.
+    """
+    with quiet():
+        seg = SegFile.open(Path(path))
+        if seg.kind != "FRACTIONAL":
+            problem = f"is a {seg.kind} segmentation, which has no fractions."
+            raise InputError(problem, remedy="Read it as a label map.", path=seg.file.path)
+        grid = find_grid(images, seg.reference)
+        segments, warnings = seg.segments(values)
+        placed = _Placed(seg, grid, segments)
+        metadata = placed.metadata()
+        return SoftSegments(
+            grid.geometry,
+            tuple(s.value for s in segments),
+            tuple(s.name for s in segments),
+            placed.fractions,
+            resolution=1.0 / seg.largest,
+            warnings=(*grid.warnings, *warnings, *placed.warnings),
+            metadata=metadata,
+        )
+
+
+class _Placed:
+    """The frames of a SEG, each with its segment and its place on the grid."""
+
+    def __init__(self, seg: SegFile, grid: SeriesGrid, segments: Sequence[Segment]) -> None:
+        self.seg, self.grid, self.segments = seg, grid, segments
+        self.shape = seg.file.integer("Rows"), seg.file.integer("Columns")
+        self.warnings: list[str] = []
+        self.places: list[Placement] = []
+        self.numbers_of: dict[int, list[int]] = {}
+        self._reader = FrameReader(seg.file)
+        placer = Placer(grid)
+        for number, frame in enumerate(frames_of(seg.file)):
+            self.places.append(placer.place(frame))
+            self.numbers_of.setdefault(_segment_number(frame), []).append(number)
+        if placer.deviation > GRID_TOLERANCE_VOXELS:
+            self.warnings.append(
+                f"frames lie up to {placer.deviation:.2g} voxels from the voxels of the series."
+            )
+        self._check_segments()
+
+    def _check_segments(self) -> None:
+        if self.seg.kind == "LABELMAP":
+            return
+        known = {s.number for s in self.seg.described}
+        if unknown := sorted(set(self.numbers_of) - known):
+            raise InputError(
+                f"has frames of segments that it does not describe: {listing(unknown)}.",
+                remedy="Export it again.",
+                path=self.seg.file.path,
+            )
+        empty = [s.name for s in self.segments if s.number not in self.numbers_of]
+        if empty:
+            self.warnings.append(f"segments without a frame (empty): {listing(empty)}.")
+
+    def metadata(self) -> dict[str, Any]:
+        """Facts about the file."""
+        facts = {
+            "type": self.seg.kind,
+            "series_uid": self.grid.uid,
+            "names": {s.value: s.name for s in self.segments},
+            "segments": [s.to_json() for s in self.segments],
+        }
+        if fractional := self.seg.file.text("SegmentationFractionalType"):
+            facts["fractional_type"] = fractional
+        return facts
+
+    def painted(
+        self, on_overlap: OverlapRule, threshold: float | None
+    ) -> tuple[NDArray[Any], list[str]]:
+        """Label map of binary segments, or of fractions from the threshold on."""
+        fractional = self.seg.kind == "FRACTIONAL"
+        lowest = self._lowest(threshold) if fractional else 1
+        painter = Painter(self.grid.geometry.shape, self.segments, on_overlap, scored=fractional)
+        for segment in self.segments:
+            wanted = self.numbers_of.get(segment.number, [])
+            for number, stored in zip(wanted, self._reader.read(wanted), strict=True):
+                place = self.places[number]
+                best = None if painter.best is None else place.view(painter.best, self.shape)
+                painter.paint(
+                    place.view(painter.values, self.shape),
+                    stored >= lowest,
+                    segment.value,
+                    None if best is None else stored,
+                    best,
+                )
+        return painter.finish(self.seg.file.path)
+
+    def _lowest(self, threshold: float | None) -> float:
+        if threshold is None:
+            raise InputError(
+                "is a FRACTIONAL segmentation: a soft label of its own.",
+                remedy="Store it as it is, or give --threshold for a hard label map.",
+                path=self.seg.file.path,
+            )
+        if not 0 < threshold <= 1:
+            raise UsageError(f"--threshold {threshold:g} is not above 0 and at most 1.")
+        # Rounding of the product must not shut out the step that equals it.
+        return threshold * self.seg.largest - 1e-6
+
+    def fractions(self, index: int) -> NDArray[np.float32]:
+        """(Z, Y, X) fractions of one segment."""
+        volume = np.zeros(self.grid.geometry.shape, np.float32)
+        wanted = self.numbers_of.get(self.segments[index].number, [])
+        with quiet():
+            for number, stored in zip(wanted, self._reader.read(wanted), strict=True):
+                view = self.places[number].view(volume, self.shape)
+                np.divide(stored, self.seg.largest, out=view, casting="unsafe")
+        return volume
+
+    def label_map(self, padding: Padding) -> tuple[NDArray[Any], tuple[int, ...]]:
+        """Label map of a LABELMAP, and the label values to ignore."""
+        mark = IGNORE_VALUE if padding == "ignore" else 0
+        padded = self.seg.file.value("PixelPaddingValue")
+        lookup = self._lookup(None if padded is None else int(padded), mark)
+        small = int(lookup.max()) <= 255
+        # Frames that were left out hold nothing but the padding value when that is 0.
+        fill = mark if padded is not None and int(padded) == 0 else 0
+        volume = np.full(self.grid.geometry.shape, fill, np.uint8 if small else np.uint16)
+        everything = range(len(self.places))
+        unknown: set[int] = set()
+        for number, stored in zip(everything, self._reader.read(everything), strict=True):
+            found = lookup[stored]
+            if (found < 0).any():
+                unknown.update(np.unique(stored[found < 0]).tolist())
+                continue
+            self.places[number].view(volume, self.shape)[...] = found
+        if unknown:
+            raise InputError(
+                f"has pixels of segments that it does not describe: {listing(sorted(unknown))}.",
+                remedy="Export it again.",
+                path=self.seg.file.path,
+            )
+        return volume, (mark,) if mark else ()
+
+    def _lookup(self, padded: int | None, mark: int) -> NDArray[np.int32]:
+        """(65536,) stored value to label value; -1 for values that mean nothing."""
+        lookup = np.full(65536, -1, np.int32)
+        lookup[0] = 0
+        lookup[[s.number for s in self.seg.described]] = 0
+        for segment in self.segments:
+            lookup[segment.number] = segment.value
+        if padded is not None and padded not in {s.number for s in self.seg.described}:
+            lookup[padded] = mark
+        return lookup
+
+
+def _segment_number(frame: Frame) -> int:
+    for group in frame.groups:
+        items = group.get("SegmentIdentificationSequence")
+        if items:
+            return int(items[0].ReferencedSegmentNumber)
+    return 0

@@ -1,0 +1,128 @@
+"""What a DICOM SEG file says of itself: its kind, its segments, its series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from softlab_cli.errors import InputError
+from softlab_cli.readers.dicom_common import SEG_CLASSES, DicomFile, open_dicom, quiet
+from softlab_cli.readers.dicom_reference import Reference
+from softlab_cli.readers.dicom_segments import Segment, assign_values
+
+__all__ = ["SegFile", "SegSummary", "describe_seg"]
+
+
+@dataclass(frozen=True)
+class SegSummary:
+    """What a DICOM SEG says of itself.
+
+    Parameters
+    ----------
+    segmentation_type
+        ``BINARY``, ``FRACTIONAL`` or ``LABELMAP``.
+    fractional_type
+        ``PROBABILITY`` or ``OCCUPANCY``; empty unless FRACTIONAL.
+    segments
+        With their numbers as label values.
+    frames
+        Frames in the file.
+    series_uids
+        Series that it was made from.
+    """
+
+    segmentation_type: str
+    fractional_type: str
+    segments: tuple[Segment, ...]
+    frames: int
+    series_uids: tuple[str, ...]
+
+
+def describe_seg(path: str | Path) -> SegSummary:
+    """What a DICOM SEG says of itself; needs no images.
+
+    Raises
+    ------
+    InputError
+        When it is no readable DICOM SEG.
+    """
+    with quiet():
+        seg = SegFile.open(Path(path))
+        return SegSummary(
+            seg.kind,
+            seg.file.text("SegmentationFractionalType"),
+            tuple(seg.segments(None)[0]),
+            seg.file.integer("NumberOfFrames", 1),
+            seg.reference.series_uids,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SegFile:
+    """An open SEG file."""
+
+    file: DicomFile
+    kind: str
+
+    @classmethod
+    def open(cls, path: Path) -> SegFile:
+        """Open a file; `InputError` when it is no SEG."""
+        file = open_dicom(path)
+        if file.sop_class not in SEG_CLASSES:
+            problem = f"is no DICOM SEG (modality {file.text('Modality') or 'unknown'})."
+            raise InputError(problem, remedy="Give a segmentation object.", path=path)
+        kind = file.text("SegmentationType").upper()
+        if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+            raise InputError(f"has segmentation type {kind or '(none)'}.", path=path)
+        return cls(file, kind)
+
+    @property
+    def largest(self) -> int:
+        """Stored value that means a fraction of 1."""
+        return max(self.file.integer("MaximumFractionalValue", 255), 1)
+
+    @cached_property
+    def described(self) -> list[Segment]:
+        """All segments but the background, in the order of the file."""
+        items = self.file.value("SegmentSequence") or []
+        return [s for s in map(_segment, items) if s.number != 0]
+
+    def segments(self, values: Mapping[str, int] | None) -> tuple[list[Segment], list[str]]:
+        """Segments that are kept, with names and label values; see `assign_values`."""
+        assigned, warnings = assign_values(self.described, values, self.file.path)
+        return [s for s in assigned if s is not None], warnings
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The images that it was made from."""
+        series = self.file.value("ReferencedSeriesSequence") or []
+        images = [i for s in series for i in s.get("ReferencedInstanceSequence") or []]
+        return Reference(
+            self.file.path,
+            tuple(str(s.get("SeriesInstanceUID", "")) for s in series),
+            frozenset(str(i.get("ReferencedSOPInstanceUID", "")) for i in images),
+            self.file.text("FrameOfReferenceUID"),
+        )
+
+
+def _segment(item: Dataset) -> Segment:
+    codes = {
+        "category": "SegmentedPropertyCategoryCodeSequence",
+        "property": "SegmentedPropertyTypeCodeSequence",
+        "region": "AnatomicRegionSequence",
+    }
+    meaning = {
+        key: str(found[0].get("CodeMeaning", ""))
+        for key, keyword in codes.items()
+        if (found := item.get(keyword))
+    }
+    algorithm = str(item.get("SegmentAlgorithmType", "") or "")
+    if algorithm:
+        meaning["algorithm"] = algorithm
+    number = int(item.get("SegmentNumber", 0))
+    name = str(item.get("SegmentLabel", "") or "").strip()
+    return Segment(number, name, number, meaning)

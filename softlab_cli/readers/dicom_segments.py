@@ -1,0 +1,243 @@
+"""Segments: their label values and names, and label maps painted from them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.classes import LARGEST_LABEL_VALUE
+from softlab_cli.errors import ClassError, InputError
+from softlab_cli.readers.dicom_common import listing
+from softlab_cli.segments import OverlapRule
+
+__all__ = ["Painter", "Segment", "assign_values"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment, or one region of interest.
+
+    Parameters
+    ----------
+    number
+        Its number in the file.
+    name
+        Its label; made unique.
+    value
+        Its label value.
+    meaning
+        What the file says of it further, such as coded meanings.
+    """
+
+    number: int
+    name: str
+    value: int = 0
+    meaning: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The segment as metadata."""
+        return {"value": self.value, "name": self.name, "number": self.number, **self.meaning}
+
+
+def assign_values(
+    segments: Sequence[Segment],
+    values: Mapping[str, int] | None,
+    path: Path,
+    *,
+    what: str = "segment",
+) -> tuple[list[Segment | None], list[str]]:
+    """Give segments unique names and label values.
+
+    Parameters
+    ----------
+    segments
+        In the order of the file.
+    values
+        Name, or pattern (``GTV*``), to label value; other segments are left out.
+        By default all segments are kept, with their numbers as label values, or
+        with 1, 2, 3... where the numbers will not do.
+    path
+        The file.
+    what
+        What to call a segment in messages.
+
+    Returns
+    -------
+    segments
+        One for each of the input, None where it was left out.
+    warnings
+        What was left out or changed.
+
+    Raises
+    ------
+    ClassError
+        When a name or pattern fits no segment or several, or a value is no
+        label value.
+    """
+    named = _unique_names(segments)
+    if values is None:
+        return _numbered(named)
+    chosen: dict[int, int] = {}
+    for pattern, value in values.items():
+        if not 0 < value <= LARGEST_LABEL_VALUE:
+            problem = f"{pattern!r} is given label value {value}."
+            raise ClassError(problem, remedy=f"Give 1 to {LARGEST_LABEL_VALUE}.", path=path)
+        index = _only_match(named, pattern, path, what)
+        if chosen.setdefault(index, value) != value:
+            problem = f"{what} {named[index].name!r} is given label values {chosen[index]} "
+            raise ClassError(f"{problem}and {value}.", remedy="Give it one.", path=path)
+    left_out = [s.name for i, s in enumerate(named) if i not in chosen]
+    warnings = [f"{what}s without a label value were left out: {listing(left_out)}."]
+    kept = [_with_value(s, chosen[i]) if i in chosen else None for i, s in enumerate(named)]
+    return kept, warnings if left_out else []
+
+
+def _unique_names(segments: Sequence[Segment]) -> list[Segment]:
+    used = {"background"}
+    result = []
+    for segment in segments:
+        name = segment.name or f"label_{segment.number}"
+        if name in used:
+            name = f"{name} ({segment.number})"
+        while name in used:
+            name += "'"
+        used.add(name)
+        result.append(Segment(segment.number, name, segment.value, segment.meaning))
+    return result
+
+
+def _numbered(segments: Sequence[Segment]) -> tuple[list[Segment | None], list[str]]:
+    numbers = [s.number for s in segments]
+    if len(set(numbers)) == len(numbers) and all(0 < n <= LARGEST_LABEL_VALUE for n in numbers):
+        return [_with_value(s, s.number) for s in segments], []
+    note = "the numbers in the file are no label values (1 to 65535, each once); 1, 2, 3... taken."
+    return [_with_value(s, i) for i, s in enumerate(segments, 1)], [note]
+
+
+def _with_value(segment: Segment, value: int) -> Segment:
+    return Segment(segment.number, segment.name, value, segment.meaning)
+
+
+def _only_match(segments: Sequence[Segment], pattern: str, path: Path, what: str) -> int:
+    names = [s.name for s in segments]
+    found = [i for i, name in enumerate(names) if name == pattern] or [
+        i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)
+    ]
+    if len(found) == 1:
+        return found[0]
+    matches = f"{len(found)} {what}s match" if found else f"no {what} matches"
+    raise ClassError(
+        f"{matches} {pattern!r}.",
+        remedy=f"There are: {listing([names[i] for i in found] or names, 30)}.",
+        path=path,
+    )
+
+
+class Painter:
+    """A label map that segments are painted into, with a rule for overlaps.
+
+    Parameters
+    ----------
+    shape
+        (Z, Y, X).
+    segments
+        All segments that will be painted.
+    rule
+        ``first`` and ``last`` go by the order of `segments`, ``highest`` by the
+        label value, or by the score where scores are given. ``error`` counts.
+    scored
+        Whether pixels come with scores.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        segments: Sequence[Segment],
+        rule: OverlapRule,
+        *,
+        scored: bool = False,
+    ) -> None:
+        largest = max((s.value for s in segments), default=0)
+        self.values = np.zeros(shape, np.uint8 if largest <= 255 else np.uint16)
+        self.rule = rule
+        self.best = np.zeros(shape, np.uint16) if scored and rule == "highest" else None
+        self._names = {s.value: s.name for s in segments}
+        self._rank = np.zeros(largest + 1, np.int64)
+        for place, segment in enumerate(segments, 1):
+            self._rank[segment.value] = {
+                "first": -place,
+                "error": -place,
+                "last": place,
+                "highest": segment.value,
+            }[rule]
+        self._rank[0] = np.iinfo(np.int64).min
+        self._overlaps: dict[tuple[int, int], int] = {}
+
+    def paint(
+        self,
+        view: NDArray[Any],
+        inside: NDArray[np.bool_],
+        value: int,
+        scores: NDArray[Any] | None = None,
+        best: NDArray[Any] | None = None,
+    ) -> None:
+        """Paint one segment into a view of `values`.
+
+        Parameters
+        ----------
+        view
+            Where to paint.
+        inside
+            Which pixels of the view are painted.
+        value
+            Label value of the segment.
+        scores, best
+            Scores of the pixels and the same view of `best`, for ``highest``.
+        """
+        held = view[inside]
+        if not held.any() and scores is None:
+            view[inside] = value
+            return
+        self._count(held, value)
+        wins = self._rank[value] > self._rank[held]
+        if scores is not None and best is not None:
+            wins = scores[inside] > best[inside]
+            best[inside] = np.maximum(best[inside], scores[inside])
+        view[inside] = np.where(wins, value, held)
+
+    def _count(self, held: NDArray[Any], value: int) -> None:
+        others, counts = np.unique(held[(held != 0) & (held != value)], return_counts=True)
+        for other, count in zip(others.tolist(), counts.tolist(), strict=True):
+            pair = min(other, value), max(other, value)
+            self._overlaps[pair] = self._overlaps.get(pair, 0) + count
+
+    def overlaps(self) -> list[str]:
+        """Pairs of segments that overlap, with voxels, the largest overlap first."""
+        ordered = sorted(self._overlaps.items(), key=lambda item: -item[1])
+        return [
+            f"{self._names[a]} and {self._names[b]}: {count:,} voxels" for (a, b), count in ordered
+        ]
+
+    def finish(self, path: Path) -> tuple[NDArray[Any], list[str]]:
+        """The label map, and a warning when segments overlapped.
+
+        Raises
+        ------
+        InputError
+            For overlaps under ``error``.
+        """
+        if not (pairs := self.overlaps()):
+            return self.values, []
+        if self.rule == "error":
+            raise InputError(
+                f"segments overlap: {listing(pairs)}.",
+                remedy="Say which one counts with --on-overlap first, last or highest.",
+                path=path,
+            )
+        return self.values, [f"segments overlap, {self.rule} counts: {listing(pairs)}."]

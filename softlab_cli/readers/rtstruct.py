@@ -1,0 +1,185 @@
+"""RTSTRUCT: contours as label maps, or as soft labels with partial volume.
+
+Contours are polygons in millimetres on the planes of the slices. A voxel belongs
+to a region when its centre lies inside an odd number of the region's contours of
+that slice, so that a contour within another is a hole. A centre exactly on a
+contour is inside at the contour's low x and low y sides and outside at its high
+sides. Slices without a contour stay empty; nothing is interpolated.
+
+With supersampling a voxel gets the share of its points that lie inside, on an
+even N x N lattice in the slice. A contour stands for the whole thickness of its
+slice, so there is no partial volume along Z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.errors import InputError, UsageError
+from softlab_cli.readers.dicom_common import quiet
+from softlab_cli.readers.dicom_grid import SeriesGrid
+from softlab_cli.readers.dicom_reference import find_grid
+from softlab_cli.readers.dicom_segments import Painter, Segment, assign_values
+from softlab_cli.readers.rtstruct_file import RoiSummary, RtStructFile, list_rois
+from softlab_cli.readers.rtstruct_fill import Outlines, place_contours
+from softlab_cli.segments import OverlapRule, SoftSegments
+from softlab_cli.volume import LabelMap
+
+__all__ = ["RoiSummary", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
+
+MOST_SUPERSAMPLES = 32
+
+
+def read_rtstruct(
+    path: str | Path,
+    images: str | Path | SeriesGrid | None,
+    *,
+    rois: Sequence[str] | None = None,
+    on_overlap: OverlapRule = "error",
+    values: Mapping[str, int] | None = None,
+) -> LabelMap:
+    """An RTSTRUCT as a label map on the grid of its series.
+
+    Parameters
+    ----------
+    path
+        The RTSTRUCT file.
+    images
+        The series that it was drawn on (see `open_series`), or a folder that
+        holds it.
+    rois
+        Names of regions, or patterns (``GTV*``); all regions by default.
+    on_overlap
+        What counts where regions overlap: ``first`` or ``last`` in the file,
+        ``highest`` label value, or ``error``.
+    values
+        Region name or pattern to label value; other regions are left out. By
+        default label values are ROI numbers.
+
+    Returns
+    -------
+    LabelMap
+        ``metadata`` has ``names`` (label value to region name), ``segments``,
+        ``type`` and ``series_uid``.
+
+    Raises
+    ------
+    InputError
+        When it is no RTSTRUCT, its series is missing, contours lie on none of
+        the slices, or regions overlap.
+    GeometryError
+        When its frame of reference is not that of the series.
+    ClassError
+        When `rois` or `values` do not fit the regions.
+    """
+    with quiet():
+        drawn = _Drawn.of(Path(path), images, rois, values)
+    segments = [segment for segment, _ in drawn.regions]
+    painter = Painter(drawn.grid.geometry.shape, segments, on_overlap)
+    for segment, outlines in drawn.regions:
+        for z, box, counts in outlines.fill():
+            painter.paint(painter.values[z][box], counts > 0, segment.value)
+    labels, notes = painter.finish(drawn.path)
+    return LabelMap(labels, drawn.grid.geometry, drawn.warnings(notes), drawn.metadata())
+
+
+def open_soft_rtstruct(
+    path: str | Path,
+    images: str | Path | SeriesGrid | None,
+    *,
+    supersample: int,
+    rois: Sequence[str] | None = None,
+    values: Mapping[str, int] | None = None,
+) -> SoftSegments:
+    """An RTSTRUCT as a soft label: how much of each voxel a region occupies.
+
+    Parameters
+    ----------
+    path, images, rois, values
+        As for `read_rtstruct`.
+    supersample
+        Points along X and along Y of a voxel, 1 to 32; fractions are multiples
+        of 1 / supersample^2.
+
+    Returns
+    -------
+    SoftSegments
+        One segment for each region, filled when it is read.
+
+    Raises
+    ------
+    InputError, GeometryError, ClassError
+        As `read_rtstruct`; overlaps show when the classes are read.
+    """
+    if not 1 <= supersample <= MOST_SUPERSAMPLES:
+        raise UsageError(
+            f"--supersample {supersample} is outside 1 to {MOST_SUPERSAMPLES}.",
+            remedy="8 gives fractions in steps of 1/64.",
+        )
+    with quiet():
+        drawn = _Drawn.of(Path(path), images, rois, values)
+    shape = drawn.grid.geometry.shape
+
+    def read(index: int) -> NDArray[np.float32]:
+        volume = np.zeros(shape, np.float32)
+        for z, box, counts in drawn.regions[index][1].fill(supersample):
+            volume[z][box] = counts / np.float32(supersample**2)
+        return volume
+
+    segments = [segment for segment, _ in drawn.regions]
+    return SoftSegments(
+        drawn.grid.geometry,
+        tuple(s.value for s in segments),
+        tuple(s.name for s in segments),
+        read,
+        warnings=drawn.warnings([]),
+        metadata={**drawn.metadata(), "supersample": supersample, "fractional_type": "OCCUPANCY"},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Regions of interest with their contours on the grid of a series."""
+
+    path: Path
+    grid: SeriesGrid
+    regions: list[tuple[Segment, Outlines]]
+    notes: list[str]
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        images: str | Path | SeriesGrid | None,
+        rois: Sequence[str] | None,
+        values: Mapping[str, int] | None,
+    ) -> _Drawn:
+        struct = RtStructFile.open(path)
+        chosen = struct.select(rois)
+        if not chosen:
+            raise InputError("has no region of interest.", path=path)
+        assigned, notes = assign_values([r.segment for r in chosen], values, path, what="region")
+        kept = [(s, roi) for s, roi in zip(assigned, chosen, strict=True) if s is not None]
+        grid = find_grid(images, struct.reference([roi for _, roi in kept]))
+        regions = [(s, place_contours(roi, s.name, grid, path)) for s, roi in kept]
+        return cls(path, grid, regions, notes)
+
+    def warnings(self, more: Sequence[str]) -> tuple[str, ...]:
+        """All warnings, those of the regions included."""
+        regions = [note for _, outlines in self.regions for note in outlines.warnings]
+        return (*self.grid.warnings, *self.notes, *regions, *more)
+
+    def metadata(self) -> dict[str, Any]:
+        """Facts about the file."""
+        return {
+            "type": "RTSTRUCT",
+            "series_uid": self.grid.uid,
+            "names": {s.value: s.name for s, _ in self.regions},
+            "segments": [s.to_json() for s, _ in self.regions],
+        }

@@ -1,0 +1,329 @@
+"""Label maps of cases: placed on the grid of their image, numbered as the classes are.
+
+A label map in a file has label values. A DICOM SEG or RTSTRUCT has named segments
+on the grid of a series; their numbers are label values as long as they mean the
+same in all cases, and class names settle it where they do not.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softlab_cli.caseid import image_suffix
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import ClassError
+from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
+from softlab_cli.regrid import Resampling, find_turn, to_grid
+from softlab_cli.segments import OverlapRule
+from softlab_cli.volume import Geometry, LabelMap, check_same_grid
+
+if TYPE_CHECKING:
+    from softlab_cli.readers.dicom_grid import SeriesGrid
+    from softlab_cli.readers.dicom_seg import Padding
+
+__all__ = [
+    "PADDING_VALUE",
+    "Occurring",
+    "ReadingOptions",
+    "common_classes",
+    "image_grid",
+    "number_as",
+    "probe_labels",
+    "read_labels",
+    "segment_names",
+    "series_for",
+]
+
+PADDING_VALUE = 65535
+"""Label value of padding that is to be ignored."""
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How label maps are read, where there is a choice; named like the command line's options.
+
+    Parameters
+    ----------
+    series
+        UID, description or pattern of the series (or of the segmentation) that
+        is meant where a folder holds several.
+    rois
+        Names or patterns of the regions or segments to keep; by default all.
+    on_overlap
+        What counts where segments overlap.
+    threshold
+        Fractions from here on are inside; for FRACTIONAL segmentations.
+    padding
+        Whether padding of a LABELMAP segmentation is background or ignored.
+    resample_labels
+        How a label map on another grid than its image is resampled, if at all.
+    """
+
+    series: str | None = None
+    rois: tuple[str, ...] = ()
+    on_overlap: OverlapRule = "error"
+    threshold: float | None = None
+    padding: Padding = "background"
+    resample_labels: Resampling | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What was chosen, without what nobody chose."""
+        chosen = {k: v for k, v in asdict(self).items() if v != getattr(ReadingOptions, k)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
+
+
+@dataclass(frozen=True)
+class Occurring:
+    """Label values that occur in a case, and the names that its file gives them."""
+
+    values: frozenset[int]
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def image_grid(images: Sequence[Path], series: str | None = None) -> Geometry | None:
+    """The one grid of a case's images, or None without images.
+
+    Raises
+    ------
+    GeometryError
+        When the images lie on different grids.
+    """
+    if not images:
+        return None
+    grids = [dicom.probe(p, series).geometry if is_dicom(p) else probe(p).geometry for p in images]
+    for path, grid in zip(images[1:], grids[1:], strict=True):
+        check_same_grid(grids[0], grid, names=(images[0].name, path.name), path=path)
+    return grids[0]
+
+
+def series_for(label: Path, images: Sequence[Path], options: ReadingOptions) -> SeriesGrid:
+    """The series whose grid a SEG or RTSTRUCT belongs on.
+
+    Parameters
+    ----------
+    label
+        The SEG or RTSTRUCT file.
+    images
+        Where the series is; the series is looked up by its UID there.
+    options
+        `ReadingOptions.series` decides, where it fits an image series.
+
+    Raises
+    ------
+    InputError
+        When the series is not there.
+    GeometryError
+        When its frame of reference is another one.
+    """
+    from softlab_cli.readers.dicom_reference import find_grid
+
+    folder = images[0] if images else None
+    chosen = None
+    if folder is not None and options.series is not None:
+        chosen = dicom.find_series(folder, options.series)
+    return dicom.check_complete(find_grid(chosen or folder, dicom.reference_of(label)))
+
+
+def read_labels(path: Path, images: Sequence[Path], options: ReadingOptions) -> LabelMap:
+    """A label map on the grid of its image, with the label values of its file.
+
+    Parameters
+    ----------
+    path
+        A file of any kind that can be read, or a SEG or RTSTRUCT.
+    images
+        Images of the case; may be none.
+    options
+        How to read.
+
+    Returns
+    -------
+    LabelMap
+        ``metadata["names"]`` has the names of label values, where the file has names.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    GeometryError
+        When it lies on another grid than the image, in more than orientation,
+        and resampling was not asked for.
+    """
+    if is_object(path):
+        return _read_object(path, series_for(path, images, options), options)
+    label_map = read_label_map(path)
+    target = image_grid(images, options.series)
+    turn = target and find_turn(label_map.geometry, target)
+    if target is None or (turn and turn.is_identity):
+        return label_map
+    return to_grid(label_map, target, resample=options.resample_labels, path=path)
+
+
+def is_object(path: Path) -> bool:
+    """Whether a label map is a DICOM object, which needs its series."""
+    return not image_suffix(path.name)
+
+
+def _read_object(path: Path, grid: SeriesGrid, options: ReadingOptions) -> LabelMap:
+    from softlab_cli.readers.dicom_seg import read_seg
+    from softlab_cli.readers.rtstruct import read_rtstruct
+
+    if dicom.kind_of(path) == "contours":
+        return read_rtstruct(path, grid, rois=options.rois or None, on_overlap=options.on_overlap)
+    return read_seg(
+        path,
+        grid,
+        on_overlap=options.on_overlap,
+        threshold=options.threshold,
+        padding=options.padding,
+        values=chosen_segments(path, options.rois),
+    )
+
+
+def chosen_segments(path: Path, rois: Sequence[str]) -> dict[str, int] | None:
+    """Names and numbers of the segments of a SEG that patterns choose; None for all."""
+    if not rois:
+        return None
+    names = dicom.segment_names(path)
+    chosen: dict[str, int] = {}
+    for pattern in rois:
+        found = {n: v for v, n in names.items() if n == pattern or fnmatch.fnmatchcase(n, pattern)}
+        if not found:
+            raise ClassError(
+                f"no segment matches {pattern!r}.",
+                remedy=f"There are: {', '.join(names.values()) or 'none'}.",
+                path=path,
+            )
+        chosen.update(found)
+    return chosen
+
+
+def segment_names(path: Path, rois: Sequence[str]) -> dict[int, str]:
+    """Label values and names of the segments that are read; empty for other files."""
+    if not is_object(path):
+        return {}
+    if dicom.kind_of(path) == "contours":
+        return dicom.region_names(path, rois)
+    chosen = chosen_segments(path, rois)
+    return dicom.segment_names(path) if chosen is None else {v: n for n, v in chosen.items()}
+
+
+def probe_labels(path: Path, images: Sequence[Path], options: ReadingOptions) -> FileProbe:
+    """What the headers say of a label map once it lies on the grid of its image."""
+    if is_object(path):
+        return _probe_object(path, series_for(path, images, options))
+    seen = probe(path)
+    target = image_grid(images, options.series)
+    turn = target and find_turn(seen.geometry, target)
+    if target is None or (turn and turn.is_identity):
+        return seen
+    if turn is None and options.resample_labels is None:
+        to_grid(LabelMap(np.empty((0, 0, 0)), seen.geometry), target, path=path)
+    # The label map and what it becomes are held at the same time.
+    held = seen.bytes_held * prod(target.shape) // max(1, prod(seen.geometry.shape)) + 8
+    on_read = max(seen.bytes_on_read, seen.bytes_held + held)
+    return replace(seen, geometry=target, bytes_held=held, bytes_on_read=on_read)
+
+
+def _probe_object(path: Path, grid: SeriesGrid) -> FileProbe:
+    voxels = prod(grid.geometry.shape)
+    on_read = dicom.label_bytes_on_read(path, voxels)
+    return FileProbe(path, grid.geometry, np.dtype(np.uint16), 1, 2 * voxels, on_read)
+
+
+def common_classes(
+    found: Iterable[Occurring], ignore_values: Iterable[int]
+) -> tuple[ClassTable, str]:
+    """One class table for cases that may number the same names differently.
+
+    The numbers of the files are the label values when each name has one number
+    in all cases and no number has two names; otherwise names get 1, 2, 3... in
+    their order.
+
+    Parameters
+    ----------
+    found
+        What occurs in each case.
+    ignore_values
+        Label values that are no class.
+
+    Returns
+    -------
+    classes
+        The table; named segments are classes even where they are empty.
+    note
+        What the user should know, or nothing.
+
+    Raises
+    ------
+    ClassError
+        When names disagree and other cases have label values without names.
+    """
+    plain, numbers = {0}, dict[str, set[int]]()
+    for case in found:
+        plain |= case.values - set(case.names)
+        for value, name in case.names.items():
+            numbers.setdefault(name, set()).add(value)
+    ignored = set(ignore_values)
+    pairs = {(v, name) for name, values in numbers.items() for v in values}
+    if len({v for v, _ in pairs}) == len(pairs) == len(numbers):
+        names = dict(pairs)
+        return ClassTable.from_values({*plain, *names}, names, ignored), ""
+    if plain - {0} - ignored:
+        raise ClassError(
+            "some cases have label values without names, and in others the same names have "
+            "different numbers.",
+            remedy="Say which value each name has, such as --labels 0,1=liver,2=spleen.",
+        )
+    names = {i: name for i, name in enumerate(sorted(numbers), 1)}
+    note = "segments are numbered differently in different cases; label values go by their names"
+    return ClassTable.from_values({0, *names}, names, ignored), note
+
+
+def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:
+    """A label map whose named segments have the label values of the class table.
+
+    Parameters
+    ----------
+    label_map
+        Unchanged where its file has no names.
+    classes
+        A class with a segment's name gives its value; a class with its number
+        and no name of its own takes the segment as it is.
+    path
+        The file, for messages.
+
+    Raises
+    ------
+    ClassError
+        When a segment is no class.
+    """
+    names: Mapping[int, str] = label_map.metadata.get("names", {})
+    values = class_values(names, classes, path)
+    if all(value == number for number, value in values.items()):
+        return label_map
+    lookup = np.arange(max(int(label_map.values.max()), *values) + 1, dtype=np.uint16)
+    lookup[list(values)] = list(values.values())
+    return replace(label_map, values=lookup[label_map.values])
+
+
+def class_values(names: Mapping[int, str], classes: ClassTable, path: Path) -> dict[int, int]:
+    """Label value in the class table of each numbered name; see `number_as`."""
+    by_name = {c.name: c.value for c in classes.classes}
+    unnamed = {c.value for c in classes.classes if c.name == f"label_{c.value}"}
+    values = {n: by_name.get(name, n if n in unnamed else -1) for n, name in names.items()}
+    if strange := [names[n] for n, value in values.items() if value < 0]:
+        raise ClassError(
+            f"{', '.join(map(repr, strange))}: no such class.",
+            remedy=f"There are: {', '.join(classes.names)}. Choose segments with --roi, name the "
+            "classes with --labels, or start again with --overwrite.",
+            path=path,
+        )
+    return values

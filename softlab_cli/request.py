@@ -1,0 +1,91 @@
+"""What a user asks for, and the classes that follow from it without reading any case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.cases import class_names_from
+from softlab_cli.classes import ClassTable, read_class_names
+from softlab_cli.reading import PADDING_VALUE, ReadingOptions
+from softlab_cli.store.writer import StoreWriter
+
+__all__ = ["Request", "given_classes", "ignored_values", "kept_classes"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; the fields are named like the options of the command line.
+
+    Parameters
+    ----------
+    inputs
+        Label maps: folders, files, datasets, datalists or manifests.
+    out
+        The store.
+    images
+        Images of the same cases, paired by name; label maps are put on their grids.
+    reading
+        How label maps are read, where there is a choice.
+    labels
+        Label values that are classes, such as ``0-4``; by default all that occur.
+    classes_from
+        A JSON file with class values and names.
+    ignore_labels
+        Label values of voxels that are not labelled.
+    labels_only
+        Store the recipe and the hard labels; soft labels are computed on read.
+    overwrite
+        Remove an existing store first.
+    workers, threads
+        Processes, and threads in each; by default what cores and memory allow.
+    max_memory
+        Bytes for all workers together; by default what is free.
+    part
+        (I, N): only every N-th case, from the I-th on.
+    dask
+        Address of a Dask scheduler.
+    config
+        The configuration to keep in the store.
+    """
+
+    inputs: Sequence[Path]
+    out: Path
+    images: Path | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    labels: str | None = None
+    classes_from: Path | None = None
+    ignore_labels: Sequence[int] = ()
+    labels_only: bool = False
+    overwrite: bool = False
+    workers: int | None = None
+    threads: int | None = None
+    max_memory: int | None = None
+    part: tuple[int, int] | None = None
+    dask: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def given_classes(request: Request) -> ClassTable | None:
+    """The class table that the request names, or its data set; None when it must be scanned."""
+    path = request.classes_from or class_names_from(request.inputs)
+    names, ignored = read_class_names(path) if path else ({}, None)
+    ignore_values = [*ignored_values(request), *([] if ignored is None else [ignored])]
+    if request.labels:
+        return ClassTable.from_text(request.labels, names, ignore_values)
+    return ClassTable.from_values(names, names, ignore_values) if names else None
+
+
+def kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable | None:
+    """The class table of the store that goes on, with the ignored values of this run."""
+    if existing is None:
+        return None
+    return replace(existing.info.classes, ignore_values=tuple(sorted(ignored_values(request))))
+
+
+def ignored_values(request: Request) -> set[int]:
+    """Label values that are no class: those that were named, and padding where it is ignored."""
+    padding = {PADDING_VALUE} if request.reading.padding == "ignore" else set()
+    return {*request.ignore_labels, *padding}

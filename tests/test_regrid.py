@@ -1,0 +1,284 @@
+"""Label maps on another grid: turned exactly, or resampled as SimpleITK does it."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from softlab_cli.errors import GeometryError, InputError
+from softlab_cli.regrid import Turn, find_turn, resample_soft, to_grid
+from softlab_cli.segments import SoftSegments
+from softlab_cli.volume import Geometry, LabelMap
+
+TURNS = [
+    Turn(order, flips)  # type: ignore[arg-type]
+    for order in permutations(range(3))
+    for flips in product([False, True], repeat=3)
+]
+
+
+def rotation(*angles: float) -> np.ndarray:
+    result = np.eye(3)
+    for axis, angle in enumerate(angles):
+        i, j = [a for a in range(3) if a != axis]
+        turn = np.eye(3)
+        turn[[i, i, j, j], [i, j, i, j]] = (
+            np.cos(angle),
+            -np.sin(angle),
+            np.sin(angle),
+            np.cos(angle),
+        )
+        result = turn @ result
+    return result
+
+
+def geometry(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    angles: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Geometry:
+    """A grid; spacing, origin and angles along or about (x, y, z)."""
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(*angles) @ np.diag(spacing)
+    affine[:3, 3] = origin
+    return Geometry(shape, affine)
+
+
+def turned_geometry(source: Geometry, turn: Turn) -> Geometry:
+    """Where a turned array lies, worked out voxel by voxel: from four corners."""
+
+    def source_voxel(target: tuple[int, int, int]) -> np.ndarray:
+        voxel = np.zeros(3)
+        for target_axis, source_axis in enumerate(turn.order):
+            at = target[target_axis]
+            size = source.shape[source_axis]
+            voxel[source_axis] = size - 1 - at if turn.flips[target_axis] else at
+        return np.append(voxel[::-1], 1)
+
+    corner = source.affine @ source_voxel((0, 0, 0))
+    affine = np.eye(4)
+    for column, step in enumerate(((0, 0, 1), (0, 1, 0), (1, 0, 0))):
+        affine[:, column] = source.affine @ source_voxel(step) - corner
+    affine[:, 3] = corner
+    z, y, x = (source.shape[a] for a in turn.order)
+    return Geometry((z, y, x), affine)
+
+
+def labels(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+    """Smooth random regions 0 to 3."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random([4, *(max(2, n // 4) for n in shape)])
+    index = [np.linspace(0, c - 1, n).round().astype(int)
+             for c, n in zip(coarse.shape[1:], shape, strict=True)]  # fmt: skip
+    return coarse[(slice(None), *np.ix_(*index))].argmax(axis=0).astype(np.uint8)
+
+
+OBLIQUE = geometry((4, 5, 6), (0.7, 0.9, 2.5), (10, -20, 5), (0.2, -0.4, 1.0))
+
+
+@pytest.mark.parametrize("turn", TURNS, ids=str)
+def test_every_turn_is_found_and_exact(turn: Turn) -> None:
+    target = turned_geometry(OBLIQUE, turn)
+    assert find_turn(OBLIQUE, target) == turn
+    values = np.arange(4 * 5 * 6, dtype=np.uint16).reshape(4, 5, 6)
+    found = to_grid(LabelMap(values, OBLIQUE), target)
+    assert found.geometry is target
+    assert found.values.flags.c_contiguous
+    back = to_grid(found, OBLIQUE)
+    np.testing.assert_array_equal(back.values, values)
+    # The label of a place in the world stays where it was.
+    for voxel in ((0, 0, 0), (1, 2, 3), (3, 4, 5)):
+        world = OBLIQUE.affine @ (*voxel[::-1], 1)
+        x, y, z = np.rint(np.linalg.solve(target.affine, world)[:3]).astype(int)
+        assert found.values[z, y, x] == values[voxel]
+
+
+def test_the_same_grid_is_not_copied() -> None:
+    label_map = LabelMap(labels(OBLIQUE.shape), OBLIQUE)
+    nudged = Geometry(OBLIQUE.shape, OBLIQUE.affine + np.eye(4, k=3) * 1e-4)
+    found = to_grid(label_map, nudged)
+    assert found.values is label_map.values
+    assert found.geometry is nudged
+    assert found.warnings == ()
+
+
+def test_a_turn_is_told() -> None:
+    target = turned_geometry(OBLIQUE, Turn((0, 1, 2), (False, True, False)))
+    (warning,) = to_grid(LabelMap(labels(OBLIQUE.shape), OBLIQUE), target).warnings
+    assert "turned from ALS to ARS" in warning
+
+
+@given(
+    off=st.floats(-0.01, 0.01),
+    axis=st.integers(0, 2),
+    turn=st.sampled_from(TURNS),
+)
+def test_grids_are_one_within_a_thousandth_of_a_voxel(off: float, axis: int, turn: Turn) -> None:
+    assume(abs(abs(off) - 1e-3) > 1e-6)
+    target = turned_geometry(OBLIQUE, turn)
+    affine = target.affine.copy()
+    affine[:3, 3] += off * OBLIQUE.affine[:3, axis]
+    found = find_turn(OBLIQUE, Geometry(target.shape, affine))
+    assert (found == turn) == (abs(off) <= 1e-3)
+    # Along a slanted axis the far corner counts.
+    affine = target.affine.copy()
+    affine[:3, axis] *= 1 + off
+    found = find_turn(OBLIQUE, Geometry(target.shape, affine))
+    size = target.shape[::-1][axis] - 1
+    assume(abs(abs(off) * size - 1e-3) > 1e-6)
+    assert (found == turn) == (abs(off) * size <= 1e-3)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        geometry((4, 5, 7)),
+        geometry((4, 5, 6), (1, 1, 1.1)),
+        geometry((4, 5, 6), origin=(0.5, 0, 0)),
+        geometry((4, 5, 6), angles=(0.1, 0, 0)),
+    ],
+)
+def test_other_grids_are_refused_with_both(target: Geometry) -> None:
+    source = LabelMap(labels((4, 5, 6)), geometry((4, 5, 6)))
+    with pytest.raises(GeometryError) as raised:
+        to_grid(source, target, names=("label map", "image"), path=Path("case.nii.gz"))
+    message = str(raised.value)
+    assert f"label map: {source.geometry.describe()}" in message
+    assert f"image: {target.describe()}" in message
+    assert "mm apart" in message
+    assert "--resample-labels" in message
+    assert "case.nii.gz" in message
+
+
+def itk_image(values: np.ndarray, grid: Geometry) -> sitk.Image:
+    image = sitk.GetImageFromArray(values)
+    affine = np.diag([-1, -1, 1, 1]) @ grid.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image.SetSpacing([float(s) for s in spacing])
+    image.SetDirection([float(v) for v in (affine[:3, :3] / spacing).ravel()])
+    image.SetOrigin([float(v) for v in affine[:3, 3]])
+    return image
+
+
+def itk_resample(values: np.ndarray, source: Geometry, target: Geometry, how: int) -> np.ndarray:
+    reference = itk_image(np.zeros(target.shape, np.uint8), target)
+    image = itk_image(values, source)
+    return sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.Transform(), how, 0))
+
+
+GRIDS = st.builds(
+    geometry,
+    st.tuples(*[st.integers(1, 14)] * 3),
+    st.tuples(*[st.floats(0.4, 3.0)] * 3),
+    st.tuples(*[st.floats(-4.0, 4.0)] * 3),
+    st.tuples(*[st.floats(-0.6, 0.6)] * 3),
+)
+
+
+def overlap(source: Geometry, target: Geometry) -> bool:
+    try:
+        to_grid(LabelMap(np.zeros(source.shape, np.uint8), source), target, resample="nearest")
+    except GeometryError:
+        return False
+    return True
+
+
+@given(source=GRIDS, target=GRIDS, seed=st.integers(0, 50))
+def test_resampling_agrees_with_simpleitk(source: Geometry, target: Geometry, seed: int) -> None:
+    assume(overlap(source, target))
+    # ITK moves or clamps what lies within its tolerance of a border: keep clear of that.
+    matrix = np.linalg.solve(source.affine, target.affine)
+    z, y, x = np.indices(target.shape).reshape(3, -1)
+    at = (matrix @ np.stack([x, y, z, np.ones_like(x)]))[:3] * 2
+    assume((np.abs(at - np.rint(at)) > 1e-4).all())
+    values = labels(source.shape, seed)
+    label_map = LabelMap(values, source)
+    nearest = to_grid(label_map, target, resample="nearest").values
+    linear = to_grid(label_map, target, resample="linear").values
+    np.testing.assert_array_equal(
+        nearest, itk_resample(values, source, target, sitk.sitkNearestNeighbor)
+    )
+    soft = resample_soft(label_map, target, [0, 1, 2, 3])
+    heaviest = np.stack([soft.read(i) for i in range(4)])
+    np.testing.assert_allclose(heaviest.sum(axis=0), 1, atol=1e-6)
+    for value in (1, 2, 3):
+        channel = (values == value).astype(np.float32)
+        expected = itk_resample(channel, source, target, sitk.sitkLinear)
+        np.testing.assert_allclose(soft.read(value), expected, atol=2e-6)
+    chosen = np.take_along_axis(heaviest, linear[None].astype(int), axis=0)[0]
+    assert (chosen >= heaviest.max(axis=0) - 1e-5).all()
+
+
+def test_ties_go_to_the_lowest_label() -> None:
+    source = LabelMap(np.array([[[2, 1, 1, 3]]], np.uint8), geometry((1, 1, 4)))
+    between = geometry((1, 1, 3), origin=(0.5, 0, 0))
+    found = to_grid(source, between, resample="linear")
+    np.testing.assert_array_equal(found.values, [[[1, 1, 1]]])
+    assert "resampled (linear)" in found.warnings[0]
+
+
+def test_ignored_voxels_have_no_weight() -> None:
+    source = LabelMap(np.array([[[1, 9, 9, 2]]], np.uint8), geometry((1, 1, 4)))
+    target = geometry((1, 1, 5), (0.7, 1, 1))
+    soft = resample_soft(source, target, [0, 1, 2], ignore_values=[9])
+    # Places 0, 0.7, 1.4, 2.1, 2.8: own weights 1, 0.3, 0, 0.1 and 0.8 beside ignored ones.
+    np.testing.assert_allclose(soft.read(1)[0, 0], [1, 0, 0, 0, 0])
+    np.testing.assert_allclose(soft.read(2)[0, 0], [0, 0, 0, 0, 1])
+    np.testing.assert_allclose(soft.read(0)[0, 0], 0)
+
+
+def test_outside_is_background() -> None:
+    source = LabelMap(np.full((1, 1, 2), 5, np.uint8), geometry((1, 1, 2)))
+    target = geometry((1, 1, 5), origin=(-2, 0, 0))
+    for how in ("nearest", "linear"):
+        found = to_grid(source, target, resample=how)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.values, [[[0, 0, 5, 5, 0]]])
+    soft = resample_soft(source, target, [0, 5])
+    np.testing.assert_array_equal(soft.read(0), [[[1, 1, 0, 0, 1]]])
+
+
+def test_grids_that_do_not_overlap_are_refused() -> None:
+    source = LabelMap(labels((4, 5, 6)), geometry((4, 5, 6)))
+    with pytest.raises(GeometryError, match="do not overlap"):
+        to_grid(source, geometry((4, 5, 6), origin=(100, 0, 0)), resample="nearest")
+
+
+def segments(*planes: list[float], resolution: float = 0.0) -> SoftSegments:
+    stack = np.array(planes, np.float32)[:, None, None]
+    names = tuple(f"s{i}" for i in range(1, len(planes) + 1))
+    values = tuple(range(1, len(planes) + 1))
+    grid = geometry((1, 1, stack.shape[-1]))
+    return SoftSegments(grid, values, names, lambda i: stack[i], resolution)
+
+
+def test_rounding_is_no_overlap() -> None:
+    soft = segments([0.5, 0.5], [0.501, 0.25], resolution=1 / 255)
+    classes = dict(soft.classes())
+    np.testing.assert_allclose(sum(classes.values()), 1, atol=1e-6)
+    assert classes[2][0, 0, 1] == np.float32(0.25)
+    with pytest.raises(InputError, match="at 1 voxels they sum to more than 1"):
+        list(segments([0.5, 0.5], [0.51, 0.25], resolution=1 / 255).classes())
+
+
+@given(
+    planes=st.lists(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4), min_size=1,
+                    max_size=4),
+    rule=st.sampled_from(["first", "last", "highest"]),
+)  # fmt: skip
+def test_soft_classes_always_sum_to_one(planes: list[list[float]], rule: str) -> None:
+    soft = segments(*planes)
+    classes = dict(soft.classes(rule))  # type: ignore[arg-type]
+    assert set(classes) == set(range(len(planes) + 1))
+    total = sum(classes.values())
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+    assert all((c >= 0).all() for c in classes.values())
+    alone = np.array(planes).sum(axis=0) <= 1
+    for i, plane in enumerate(planes):
+        np.testing.assert_allclose(classes[i + 1][0, 0, alone], np.array(plane)[alone], atol=1e-6)
