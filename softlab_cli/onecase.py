@@ -45,7 +45,7 @@ from softlab_cli.reading import (
 from softlab_cli.softblock import SoftSums
 from softlab_cli.sources import Role, describe_source
 from softlab_cli.store.schema import CaseInfo, StoreInfo
-from softlab_cli.store.statistics import LabelCounts, case_statistics, count_labels
+from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
 from softlab_cli.volume import Geometry, LabelMap
 
@@ -202,11 +202,11 @@ def _import_case(task: CaseTask) -> CaseFinished:
     soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
     with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
         made = write_fractions(soft, classes, task.reading, writer, task.threads)
-        counts = count_labels(
-            made.class_indices, len(classes), classes.ignore_index, classes.background_index
-        )
+        voxels = distinct_values(made.class_indices)  # indices are counted like label values
+        hard = np.array([voxels.get(index, 0) for index in range(len(classes))], np.int64)
+        ignored = voxels.get(classes.ignore_index, 0)
         statistics = case_statistics(
-            counts,
+            _label_counts(IndexedLabelMap(made.class_indices, hard, ignored), classes),
             made.sums,
             background_index=classes.background_index,
             spacing_mm=soft.geometry.spacing_mm,
