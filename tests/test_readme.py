@@ -17,6 +17,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def command_lines() -> list[str]:
+    """Commands of the blocks without a language; those on DICOM have tests of their own."""
     lines = [line for language, block in BLOCKS if not language for line in block.splitlines()]
     return [line.split("  #")[0].strip() for line in lines if line.startswith("softlab ")]
 
@@ -25,6 +26,7 @@ def command_lines() -> list[str]:
 def workplace(tmp_path, monkeypatch) -> Path:
     """A folder with what the README's commands name."""
     write_image(tmp_path / "labels" / "s01.nii.gz", blobs((64, 64, 64), 4), (1.5, 1, 1))
+    write_image(tmp_path / "ct" / "s01.nii.gz", np.zeros((64, 64, 64), np.int16), (1.5, 1, 1))
     write_image(tmp_path / "labels" / "s02.nii.gz", blobs((20, 24, 28), 4))
     monkeypatch.chdir(tmp_path)
     return tmp_path

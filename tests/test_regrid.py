@@ -173,6 +173,20 @@ def itk_resample(values: np.ndarray, source: Geometry, target: Geometry, how: in
     return sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.Transform(), how, 0))
 
 
+def itk_inverts(source: Geometry, target: Geometry, matrix: np.ndarray) -> bool:
+    """Whether ITK agrees on where voxels lie: its inverse of some rotations is plainly wrong."""
+    image, reference = (
+        itk_image(np.zeros(source.shape, np.uint8), source),
+        itk_image(np.zeros(target.shape, np.uint8), target),
+    )
+    for index in product(*((0, n - 1) for n in reversed(target.shape))):
+        world = reference.TransformIndexToPhysicalPoint([int(i) for i in index])
+        found = image.TransformPhysicalPointToContinuousIndex(world)
+        if np.abs(np.array(found) - (matrix @ [*index, 1])[:3]).max() > 1e-4:
+            return False
+    return True
+
+
 GRIDS = st.builds(
     geometry,
     st.tuples(*[st.integers(1, 14)] * 3),
@@ -198,6 +212,7 @@ def test_resampling_agrees_with_simpleitk(source: Geometry, target: Geometry, se
     z, y, x = np.indices(target.shape).reshape(3, -1)
     at = (matrix @ np.stack([x, y, z, np.ones_like(x)]))[:3] * 2
     assume((np.abs(at - np.rint(at)) > 1e-4).all())
+    assume(itk_inverts(source, target, matrix))
     values = labels(source.shape, seed)
     label_map = LabelMap(values, source)
     nearest = to_grid(label_map, target, resample="nearest").values
