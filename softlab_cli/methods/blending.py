@@ -1,0 +1,265 @@
+"""Soft labels of a fused label map, block by block: scratch memory and the way through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region, Shape
+from softlab_cli.fusion.fused import FusedMap
+from softlab_cli.kernels.blends import BlendTable, paint_blends, soften_agreed
+from softlab_cli.kernels.blends_wide import find_disputed_rows, soften_shares
+from softlab_cli.kernels.disputes import (
+    ROW,
+    Entries,
+    Largest,
+    Parts,
+    Weighing,
+    count_ties,
+    find_wholes,
+    soften_disputed,
+)
+from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
+from softlab_cli.kernels.svls import GROUPS, Planes, Tables, code_sums
+from softlab_cli.kernels.svls_wide import Taps, find_denominators
+from softlab_cli.methods.blend_scratch import BlendBlock, BlendScratch
+from softlab_cli.methods.gaussian import Weights, neighbour_sum
+from softlab_cli.methods.scratch import ENTROPY, MASS, NO_CLASSES
+from softlab_cli.methods.stencil import _new_sums
+from softlab_cli.softblock import SoftBlock, SoftSums
+
+__all__ = ["BlendPainter", "Blender", "NarrowBlender", "WideBlender"]
+
+
+def _blend_table(fused: FusedMap) -> BlendTable:
+    """What the kernels look up."""
+    shares = fused.blends.shares
+    halves = (shares.parts / fused.blends.total).astype(np.float16).view(np.uint16)
+    _, tied = replace(shares, parts=halves.astype(np.int64)).largest()
+    entropy = np.bincount(shares.rows, ENTROPY[halves], len(shares))
+    return BlendTable(
+        fused.blends.class_count, shares.starts, shares.classes, halves,
+        entropy.astype(np.int64), tied.astype(np.int64),
+    )  # fmt: skip
+
+
+class Blender(ABC):
+    """Workspace of the methods that write fused label maps.
+
+    Parameters
+    ----------
+    fused
+        The fused label map.
+    block
+        Voxels of the largest block.
+    halo
+        Neighbours on each side of it.
+    """
+
+    def __init__(self, fused: FusedMap, block: Shape, halo: Shape) -> None:
+        self.scratch = BlendScratch(fused, block, halo)
+        self._shares, self._total = fused.blends.shares, fused.blends.total
+        self._table = _blend_table(fused)
+
+    def soften(self, class_indices: NDArray[Any], region: Region) -> Iterator[SoftBlock]:
+        """Soft labels of a block, in groups of at most `MAX_CLASSES_AT_ONCE` classes."""
+        block = self.scratch.load(class_indices, region)
+        if block.is_uniform:
+            yield self._uniform(block)
+            return
+        for start in range(0, len(block.classes), MAX_CLASSES_AT_ONCE):
+            group = slice(start, start + MAX_CLASSES_AT_ONCE)
+            self.scratch.claim(block.classes[group], block.boxes[group], block.shape)
+            mass, sums = self._fill(block, group)
+            kept = self.scratch.drop_empty(mass)
+            classes = block.classes[group][kept]
+            sums.mass[classes] = mass[kept]
+            yield self.scratch.soft_block(region, classes, sums)
+
+    def _uniform(self, block: BlendBlock) -> SoftBlock:
+        """A block that one number fills with its halo: constants only."""
+        sums = SoftSums.zero(self.scratch.class_count)
+        number = int(block.numbers[0])
+        shares = self._shares_of(number)
+        halves = np.array(list(shares.values())).view(np.uint16)
+        sums.mass[list(shares)] = block.voxels * MASS[halves]
+        sums.entropy = int(block.voxels * ENTROPY[halves].sum())
+        sums.ties = block.voxels * int(np.count_nonzero(halves == halves.max(initial=0)) > 1)
+        constants = {index: float(value) for index, value in shares.items() if value}
+        return self.scratch.soft_block(block.region, NO_CLASSES, sums, constants)
+
+    def _shares_of(self, number: int) -> dict[int, np.float16]:
+        if number < self.scratch.class_count:
+            return {number: np.float16(1)}
+        if number == self.scratch.ignore_index:
+            return {}
+        row = number - self.scratch.class_count - 1
+        entries = slice(self._shares.starts[row], self._shares.starts[row + 1])
+        halves = (self._shares.parts[entries] / self._total).astype(np.float16)
+        return dict(zip(self._shares.classes[entries].tolist(), halves, strict=True))
+
+    def _planes(self) -> tuple[NDArray[np.int64], Planes]:
+        """Masses, all 0, and where the kernels write."""
+        scratch = self.scratch
+        mass = np.zeros(len(scratch.values), np.int64)
+        return mass, Planes(scratch.values, scratch.flat_values, scratch.plane_of, mass)
+
+    @abstractmethod
+    def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
+        """Write a group's planes; returns each plane's mass, and the other sums."""
+
+
+class BlendPainter(Blender):
+    """The shares as they are."""
+
+    def __init__(self, fused: FusedMap, block: Shape) -> None:
+        super().__init__(fused, block, (0, 0, 0))
+        self._tables = Tables(np.zeros((2, 0)), np.zeros(0, np.uint16), MASS, ENTROPY)
+
+    def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
+        mass, planes = self._planes()
+        sums = SoftSums.zero(self.scratch.class_count)
+        entropy, ties = paint_blends(
+            block.padded, block.shape[2], self._tables, self._table, planes
+        )
+        if group.start == 0:
+            # The kernel meets all classes each time: what is summed over them counts once.
+            sums.entropy, sums.ties = entropy, ties
+        return mass[: len(block.classes[group])], sums
+
+
+class SmoothBlender(Blender):
+    """What SVLS of any width needs.
+
+    Parameters
+    ----------
+    fused, block
+        As for `Blender`.
+    weights
+        The kernel.
+    """
+
+    def __init__(self, fused: FusedMap, block: Shape, weights: Weights) -> None:
+        z, y, x = (len(w) // 2 for w in weights)
+        super().__init__(fused, block, (z, y, x))
+        self._largest = Largest(
+            np.zeros(block, np.uint16), np.zeros(block, bool), np.zeros(block, np.uint16),
+            fused.hard,
+        )  # fmt: skip
+        self._disputed = np.zeros((*block[:2], -(-block[2] // SEGMENT)), np.uint64)
+
+    def _disputed_of(self, block: BlendBlock) -> NDArray[np.uint64]:
+        z, y, segments = block.inner.shape
+        return self._disputed[:z, :y, :segments]
+
+    def _entries(self, block: BlendBlock, group: slice) -> Entries:
+        """Which numbers of the block have parts of the group's classes."""
+        classes = block.classes[group]
+        starts = np.searchsorted(block.entry_classes, [*classes, classes[-1] + 1])
+        mine = slice(starts[0], starts[-1])
+        return Entries(
+            (starts - starts[0]).astype(np.int64),
+            block.entry_numbers[mine],
+            block.entry_parts[mine],
+        )
+
+
+class NarrowBlender(SmoothBlender):
+    """SVLS with a kernel 3 voxels wide; parameters as `SmoothBlender`."""
+
+    def __init__(self, fused: FusedMap, block: Shape, weights: Weights) -> None:
+        super().__init__(fused, block, weights)
+        self._slicewise = len(weights[0]) == 1
+        z = np.array([0, 1, 0]) if self._slicewise else weights[0]
+        neighbours = z[:, None, None] * weights[1][:, None] * weights[2]
+        sums = code_sums(neighbours)
+        halves = (sums / sums[1, -1]).astype(np.float16).view(np.uint16)
+        self._tables = Tables(sums, halves.reshape(-1), MASS, ENTROPY)
+        by_group = np.array([neighbours[1 + dz, 1 + dy, 1 + dx] for (dz, dy, dx), _, _ in GROUPS])
+        self._weighing = Weighing(by_group, sums[0, -1:], self._total)
+        self._parts = self._new_parts(block)
+
+    def _new_parts(self, block: Shape) -> Parts:
+        z, y, segments = block[0] + 2, block[1] + 2, -(-block[2] // SEGMENT)
+        return Parts(
+            part_of=np.zeros(len(self.scratch.plane_of), np.int32),
+            rows=np.zeros(3 * y * segments * ROW, np.int32),
+            known=np.zeros((z, y, segments), np.uint8),
+            around=np.zeros(4 * ROW, np.int32),
+            sums=np.zeros(SEGMENT),
+            wholes=np.zeros(block),
+        )
+
+    def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
+        mass, planes = self._planes()
+        disputed = self._disputed_of(block)
+        sums = SoftSums.zero(self.scratch.class_count)
+        entropy, ties = soften_agreed(
+            block.padded, block.inner, block.shape[2], self._slicewise,
+            self._tables, self._table, planes, disputed,
+        )  # fmt: skip
+        if group.start == 0:
+            # The kernel meets all classes each time: what is summed over them counts once.
+            sums.entropy, sums.ties = entropy, ties
+            if block.ignored_box is not None:
+                find_wholes(
+                    block.padded, disputed, self._slicewise, self.scratch.ignore_index,
+                    block.ignored_box, self._weighing, self._parts,
+                )  # fmt: skip
+        sums.entropy += soften_disputed(
+            block.padded, disputed, self._slicewise, block.ignored_box is not None,
+            block.classes[group], block.boxes[group], self._entries(block, group),
+            self._weighing, self._parts, self._largest, self._tables, planes,
+        )  # fmt: skip
+        if group.stop >= len(block.classes):
+            ties, sums.argmax_changes = count_ties(disputed, self._largest)
+            sums.ties += ties
+        return mass[: len(block.classes[group])], sums
+
+
+class WideBlender(SmoothBlender):
+    """SVLS with any larger kernel; parameters as `SmoothBlender`."""
+
+    def __init__(self, fused: FusedMap, block: Shape, weights: Weights) -> None:
+        super().__init__(fused, block, weights)
+        z, y, x = (w.astype(np.float32) for w in weights)
+        self._sum = np.array([neighbour_sum(weights)], np.float32)
+        self._taps = Taps(z, y, x, self._sum, MASS, ENTROPY)
+        self._sums = _new_sums(block, weights)
+        self._shares_now = np.zeros(len(fused.blends), np.float32)
+
+    def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
+        disputed = self._disputed_of(block)
+        if group.start == 0:
+            self._prepare(block, disputed)
+        sums = SoftSums.zero(self.scratch.class_count)
+        entries = self._entries(block, group)
+        classes, boxes = block.classes[group], block.boxes[group]
+        mass = np.zeros(len(classes), np.int64)
+        for i, index in enumerate(classes):
+            mine = slice(entries.starts[i], entries.starts[i + 1])
+            self._shares_now[entries.numbers[mine]] = entries.parts[mine] / self._total
+            mass[i], entropy = soften_shares(
+                block.padded, disputed, block.shape[2], self.scratch.ignore_index,
+                index, self._shares_now, boxes[i], self._taps, self._sums, self._largest,
+                self.scratch.values[i],
+            )  # fmt: skip
+            sums.entropy += entropy
+            self._shares_now[entries.numbers[mine]] = 0
+        if group.stop >= len(block.classes):
+            sums.ties, sums.argmax_changes = count_ties(disputed, self._largest)
+        return mass, sums
+
+    def _prepare(self, block: BlendBlock, disputed: NDArray[np.uint64]) -> None:
+        find_disputed_rows(block.inner, self.scratch.ignore_index, disputed)
+        self._sums.denominators.fill(2 * self._sum[0])
+        if block.ignored_box is not None:
+            find_denominators(
+                block.padded, block.inner, block.shape[2], self.scratch.ignore_index,
+                block.ignored_box, self._taps, self._sums,
+            )  # fmt: skip

@@ -1,0 +1,275 @@
+"""Fusion of several raters into one soft label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Region, Shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import UsageError
+from softlab_cli.fusion.fused import FusedMap, fuse_patterns
+from softlab_cli.fusion.majority import (
+    dice_weights,
+    majority_votes,
+    mean_votes,
+    normalise_weights,
+)
+from softlab_cli.fusion.options import StapleOptions
+from softlab_cli.fusion.patterns import RaterPatterns
+from softlab_cli.fusion.shares import Shares
+from softlab_cli.kernels.sizes import SEGMENT
+from softlab_cli.methods.base import scratch_bytes
+from softlab_cli.methods.svls import SVLS
+from softlab_cli.softblock import SoftBlock
+from softlab_cli.volume import Geometry
+
+__all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "weights_of"]
+
+FUSION_RULES = ("mean", "majority", "staple", "dice-weighted")
+"""How raters are fused, by the name on the command line."""
+
+BLENDS_FORESEEN = 2**16
+"""Blends that the bound of a workspace's memory allows for."""
+
+BYTES_PER_BLEND = 160
+"""What a workspace holds for each blend: its shares, its box, its place."""
+
+
+class RaterMethod(Protocol):
+    """A method that makes one soft label of several raters.
+
+    What it does with a voxel depends on the whole case only through tables that are
+    made once; with those, it is local.
+    """
+
+    name: ClassVar[str]
+    """Name on the command line."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter that the result depends on, ready for JSON."""
+        ...
+
+    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
+        """As for `softlab_cli.methods.base.LocalMethod`."""
+        ...
+
+    def workspace_bytes(self, class_count: int, block: Shape) -> int:
+        """Upper bound of what a workspace occupies, for up to `BLENDS_FORESEEN` blends."""
+        ...
+
+    def fuse(
+        self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
+    ) -> FusedLabels:
+        """Fuse the raters of one case.
+
+        Parameters
+        ----------
+        patterns
+            The raters' labels.
+        raters
+            Names of the raters that the case has.
+        background_index
+            The class that is no foreground, if there is one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FusedLabels:
+    """The fused raters of one case, to be softened block by block as by a local method.
+
+    Parameters
+    ----------
+    fused
+        The fused label map; `soften` is given its `indices`.
+    svls
+        How the shares are smoothed; None leaves them as they are.
+    facts
+        What the fusion found out about the case, ready for JSON.
+    """
+
+    fused: FusedMap
+    svls: SVLS | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
+        """Scratch memory of one thread, as for a local method."""
+        from softlab_cli.methods.blending import BlendPainter, NarrowBlender, WideBlender
+
+        if self.svls is None:
+            return BlendPainter(self.fused, block)
+        blender = NarrowBlender if self.svls.kernel_size == 3 else WideBlender
+        return blender(self.fused, block, self.svls.weights(geometry))
+
+    def soften(
+        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
+    ) -> Iterator[SoftBlock]:
+        """Soft labels of one block.
+
+        Parameters
+        ----------
+        class_indices
+            (Z, Y, X) from ``fused.indices``, whole or in part, as for a local method.
+        region
+            The block, counted from the corner of `class_indices`.
+        workspace
+            From `workspace`.
+        """
+        blocks: Iterator[SoftBlock] = workspace.soften(class_indices, region)
+        return blocks
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Fusion of raters, with or without SVLS of the result.
+
+    - ``mean``: share of the raters that chose the class (mOH).
+    - ``majority``: one-hot label of the class that most raters chose; among equals
+      the one of the lowest label value.
+    - ``dice-weighted``: as ``mean``, each rater weighted by its Dice with the majority.
+    - ``staple``: posterior of STAPLE, in steps of 2^-24.
+
+    SVLS is a linear filter: it is applied to whatever the shares are, a posterior
+    included. A rater that ignored a voxel has no share in it; where all did, the
+    voxel is ignored.
+
+    Parameters
+    ----------
+    method
+        One of `FUSION_RULES`.
+    smooth
+        Whether SVLS follows.
+    svls
+        Its parameters.
+    rater_weights
+        Name of each rater to its weight, for ``mean``; equal if not given.
+    staple
+        How ``staple`` is run.
+
+    Raises
+    ------
+    UsageError
+        For an unknown rule, and for weights that the rule has no use for.
+    """
+
+    method: str = "mean"
+    smooth: bool = False
+    svls: SVLS = field(default_factory=SVLS)
+    rater_weights: Mapping[str, float] | None = None
+    staple: StapleOptions = field(default_factory=StapleOptions)
+
+    name: ClassVar[str] = "fuse"
+
+    def __post_init__(self) -> None:
+        if self.method not in FUSION_RULES:
+            raise UsageError(
+                f"there is no fusion by {self.method!r}.",
+                remedy=f"Choose one of {', '.join(FUSION_RULES)}.",
+            )
+        if self.rater_weights is not None and self.method != "mean":
+            raise UsageError(
+                f"fusion by {self.method} takes no rater weights.", remedy="Choose mean."
+            )
+
+    def parameters(self) -> dict[str, Any]:
+        """The rule and its parameters; those of SVLS when it follows."""
+        found: dict[str, Any] = {"method": self.method, "smooth": bool(self.smooth)}
+        if self.smooth:
+            found |= self.svls.parameters()
+        if self.method == "mean":
+            found["rater_weights"] = self.rater_weights and dict(self.rater_weights)
+        if self.method == "staple":
+            found |= self.staple.parameters()
+        return found
+
+    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
+        """That of SVLS, or none."""
+        return self.svls.halo(spacing_mm) if self.smooth else (0, 0, 0)
+
+    def workspace_bytes(self, class_count: int, block: Shape) -> int:
+        """Upper bound of what a workspace occupies, for up to `BLENDS_FORESEEN` blends."""
+        return blender_bytes(self.svls if self.smooth else None, class_count, block)
+
+    def fuse(
+        self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
+    ) -> FusedLabels:
+        """Fuse the raters of one case."""
+        shares, facts = self._shares(patterns, raters, background_index)
+        fused = fuse_patterns(patterns, shares)
+        facts = {"ties": fused.ties, **facts}
+        return FusedLabels(fused, self.svls if self.smooth else None, facts)
+
+    def _shares(
+        self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
+    ) -> tuple[Shares, dict[str, Any]]:
+        if self.method == "majority":
+            shares, ties = majority_votes(patterns)
+            return shares, {"ties": ties}
+        if self.method == "staple":
+            from softlab_cli.fusion.staple import run_staple
+
+            found = run_staple(patterns, self.staple)
+            return found.posterior, {"ties": found.ties, "staple": found.to_json()}
+        weights = weights_of(self.rater_weights, raters)
+        if self.method == "dice-weighted":
+            weights = dice_weights(patterns, background_index)
+        facts = (
+            {} if weights is None else {"rater_weights": dict(zip(raters, weights, strict=True))}
+        )
+        return mean_votes(patterns, weights), facts
+
+
+def weights_of(
+    rater_weights: Mapping[str, float] | None, raters: Sequence[str]
+) -> tuple[float, ...] | None:
+    """Weights of the raters that a case has, adding up to 1; None for equal ones.
+
+    Parameters
+    ----------
+    rater_weights
+        Name of each rater to its weight, or None.
+    raters
+        Names of the case's raters.
+
+    Raises
+    ------
+    UsageError
+        For a rater without a weight, and for weights that cannot be used.
+    """
+    if rater_weights is None:
+        return None
+    missing = [name for name in raters if name not in rater_weights]
+    if missing:
+        raise UsageError(
+            f"rater {missing[0]} has no weight.",
+            remedy=f"Weights are given for {', '.join(rater_weights)}.",
+        )
+    return normalise_weights([rater_weights[name] for name in raters], len(raters))
+
+
+def blender_bytes(svls: SVLS | None, class_count: int, block: Shape) -> int:
+    """Upper bound of what a workspace for fused labels occupies.
+
+    Parameters
+    ----------
+    svls
+        How the shares are smoothed, or None.
+    class_count
+        Classes of the table.
+    block
+        Voxels of the largest block.
+    """
+    blends = BLENDS_FORESEEN * BYTES_PER_BLEND
+    if svls is None:
+        return scratch_bytes(class_count, block, (0, 0, 0)) + 4 * math.prod(block) + blends
+    z, y = block[0] + svls.kernel_size, block[1] + svls.kernel_size
+    width = block[2] + SEGMENT + svls.kernel_size
+    # Numbers of up to 4 bytes; wholes (8), largest (5) and disputed voxels; rows of parts.
+    per_voxel = 4 * z * y * width + 14 * math.prod(block) + 12 * y * 2 * width
+    return svls.workspace_bytes(class_count, block) + per_voxel + blends
