@@ -114,7 +114,7 @@ def export_case(
     if not overwrite:
         _refuse_existing(files)
     for path, write in files.items():
-        with _renamed_when_complete(path) as file:
+        with renamed_when_complete(path) as partial, open(partial, "xb") as file:
             write(file)
     return list(files)
 
@@ -304,22 +304,30 @@ def _add_array(
 
 def _refuse_existing(files: Files) -> None:
     for path in files:
-        if path.exists():
-            raise StoreError(
-                "exists already.",
-                remedy="Add --overwrite, or write into another folder.",
-                path=path,
-            )
+        refuse_existing(path)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise `StoreError` when there is such a file already."""
+    if path.exists():
+        raise StoreError(
+            "exists already.", remedy="Add --overwrite, or write into another folder.", path=path
+        )
 
 
 @contextmanager
-def _renamed_when_complete(path: Path) -> Iterator[BinaryIO]:
-    """A file under another name, which gets its own when nothing went wrong."""
+def renamed_when_complete(path: Path) -> Iterator[Path]:
+    """Another name to write to, which becomes `path` when nothing went wrong.
+
+    Raises
+    ------
+    StoreError
+        When the disk is full or cannot be written to.
+    """
     partial_path = path.with_name(f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial_path, "xb") as file:
-            yield file
+        yield partial_path
         os.replace(partial_path, path)
     except OSError as error:
         raise StoreError(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError, StoreError
-from softlab_cli.export import CaseReader
+from softlab_cli.errors import InputError
+from softlab_cli.export import CaseReader, refuse_existing, renamed_when_complete
 from softlab_cli.readers import is_dicom
 from softlab_cli.segments import SoftSegments
 from softlab_cli.sources import Source
@@ -98,29 +97,16 @@ def export_dicom_seg(
     from softlab_cli.readers.dicom_write import write_label_map_seg, write_soft_seg
 
     path = Path(folder) / f"{case.case_id}.dcm"
-    if path.exists() and not overwrite:
-        raise StoreError(
-            "exists already.", remedy="Remove it, or write into another folder.", path=path
-        )
+    if not overwrite:
+        refuse_existing(path)
     grid = open_series(Path(images), series)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with renamed_when_complete(path) as partial:
         if hard:
             names = {c.value: c.name for c in case.classes.classes}
             write_label_map_seg(partial, _label_map(case), names, grid, method=method)
         else:
             soft = _segments(case)
             write_soft_seg(partial, soft, grid, fractional_type=fractional_type, method=method)
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreError(
-            f"cannot be written ({error.strerror or error}).",
-            remedy="Check the folder's rights and the free space.",
-            path=path,
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
