@@ -19,6 +19,7 @@ LAYERS = [
     {"errors", "version"},
     {"blocks", "caseid", "classes", "events", "memory", "sources", "volume"},
     {"kernels", "segments", "softblock"},
+    {"geodesic"},
     {"fusion", "indexing", "regrid"},
     {"executors", "methods", "progress", "readers", "store"},
     {"cases", "reading"},

@@ -1,0 +1,1 @@
+"""Geodesic distance: several engines behind one contract (`softlab_cli.geodesic.base`)."""
