@@ -23,7 +23,7 @@ LAYERS = [
     {"fusion", "indexing", "regrid"},
     {"executors", "methods", "progress", "readers", "store"},
     {"cases", "reading"},
-    {"importing", "request", "scanning"},
+    {"images", "importing", "request", "scanning"},
     {"arrays", "export", "opening", "preparing", "preview"},
     {"onecase"},
     {"export_dicom", "inspection", "planning"},
