@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.blocks import Shape
+from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import Seeds, StepCost
 from softlab_cli.kernels.geodesic_sizes import KEYS, LANES, ROWS, SIDE
 
@@ -20,9 +21,6 @@ __all__ = ["ExactEngine"]
 
 QUEUE_BYTES_PER_BLOCK = 4 * KEYS + 4 + ROWS
 """Keys of a block, of its rows and of its slabs, and which ends of its rows changed."""
-
-ALIGNMENT = 64
-"""Bytes of a row of the kernel, and of a line of the processor's cache."""
 
 BAND = 1.0
 """Width of a band of distance, in mean costs of a step along X; between a half and four
@@ -108,7 +106,7 @@ class _Scratch:
     """What one thread works in."""
 
     def __init__(self, walls: _Walls) -> None:
-        self.distance = _aligned(walls.size)
+        self.distance = aligned_empty(walls.size)
         self.queue = (
             np.empty((walls.blocks, KEYS), np.int32),
             np.empty(walls.blocks, np.int32),
@@ -127,7 +125,7 @@ class _Field:
 
         shape: Any = image.shape[1:]
         self.walls = _Walls(shape)
-        self.image = _aligned(len(image) * self.walls.size).reshape(len(image), -1)
+        self.image = aligned_empty(len(image), self.walls.size)
         difference = sum(
             enclose(channel, self.walls.layout, out)
             for channel, out in zip(image, self.image, strict=True)
@@ -164,10 +162,3 @@ def _mean_cost(difference: float, step: NDArray[np.float32], cost: StepCost) -> 
         return BAND * (a * difference + b)
     share_of_length, share_of_intensity = map(float, cost.shares)
     return BAND * a * difference / (share_of_length * difference + share_of_intensity)
-
-
-def _aligned(size: int) -> NDArray[np.float32]:
-    """Uninitialised float32 that start where a line of the cache does."""
-    raw = np.empty(4 * size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + 4 * size].view(np.float32)
