@@ -16,10 +16,11 @@ from softlab_cli.kernels.compiling import Real, Unsigned, inlined, kernel
 from softlab_cli.kernels.half import to_half
 
 __all__ = [
+    "add_halves",
     "add_kept",
     "add_map",
-    "add_weights",
     "count_ties",
+    "read_halves",
     "soften_class",
     "store_halves",
     "sum_rows",
@@ -90,31 +91,33 @@ def sum_rows(
 
 @kernel
 def add_map(
-    distance: NDArray[np.float32], mean: np.float32, farthest: np.float32,
-    total: NDArray[np.float32],
+    distance: NDArray[np.float32], start: tuple[int, int, int], shape: tuple[int, int, int],
+    mean: np.float32, farthest: np.float32, total: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Add the map g of a block: e^(-D / mean), stretched to 1 at D = 0 and 0 at the farthest.
 
     Parameters
     ----------
     distance
-        (z, y, x) of the block, in mm or the step cost's unit.
+        (Z, Y, X) of the volume.
+    start, shape
+        Corner and size of the block.
     mean, farthest
         Of the whole volume's distances; a farthest of 0 makes g = 1.
     total
-        (z * y * x,) is added to.
+        (voxels of the block,) is added to.
     """
     least = _decay(farthest / mean) if farthest > 0 else np.float32(0)
     stretch = np.float32(1) / (np.float32(1) - least)
     divisor = mean if farthest > 0 else np.float32(1)
     i = 0
-    for z in range(distance.shape[0]):
-        for y in range(distance.shape[1]):
+    for z in range(start[0], start[0] + shape[0]):
+        for y in range(start[1], start[1] + shape[1]):
             row = distance[z, y]
-            for x in range(len(row)):
-                decayed = _decay(row[Unsigned(x)] / divisor)
+            for x in range(shape[2]):
+                decayed = _decay(row[Unsigned(start[2] + x)] / divisor)
                 total[Unsigned(i + x)] += (decayed - least) * stretch
-            i += len(row)
+            i += shape[2]
 
 
 @kernel
@@ -140,24 +143,25 @@ def store_halves(
 
 
 @kernel
-def add_weights(
-    halves: NDArray[np.uint16], weights: NDArray[np.float32], total: NDArray[np.float64]
-) -> None:
-    """Read a map, and add it to the sum over classes, which is exact.
+def add_halves(halves: NDArray[np.uint16], total: NDArray[np.float64]) -> None:
+    """Add a map to the sum over classes, which is exact: steps of 2^-24 fit into float64.
 
     Parameters
     ----------
     halves
         (n,) the map.
-    weights
-        (n,) is given the map as numbers.
     total
         (n,) is added to.
     """
     for i in range(len(halves)):
-        number = _from_half(halves[Unsigned(i)])
-        weights[Unsigned(i)] = number
-        total[Unsigned(i)] += np.float64(number)
+        total[Unsigned(i)] += np.float64(_from_half(halves[Unsigned(i)]))
+
+
+@kernel
+def read_halves(halves: NDArray[np.uint16], weights: NDArray[np.float32]) -> None:
+    """Turn a map into numbers; both are (n,)."""
+    for i in range(len(halves)):
+        weights[Unsigned(i)] = _from_half(halves[Unsigned(i)])
 
 
 @inlined
