@@ -42,6 +42,8 @@ FENCES = {
     "pydicom": {"readers"},
     "highdicom": {"readers"},
     "numba": {"kernels"},
+    "scipy": {"geodesic"},
+    "skimage": {"geodesic"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
     "zstandard": {"store"},
@@ -98,7 +100,7 @@ def test_third_party_packages_stay_behind_their_fences(path: Path) -> None:
     "statement", ["import softlab_cli", "import softlab_cli.cli.main", "import softlab_cli.methods"]
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
-    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "torch", "pydicom"]
+    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
