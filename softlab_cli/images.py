@@ -14,7 +14,7 @@ from softlab_cli.readers import is_dicom, probe, read_image
 from softlab_cli.reading import ReadingOptions, is_object, series_for
 from softlab_cli.volume import Geometry, Image, check_same_grid
 
-__all__ = ["ImageProbe", "probe_images", "read_images"]
+__all__ = ["ImageProbe", "check_images", "probe_images", "read_images"]
 
 
 @dataclass(frozen=True)
