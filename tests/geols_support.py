@@ -59,7 +59,7 @@ class SlowEngine:
                 before = found.copy()
                 for step in STEPS:
                     _relax(image, found, step, spacing_mm, cost)
-                changed = not np.array_equal(before, found)
+                changed = not np.array_equal(before, found, equal_nan=True)
             yield found
 
 
