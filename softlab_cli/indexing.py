@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,13 @@ from softlab_cli.blocks import Region
 from softlab_cli.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.errors import ClassError
 
-__all__ = ["IndexedLabelMap", "distinct_values", "foreground_box", "index_label_map"]
+__all__ = [
+    "IndexedLabelMap",
+    "distinct_values",
+    "foreground_box",
+    "index_label_map",
+    "replace_values",
+]
 
 NAMED_AT_MOST = 10
 
@@ -56,6 +63,32 @@ def distinct_values(values: NDArray[Any]) -> dict[int, int]:
     """
     counts = _count(values)
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def replace_values(values: NDArray[Any], wanted: Mapping[int, int]) -> NDArray[np.uint16]:
+    """Other label values in place of some.
+
+    Parameters
+    ----------
+    values
+        (Z, Y, X) label values of any integer type; they are not changed.
+    wanted
+        Label value to the one that takes its place, both 0..65535.
+
+    Raises
+    ------
+    ClassError
+        For values outside 0..65535.
+    """
+    from softlab_cli.kernels.labels import map_values
+
+    lookup = np.arange(LARGEST_LABEL_VALUE + 1, dtype=np.uint16)
+    lookup[list(wanted)] = list(wanted.values())
+    replaced = np.empty(values.shape, np.uint16)
+    if values.size:
+        _check_range(values)
+        map_values(_flat(values), lookup, replaced.reshape(-1))
+    return replaced
 
 
 def index_label_map(values: NDArray[Any], classes: ClassTable) -> IndexedLabelMap:
