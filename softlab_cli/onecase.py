@@ -143,7 +143,7 @@ def _write_blocks(task: CaseTask, ready: Prepared, writer: CaseWriter) -> SoftSu
                 local.workspace = softener.workspace(classes, ready.geometry, writer.grid.block)
             for block in softener.soften(ready.indices, region, local.workspace):
                 encoded.append(writer.encode(block))
-                sums.append(block.sums)
+                sums.append(block.sums_with_box(ready.counts.box))
         return encoded, sums
 
     total = SoftSums.zero(len(classes))

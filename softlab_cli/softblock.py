@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region
+from softlab_cli.blocks import Region, overlap, region_shape, shift
 
 __all__ = ["ENTROPY_UNIT", "MASS_UNIT", "SoftBlock", "SoftSums"]
 
@@ -35,12 +36,16 @@ class SoftSums:
         Voxels whose largest soft label is not that of their hard label.
     ties
         Voxels whose largest soft label is shared by two classes or more.
+    mass_in_box
+        (C,) int64, the part of `mass` inside the foreground box; None where that was
+        not asked for.
     """
 
     mass: NDArray[np.int64]
     entropy: int = 0
     argmax_changes: int = 0
     ties: int = 0
+    mass_in_box: NDArray[np.int64] | None = None
 
     @classmethod
     def zero(cls, class_count: int) -> SoftSums:
@@ -53,6 +58,9 @@ class SoftSums:
         self.entropy += other.entropy
         self.argmax_changes += other.argmax_changes
         self.ties += other.ties
+        if other.mass_in_box is not None:
+            so_far = 0 if self.mass_in_box is None else self.mass_in_box
+            self.mass_in_box = so_far + other.mass_in_box
 
 
 @dataclass(frozen=True)
@@ -84,3 +92,28 @@ class SoftBlock:
     values: NDArray[np.float16]
     constants: dict[int, float] = field(default_factory=dict)
     sums: SoftSums = field(default_factory=lambda: SoftSums.zero(0))
+
+    def sums_with_box(self, box: Region | None) -> SoftSums:
+        """The block's sums, with what of them lies inside the foreground box.
+
+        Parameters
+        ----------
+        box
+            In voxels of the volume; None without any foreground.
+        """
+        if box is None:
+            return self.sums
+        inside = overlap(self.region, box)
+        voxels = math.prod(region_shape(inside))
+        if inside == self.region:
+            return replace(self.sums, mass_in_box=self.sums.mass)
+        mass = np.zeros_like(self.sums.mass)
+        if voxels:
+            z, y, x = self.region
+            cut = shift(inside, (z.start, y.start, x.start))
+            amounts = self.values[(slice(None), *cut)].sum(axis=(1, 2, 3), dtype=np.float64)
+            # Exact: a block has few whole numbers of the unit.
+            mass[list(self.class_indices)] = np.rint(amounts / MASS_UNIT)
+            for class_index, value in self.constants.items():
+                mass[class_index] = round(value / MASS_UNIT) * voxels
+        return replace(self.sums, mass_in_box=mass)

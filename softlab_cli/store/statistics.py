@@ -64,6 +64,9 @@ class CaseStatistics:
         for a store that holds hard labels only.
     soft_proportion, soft_proportion_valid, soft_mm3
         That sum, as above.
+    soft_proportion_box
+        The same inside the foreground box; None without one, in stores of earlier
+        versions, and for imported soft labels, whose box is known only at the end.
     argmax_changes
         Voxels whose largest soft label is not that of their hard label.
     ties
@@ -88,6 +91,7 @@ class CaseStatistics:
     argmax_changes: int | None = None
     ties: int | None = None
     mean_entropy: float | None = None
+    soft_proportion_box: list[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The statistics as the store keeps them."""
@@ -135,11 +139,13 @@ def case_statistics(
         hard_proportion_box=_share_of_box(counts, background_index),
         hard_mm3=(hard * voxel_mm3).tolist(),
     )
-    return statistics if sums is None else _with_soft(statistics, sums, valid)
+    return statistics if sums is None else _with_soft(statistics, sums, valid, counts)
 
 
-def _with_soft(statistics: CaseStatistics, sums: SoftSums, valid: int) -> CaseStatistics:
-    mass = sums.mass * MASS_UNIT
+def _with_soft(
+    statistics: CaseStatistics, sums: SoftSums, valid: int, counts: LabelCounts
+) -> CaseStatistics:
+    mass, in_box = sums.mass * MASS_UNIT, sums.mass_in_box
     return CaseStatistics.from_json(
         {
             **statistics.to_json(),
@@ -150,6 +156,9 @@ def _with_soft(statistics: CaseStatistics, sums: SoftSums, valid: int) -> CaseSt
             "argmax_changes": sums.argmax_changes,
             "ties": sums.ties,
             "mean_entropy": sums.entropy * ENTROPY_UNIT / max(1, valid),
+            "soft_proportion_box": None
+            if in_box is None
+            else _share(in_box * MASS_UNIT, _valid_in_box(counts)),
         }
     )
 
@@ -163,9 +172,14 @@ def _share_of_box(counts: LabelCounts, background_index: int | None) -> list[flo
     if counts.box is None:
         return None
     inside = counts.hard_voxels.copy()
-    valid = int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
+    valid = _valid_in_box(counts)
     if background_index is not None:
         # All foreground lies in the box; what else is valid there is background.
         inside[background_index] = 0
         inside[background_index] = valid - inside.sum()
     return _share(inside, valid)
+
+
+def _valid_in_box(counts: LabelCounts) -> int:
+    assert counts.box is not None
+    return int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
