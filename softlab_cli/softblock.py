@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, overlap, region_shape, shift
+from softlab_cli.blocks import Region
 
 __all__ = ["ENTROPY_UNIT", "MASS_UNIT", "SoftBlock", "SoftSums"]
 
@@ -92,28 +91,3 @@ class SoftBlock:
     values: NDArray[np.float16]
     constants: dict[int, float] = field(default_factory=dict)
     sums: SoftSums = field(default_factory=lambda: SoftSums.zero(0))
-
-    def sums_with_box(self, box: Region | None) -> SoftSums:
-        """The block's sums, with what of them lies inside the foreground box.
-
-        Parameters
-        ----------
-        box
-            In voxels of the volume; None without any foreground.
-        """
-        if box is None:
-            return self.sums
-        inside = overlap(self.region, box)
-        voxels = math.prod(region_shape(inside))
-        if inside == self.region:
-            return replace(self.sums, mass_in_box=self.sums.mass)
-        mass = np.zeros_like(self.sums.mass)
-        if voxels:
-            z, y, x = self.region
-            cut = shift(inside, (z.start, y.start, x.start))
-            amounts = self.values[(slice(None), *cut)].sum(axis=(1, 2, 3), dtype=np.float64)
-            # Exact: a block has few whole numbers of the unit.
-            mass[list(self.class_indices)] = np.rint(amounts / MASS_UNIT)
-            for class_index, value in self.constants.items():
-                mass[class_index] = round(value / MASS_UNIT) * voxels
-        return replace(self.sums, mass_in_box=mass)

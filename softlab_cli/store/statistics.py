@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, region_shape
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
+from softlab_cli.blocks import Region, overlap, region_shape, shift
+from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 
-__all__ = ["CaseStatistics", "LabelCounts", "case_statistics"]
+__all__ = ["CaseStatistics", "LabelCounts", "case_statistics", "sums_with_box"]
 
 
 @dataclass(frozen=True)
@@ -183,3 +184,31 @@ def _share_of_box(counts: LabelCounts, background_index: int | None) -> list[flo
 def _valid_in_box(counts: LabelCounts) -> int:
     assert counts.box is not None
     return int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
+
+
+def sums_with_box(block: SoftBlock, box: Region | None) -> SoftSums:
+    """A block's sums, with what of its mass lies inside the foreground box.
+
+    Parameters
+    ----------
+    block
+        Soft labels of a block.
+    box
+        In voxels of the volume; None without any foreground.
+    """
+    if box is None:
+        return block.sums
+    inside = overlap(block.region, box)
+    if inside == block.region:
+        return replace(block.sums, mass_in_box=block.sums.mass)
+    mass = np.zeros_like(block.sums.mass)
+    if voxels := prod(region_shape(inside)):
+        from softlab_cli.kernels.half import sum_units
+
+        z, y, x = block.region
+        cut = shift(inside, (z.start, y.start, x.start))
+        for values, class_index in zip(block.values, block.class_indices, strict=True):
+            mass[class_index] = sum_units(values.view(np.uint16)[cut])
+        for class_index, value in block.constants.items():
+            mass[class_index] = round(value / MASS_UNIT) * voxels
+    return replace(block.sums, mass_in_box=mass)
