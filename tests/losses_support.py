@@ -23,6 +23,8 @@ from softlab_cli.trainers.losses import (
     TverskyLoss,
 )
 
+torch.set_num_threads(1)  # the tensors are tiny: threads would wait for each other
+
 LossClass = Callable[..., SoftLoss]
 
 PROMISING: dict[str, LossClass] = {
