@@ -69,6 +69,13 @@ class TestMarginals:
         expected = (logits.softmax(1).mean(2) - hard).abs().mean().item()
         assert self.penalty() == pytest.approx(expected)
 
+    @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+    def test_hard_proportions_of_the_valid_voxels(self, activation) -> None:
+        logits, targets = random_case(spatial=(10,))
+        loss = CrossEntropyWithMarginals(activation=activation)
+        found = loss(logits, targets, torch.arange(10).expand(2, 10) < 6).item()
+        assert found == pytest.approx(loss(logits[..., :6], targets[..., :6]).item())
+
     def test_proportions_of_the_store(self) -> None:
         logits, _ = random_case(spatial=(10,))
         wanted = torch.tensor([[0.9, 0.1, 0.0], [0.5, 0.25, 0.25]]).double()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softlab_cli.trainers.losses import DeepSupervision
-from tests.losses_support import CLASSIC, LOSSES, PROMISING, random_case
+from tests.losses_support import CLASSIC, LOSSES, OVERLAP, PROMISING, random_case
 
 every_loss = pytest.mark.parametrize("name", list(LOSSES))
 
@@ -125,10 +125,12 @@ class TestMask:
         assert wild.grad.isfinite().all()
 
     @every_loss
-    def test_it_is_as_if_the_voxels_were_not_there(self, name) -> None:
+    @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+    def test_it_is_as_if_the_voxels_were_not_there(self, name, activation) -> None:
         logits, targets = random_case(spatial=(8,))
+        logits = logits.softmax(1) if activation is None else logits
         mask = torch.arange(8).expand(2, 8) < 5
-        loss = LOSSES[name]()
+        loss = LOSSES[name](activation=activation)
         cut = loss(logits[..., :5], targets[..., :5]).item()
         assert loss(logits, targets, mask).item() == pytest.approx(cut)
 
@@ -163,6 +165,14 @@ class TestMask:
         assert nothing.item() == 0
         nothing.backward()
         assert (logits.grad == 0).all()
+
+    @pytest.mark.parametrize("name", list(OVERLAP))
+    def test_nor_does_it_count_where_absent_classes_do(self, name) -> None:
+        logits, targets = random_case(spatial=(8,))
+        targets[1] = 0
+        loss = LOSSES[name](absent="count")
+        alone = loss(logits[:1], targets[:1]).item()
+        assert loss(logits, targets).item() == pytest.approx(alone)
 
 
 class TestPrecision:

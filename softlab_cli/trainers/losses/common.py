@@ -228,8 +228,7 @@ class SoftLoss(nn.Module):
         UsageError
             For shapes and types that do not fit.
         """
-        with torch.autocast(logits.device.type, enabled=False):
-            return self.of_batch(prepare(logits, targets, mask, self.activation))
+        return self.of_batch(prepare(logits, targets, mask, self.activation))
 
     def of_batch(self, batch: Batch) -> Tensor:
         """The loss of what `prepare` made."""
