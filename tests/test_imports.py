@@ -24,10 +24,11 @@ LAYERS = [
     {"executors", "methods", "progress", "readers", "store"},
     {"cases", "reading"},
     {"images", "importing", "request", "scanning"},
-    {"arrays", "export", "opening", "preparing", "preview"},
+    {"arrays", "export", "marginals", "opening", "preparing", "preview"},
     {"onecase"},
     {"export_dicom", "inspection", "planning"},
-    {"runner"},
+    {"runner", "trainers"},
+    {"nnunet"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -46,6 +47,7 @@ FENCES = {
     "skimage": {"geodesic"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
+    "torch": {"trainers", "nnunet", "geodesic"},
     "zstandard": {"store"},
     "google_crc32c": {"store"},
 }
@@ -97,7 +99,13 @@ def test_third_party_packages_stay_behind_their_fences(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import softlab_cli", "import softlab_cli.cli.main", "import softlab_cli.methods"]
+    "statement",
+    [
+        "import softlab_cli",
+        "import softlab_cli.cli.main",
+        "import softlab_cli.methods",
+        "import softlab_cli.trainers",
+    ],
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
     heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
