@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from numba import config, cuda
+from numba import config, cuda, float32
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned
@@ -97,8 +97,8 @@ def shared_bytes(channels: int, side: int) -> int:
 
 
 def _step(function: Function) -> Function:
-    """Compile a function that kernels call."""
-    return cast(Function, cuda.jit(device=True)(function))
+    """Compile a function that kernels call; the simulator is far faster without."""
+    return function if config.ENABLE_CUDASIM else cast(Function, cuda.jit(device=True)(function))
 
 
 def _kernel(function: Callable[..., None]) -> Any:
@@ -226,7 +226,9 @@ def _settle(cube: Cube, steps: Reals, rule: Rule, edge: Int, extents: Triple) ->
 
 
 @_step
-def _load(cube: Cube, image: NDArray[Any], distance: NDArray[Any], edge: Int, start: Triple) -> None:
+def _load(
+    cube: Cube, image: NDArray[Any], distance: NDArray[Any], edge: Int, start: Triple
+) -> None:
     """Copy a block with its halo; what lies outside the volume is never reached."""
     cells = cube.distance.size
     first = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
@@ -328,7 +330,7 @@ def relax_blocks(
     )
     edge = side + 2
     cells = edge * edge * edge
-    shared = cuda.shared.array(0, np.float32)
+    shared = cuda.shared.array(0, float32)
     cube = Cube(shared[:cells], shared[cells:], image.shape[0])
     _load(cube, image, distances[which], edge, start)
     cuda.syncthreads()
