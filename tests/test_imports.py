@@ -41,6 +41,8 @@ FENCES = {
     "pydicom": {"readers"},
     "highdicom": {"readers"},
     "numba": {"kernels"},
+    "torch": {"geodesic"},
+    "FastGeodis": {"geodesic"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
     "zstandard": {"store"},

@@ -46,8 +46,9 @@ def check_device() -> None:
             remedy="pip install 'softlab[cuda]'",
         )
     if not cuda.is_available():
+        reason = " ".join(str(cuda.cuda_error() or "NVVM is missing").split()).rstrip(" .:")
         raise EngineError(
-            f"The engine 'cuda' finds no CUDA device: {cuda.cuda_error() or 'NVVM is missing'}.",
+            f"The engine 'cuda' finds no CUDA device ({reason}).",
             remedy="Install NVIDIA's driver and pip install 'softlab[cuda]', "
             "or take the engine 'numba'.",
         )

@@ -25,22 +25,20 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba import config, cuda, float32
+from numba.cuda import libdevice
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned
 
 __all__ = ["Rule", "clear", "list_marked", "place_seeds", "relax_blocks", "shared_bytes"]
 
-if config.ENABLE_CUDASIM:
-    # The simulator computes with NumPy's scalars, which round after every operation.
-    add, subtract, multiply, divide = operator.add, operator.sub, operator.mul, operator.truediv
-    root: Any = np.sqrt
-else:
-    from numba.cuda.libdevice import fadd_rn as add
-    from numba.cuda.libdevice import fdiv_rn as divide
-    from numba.cuda.libdevice import fmul_rn as multiply
-    from numba.cuda.libdevice import fsqrt_rn as root
-    from numba.cuda.libdevice import fsub_rn as subtract
+# The simulator computes with NumPy's scalars, which round after every operation.
+SIMULATED = config.ENABLE_CUDASIM
+add: Any = operator.add if SIMULATED else libdevice.fadd_rn
+subtract: Any = operator.sub if SIMULATED else libdevice.fsub_rn
+multiply: Any = operator.mul if SIMULATED else libdevice.fmul_rn
+divide: Any = operator.truediv if SIMULATED else libdevice.fdiv_rn
+root: Any = np.sqrt if SIMULATED else libdevice.fsqrt_rn
 
 EPSILON = np.float32(1e-5)
 ZERO = np.float32(0)
@@ -98,7 +96,7 @@ def shared_bytes(channels: int, side: int) -> int:
 
 def _step(function: Function) -> Function:
     """Compile a function that kernels call; the simulator is far faster without."""
-    return function if config.ENABLE_CUDASIM else cast(Function, cuda.jit(device=True)(function))
+    return function if SIMULATED else cast(Function, cuda.jit(device=True)(function))
 
 
 def _kernel(function: Callable[..., None]) -> Any:
@@ -226,6 +224,11 @@ def _settle(cube: Cube, steps: Reals, rule: Rule, edge: Int, extents: Triple) ->
 
 
 @_step
+def _lies_in(z: Int, y: Int, x: Int, shape: Triple) -> bool:
+    return bool(0 <= z < shape[0] and 0 <= y < shape[1] and 0 <= x < shape[2])
+
+
+@_step
 def _load(
     cube: Cube, image: NDArray[Any], distance: NDArray[Any], edge: Int, start: Triple
 ) -> None:
@@ -236,9 +239,7 @@ def _load(
         z = start[0] + cell // (edge * edge) - 1
         y = start[1] + cell // edge % edge - 1
         x = start[2] + cell % edge - 1
-        inside = (
-            0 <= z < distance.shape[0] and 0 <= y < distance.shape[1] and 0 <= x < distance.shape[2]
-        )
+        inside = _lies_in(z, y, x, distance.shape)
         cube.distance[cell] = distance[z, y, x] if inside else UNREACHED
         for channel in range(image.shape[0]):
             cube.image[channel * cells + cell] = image[channel, z, y, x] if inside else ZERO
@@ -261,9 +262,8 @@ def _mark_around(marked: NDArray[np.uint8], block: Triple, place: Triple, side: 
         y = block[1] + (corner >> 1 & 1) * toward_y
         x = block[2] + (corner & 1) * toward_x
         other = z != block[0] or y != block[1] or x != block[2]
-        if other and 0 <= z < marked.shape[0] and 0 <= y < marked.shape[1]:
-            if 0 <= x < marked.shape[2]:
-                marked[z, y, x] = 1
+        if other and _lies_in(z, y, x, marked.shape):
+            marked[z, y, x] = 1
 
 
 @_step
@@ -291,7 +291,7 @@ def _store(
 
 @_kernel
 def relax_blocks(
-    listed: NDArray[np.int64],
+    listed: NDArray[np.int32],
     image: NDArray[Any],
     distances: NDArray[Any],
     marked: NDArray[Any],
@@ -363,7 +363,7 @@ def place_seeds(
 
 @_kernel
 def list_marked(
-    marked: NDArray[np.uint8], listed: NDArray[np.int64], count: NDArray[np.int32]
+    marked: NDArray[np.uint8], listed: NDArray[np.int32], count: NDArray[np.int32]
 ) -> None:
     """Move the marks of flat `marked` into a list, in any order; `count` starts at 0."""
     for i in range(cuda.grid(1), marked.size, cuda.gridsize(1)):
