@@ -138,6 +138,21 @@ def failing(missing: str, imports: Callable[..., Any] = builtins.__import__) -> 
     return fail
 
 
+def test_a_device_that_does_not_work_is_refused() -> None:
+    image = np.zeros((1, 2, 3, 4), np.float32)
+    with pytest.raises(EngineError, match=r"'abacus'.*device 'cpu', or another engine"):
+        distances(image, [np.array([0])], UNIT, 0.5, device="abacus")
+
+
+def test_without_a_cuda_kernel_the_cpu_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (found,) = distances(np.ones((1, 1, 1, 3), np.float32), [np.array([0])], UNIT, 0.5)
+    np.testing.assert_allclose(found.ravel(), [0, 0.5, 1])
+
+
 def test_check_passes_where_it_is_installed() -> None:
     FastGeodisEngine().check()
 

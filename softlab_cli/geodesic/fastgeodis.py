@@ -44,7 +44,7 @@ class FastGeodisEngine:
     iterations
         How often each axis is swept there and back; FastGeodis's own default is 4.
     device
-        Name of torch's device; "auto" takes CUDA when torch has it.
+        Name of torch's device; "auto" takes CUDA when torch and FastGeodis have it.
     """
 
     name: ClassVar[str] = "fastgeodis"
@@ -77,7 +77,7 @@ class FastGeodisEngine:
                 remedy="Take the metric 'fastgeodis', or the engine 'numba' or 'cuda'.",
             )
         torch, package = _packages()
-        device = self._device(torch)
+        device = self._device(torch, package)
         tensor = torch.from_numpy(image)[None].to(device)
         steps = [float(step) for step in spacing_mm]
         mask = np.empty(image.shape[1:], np.float32)
@@ -94,10 +94,28 @@ class FastGeodisEngine:
                 )
             yield found[0, 0].cpu().numpy()
 
-    def _device(self, torch: Any) -> str:
+    def _device(self, torch: Any, package: Any) -> str:
+        """Name of the device to compute on."""
         if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
+            has_cuda = torch.cuda.is_available() and not _fault(torch, package, "cuda")
+            return "cuda" if has_cuda else "cpu"
+        if fault := _fault(torch, package, self.device):
+            raise EngineError(
+                f"FastGeodis does not work on the device {self.device!r}: {fault}.",
+                remedy="For CUDA, torch and FastGeodis must both be built with it. "
+                "Take the device 'cpu', or another engine.",
+            )
         return self.device
+
+
+def _fault(torch: Any, package: Any, device: str) -> str:
+    """Why FastGeodis does not work on a device; empty when it does."""
+    try:
+        voxel = torch.zeros((1, 1, 1, 1, 1), device=device)
+        package.generalised_geodesic3d(voxel, voxel, [1.0, 1.0, 1.0], FAR, 0.5, 1)
+    except (AssertionError, RuntimeError) as error:
+        return str(error).strip().splitlines()[0].rstrip(".")
+    return ""
 
 
 @contextmanager
