@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import numpy as np
 import pytest
@@ -23,52 +22,14 @@ from numba import config
 from numpy.typing import NDArray
 
 from softlab_cli.errors import EngineError
-from softlab_cli.geodesic.base import EPSILON, Seeds, StepCost
+from softlab_cli.geodesic.base import Seeds, StepCost
 from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.kernels import cuda_maps
 from softlab_cli.memory import MIB
 
+from .naive_geodesic import fixpoint
+
 UNIT = (1.0, 1.0, 1.0)
-STEPS = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
-
-
-def shifted(array: NDArray[np.float32], step: tuple[int, ...], fill: float) -> NDArray[np.float32]:
-    """The neighbour of every voxel of (..., Z, Y, X), `fill` outside."""
-    padding = [(0, 0)] * (array.ndim - 3) + [(1, 1)] * 3
-    padded = np.pad(array, padding, constant_values=fill)
-    z, y, x = (slice(1 + n, 1 + n + size) for n, size in zip(step, array.shape[-3:], strict=True))
-    return padded[..., z, y, x]
-
-
-def difference(image: NDArray[np.float32], step: tuple[int, ...], metric: str) -> NDArray:
-    gaps = image - shifted(image, step, 0)
-    if len(gaps) == 1:
-        return abs(gaps[0])
-    total = np.zeros_like(gaps[0])
-    for gap in gaps:
-        total = total + (gap * gap if metric == "geodistk" else abs(gap))
-    return np.sqrt(total) if metric == "geodistk" else total
-
-
-def fixpoint(
-    image: NDArray[np.float32], seeds: Seeds, spacing_mm: tuple[float, ...], cost: StepCost
-) -> NDArray[np.float32]:
-    """Distance as `StepCost` defines it: every step of every voxel until none improves."""
-    result = np.full(image.shape[1:], np.inf, np.float32)
-    result.flat[seeds] = 0
-    costs = {}
-    for step in STEPS:
-        a, b = cost.coefficients(spacing_mm)[:, step[0] + 1, step[1] + 1, step[2] + 1]
-        i = difference(image, step, cost.metric)
-        t = i + np.float32(EPSILON)
-        v, w = cost.shares
-        costs[step] = (a * i) + b if cost.linear else (a * t) / ((v * t) + w)
-    while True:
-        before = result.copy()
-        for step in STEPS:
-            result = np.minimum(result, shifted(result, step, np.inf) + costs[step])
-        if np.array_equal(before, result):
-            return result
 
 
 def volume(shape: tuple[int, ...], channels: int = 1, seed: int = 0) -> NDArray[np.float32]:

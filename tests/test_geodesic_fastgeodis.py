@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import builtins
-import heapq
 import math
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from softlab_cli.errors import EngineError, UsageError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.fastgeodis import FastGeodisEngine
 
+from .naive_geodesic import dijkstra
+
 UNIT = (1.0, 1.0, 1.0)
-STEPS = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
-
-
-def dijkstra(
-    image: NDArray[np.float32], seeds: NDArray[np.int64], spacing_mm: Any, weight: float
-) -> NDArray[np.float64]:
-    """lambda |dI|_1 + (1 - lambda) d over 26 neighbours, in float64."""
-    shape = image.shape[1:]
-    values = image.astype(np.float64)
-    result = np.full(shape, math.inf)
-    queue = [(0.0, tuple(map(int, np.unravel_index(seed, shape)))) for seed in seeds]
-    while queue:
-        distance, here = heapq.heappop(queue)
-        if distance >= result[here]:
-            continue
-        result[here] = distance
-        for step in STEPS:
-            there = tuple(p + n for p, n in zip(here, step, strict=True))
-            if all(0 <= p < size for p, size in zip(there, shape, strict=True)):
-                gap = abs(values[:, *there] - values[:, *here]).sum()
-                length = math.hypot(*(n * s for n, s in zip(step, spacing_mm, strict=True)))
-                heapq.heappush(queue, (distance + weight * gap + (1 - weight) * length, there))
-    return result
 
 
 def distances(image: Any, seeds: Any, spacing_mm: Any, weight: float, **options: Any) -> Any:
@@ -65,7 +41,7 @@ def test_converged_it_is_our_formula(shape, channels, spacing_mm, weight, seed) 
     seeds = [rng.choice(math.prod(shape), count, replace=False) for count in (1, 2)]
     found = distances(image, seeds, spacing_mm, weight, iterations=30)
     for places, distance in zip(seeds, found, strict=True):
-        exact = dijkstra(image, places, spacing_mm, weight)
+        exact = dijkstra(image, places, spacing_mm, StepCost("fastgeodis", weight))
         assert distance.dtype == np.float32
         assert distance.shape == shape
         np.testing.assert_allclose(distance, exact, rtol=1e-5, atol=1e-5)
@@ -75,7 +51,7 @@ def test_iterations_are_those_asked_for() -> None:
     image = np.full((1, 1, 15, 15), 9, np.float32)
     image[0, 0, ::2] = 0
     image[0, 0, [1, 5, 9, 13], -1] = image[0, 0, [3, 7, 11], 0] = 0
-    exact = dijkstra(image, np.array([0]), UNIT, 0.9)
+    exact = dijkstra(image, np.array([0]), UNIT, StepCost("fastgeodis", 0.9))
     one, default, many = (
         abs(distances(image, [np.array([0])], UNIT, 0.9, **options)[0] - exact).max()
         for options in ({"iterations": 1}, {}, {"iterations": 40})
