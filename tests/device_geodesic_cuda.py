@@ -115,6 +115,13 @@ def test_a_winding_path_enters_blocks_again() -> None:
     check(CudaEngine(side=3), image, [np.array([0])])
 
 
+def test_a_late_path_crosses_the_edge_of_two_blocks() -> None:
+    """The blocks beside the crossing have seeds there, so that nothing in them falls."""
+    image = np.full((1, 1, 6, 9), 50, np.float32)
+    image[0, 0, 2, :6] = image[0, 0, 3, 6] = 0
+    check(CudaEngine(side=3), image, [np.array([2 * 9, 2 * 9 + 6, 3 * 9 + 5])])
+
+
 def test_classes_without_seeds_are_never_reached() -> None:
     nowhere = np.zeros(0, np.int64)
     check(CudaEngine(side=3), volume((3, 3, 4)), [nowhere, np.array([5]), nowhere])
