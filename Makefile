@@ -13,12 +13,13 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo test lint bench data install clean help svls ls onehot info verify
+.PHONY: demo test lint bench bench-cuda data install clean help svls ls onehot info verify
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
 	@echo "make test    linters, types and tests"
 	@echo "make bench   speed and memory against other ways of doing the same"
+	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
 	@echo "make data    bring the real scans of the demo and the tests"
 	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot"
 	@echo "make info OUT=soft.zarr    make verify OUT=soft.zarr"
@@ -27,9 +28,15 @@ help:
 # ---- set-up ---------------------------------------------------------------
 
 # Packages are installed again only when what we need has changed.
-$(VENV)/installed: setup.cfg pyproject.toml
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# Built from source against the torch that is there; the tests need no CUDA of it.
+$(VENV)/fastgeodis: $(VENV)/installed
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pip install --quiet --no-build-isolation \
+	    --no-cache-dir --no-deps --force-reinstall FastGeodis==1.0.5
 	touch $@
 
 install: $(VENV)/installed
@@ -48,7 +55,7 @@ demo: data
 	@echo
 	@echo "Look at examples/out/demo.png; the soft labels are in $(DEMO)."
 
-test: data lint
+test: data lint $(VENV)/fastgeodis
 	$(BIN)/python -m pytest
 
 lint: install
@@ -59,8 +66,15 @@ lint: install
 # ---- speed ----------------------------------------------------------------
 
 bench: install
-	$(BIN)/python -m pip install --quiet --constraint tests/benchmarks/constraints.txt '.[bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
 	$(BIN)/python -m tests.benchmarks --write docs/BENCHMARKS.md
+
+# On a machine with a GPU and nvcc. FastGeodis is built again, now with its CUDA kernel.
+bench-cuda: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cuda]'
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-cache-dir --no-deps \
+	    --force-reinstall FastGeodis==1.0.5 || echo "FastGeodis stays without CUDA."
+	$(BIN)/python -m tests.benchmarks.cuda
 
 # ---- batches --------------------------------------------------------------
 

@@ -45,6 +45,7 @@ FENCES = {
     "numba": {"kernels"},
     "scipy": {"geodesic"},
     "skimage": {"geodesic"},
+    "FastGeodis": {"geodesic"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
     "torch": {"trainers", "nnunet", "geodesic"},
