@@ -27,6 +27,7 @@ LAYERS = [
     {"arrays", "export", "onecase", "opening", "preview"},
     {"export_dicom", "inspection", "planning"},
     {"runner"},
+    {"trainers"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -43,6 +44,9 @@ FENCES = {
     "numba": {"kernels"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
+    "torch": {"trainers"},
+    "monai": {"trainers"},
+    "torchio": {"trainers"},
     "zstandard": {"store"},
     "google_crc32c": {"store"},
 }

@@ -1,0 +1,1 @@
+"""Training from a store: data sets, losses, and adapters for MONAI and TorchIO."""
