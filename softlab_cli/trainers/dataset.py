@@ -160,7 +160,7 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
         self._sampler = PatchSampler(self.store, foreground_probability)
         # Shared memory, so that workers that live on see a new epoch.
         self._epoch: torch.Tensor = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self._epoch.share_memory_()
 
     @property
     def ignore_index(self) -> int:
