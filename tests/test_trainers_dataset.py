@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 import softlab_cli
 from softlab_cli.errors import (
     ClassError,
-    EngineError,
     GeometryError,
     InputError,
     StoreError,
@@ -426,4 +425,3 @@ class TestErrors:
         )
         assert f"needs the package '{package}'" in done.stdout
         assert f"pip install 'softlab[{package}]'" in done.stdout
-        assert issubclass(EngineError, Exception)
