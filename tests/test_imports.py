@@ -26,8 +26,8 @@ LAYERS = [
     {"importing", "request"},
     {"arrays", "export", "onecase", "opening", "preview"},
     {"export_dicom", "inspection", "planning"},
-    {"runner"},
-    {"trainers"},
+    {"runner", "trainers"},
+    {"nnunet"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -44,7 +44,7 @@ FENCES = {
     "numba": {"kernels"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
-    "torch": {"trainers"},
+    "torch": {"trainers", "nnunet", "geodesic"},
     "monai": {"trainers"},
     "torchio": {"trainers"},
     "zstandard": {"store"},
@@ -98,7 +98,13 @@ def test_third_party_packages_stay_behind_their_fences(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import softlab_cli", "import softlab_cli.cli.main", "import softlab_cli.methods"]
+    "statement",
+    [
+        "import softlab_cli",
+        "import softlab_cli.cli.main",
+        "import softlab_cli.methods",
+        "import softlab_cli.trainers",
+    ],
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
     heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "torch", "pydicom"]

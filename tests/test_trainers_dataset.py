@@ -423,5 +423,5 @@ class TestErrors:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        assert f"needs the package '{package}'" in done.stdout
+        assert f" need {package}." in done.stdout
         assert f"pip install 'softlab[{package}]'" in done.stdout

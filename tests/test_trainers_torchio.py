@@ -63,7 +63,9 @@ class TestGrid:
             torchio.ToCanonical(),
             torchio.Resample((0.9, 0.8, 1.7)),
             torchio.RandomAffine(degrees=30, translation=3),
-            torchio.RandomElasticDeformation(num_control_points=5, max_displacement=2, locked_borders=1),
+            torchio.RandomElasticDeformation(
+                num_control_points=5, max_displacement=2, locked_borders=1
+            ),
             torchio.CropOrPad((12, 20, 10)),
         ],
         ids=lambda t: type(t).__name__,

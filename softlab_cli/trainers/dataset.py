@@ -20,8 +20,8 @@ from softlab_cli.trainers.sampling import PatchSampler
 
 try:
     import torch
-except ImportError as error:
-    raise missing_extra("torch", error) from error
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "torch", "torch", "softlab's data sets") from error
 
 __all__ = ["ImagePadding", "Sample", "SoftLabelDataset"]
 

@@ -1,4 +1,4 @@
-"""What to say when a package that only training needs is not there."""
+"""What to say when a package of an extra is not installed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from softlab_cli.errors import EngineError
 __all__ = ["missing_extra"]
 
 
-def missing_extra(package: str, error: ImportError) -> EngineError:
-    """The error for a package that cannot be imported.
+def missing_extra(error: ModuleNotFoundError, package: str, extra: str, what: str) -> Exception:
+    """The error for the user when an import failed for want of an extra.
 
     Parameters
     ----------
-    package
-        ``torch``, ``monai`` or ``torchio``; softlab has an extra of the same name.
     error
-        What Python said.
+        What the import raised.
+    package
+        The package that the extra brings.
+    extra
+        Name of the extra.
+    what
+        What needs it, as the subject of a sentence.
+
+    Returns
+    -------
+    Exception
+        An `EngineError` with the pip command, or `error` itself when it is about
+        another package.
     """
-    return EngineError(
-        f"this needs the package {package!r}, which cannot be imported ({error}).",
-        remedy=f"pip install 'softlab[{package}]'",
-    )
+    if (error.name or "").split(".")[0] != package:
+        return error
+    return EngineError(f"{what} need {package}.", remedy=f"pip install 'softlab[{extra}]'")

@@ -49,8 +49,8 @@ try:
     from monai.transforms.transform import MapTransform, Transform
     from monai.utils.enums import MetaKeys, SpaceKeys
     from monai.utils.misc import ImageMetaKey, ensure_tuple
-except ImportError as error:
-    raise missing_extra("monai", error) from error
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "monai", "monai", "softlab's MONAI transforms") from error
 
 __all__ = ["FillBackground", "FillBackgroundd", "LoadSoftLabel", "LoadSoftLabeld", "datalist"]
 

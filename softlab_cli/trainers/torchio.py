@@ -32,8 +32,8 @@ from softlab_cli.trainers.xyz import fill_background, label_xyz, opened, soft_xy
 try:
     import torch
     import torchio
-except ImportError as error:
-    raise missing_extra("torchio", error) from error
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "torchio", "torchio", "softlab's TorchIO images") from error
 
 __all__ = ["FillBackground", "hard_label_image", "soft_label_image", "subjects"]
 

@@ -22,8 +22,8 @@ from softlab_cli.trainers.extras import missing_extra
 
 try:
     import torch
-except ImportError as error:
-    raise missing_extra("torch", error) from error
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "torch", "torch", "softlab's adapters") from error
 
 __all__ = ["SEPARATOR", "CaseName", "fill_background", "find_case", "label_xyz", "soft_xyz"]
 
