@@ -42,6 +42,7 @@ def make_store(out: Path) -> Path:
 def small_network(store: Store) -> nn.Module:
     """Four convolutions: enough to see a loss fall, not to segment."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # for tensors as small as these, more threads cost more
     wide = 16
     layers: list[nn.Module] = []
     for channels, dilation in ((1, 1), (wide, 2), (wide, 4)):
