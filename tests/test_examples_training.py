@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def test_the_loss_falls(name: str, tmp_path: Path) -> None:
     script = EXAMPLES / f"{name}_training.py"
     command = [sys.executable, script, "--steps", "8", "--out", tmp_path / "soft.zarr"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     found = re.fullmatch(r"8 steps: first loss ([0-9.]+), last loss ([0-9.]+)\n", done.stdout)
     assert found, done.stdout
