@@ -56,7 +56,7 @@ def small_network(store: Store) -> nn.Module:
 
 def train(network: nn.Module, batches: Batches, steps: int) -> None:
     """Some steps; prints the first and the last loss, each the mean of a few."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
     loss_of = CombinedLoss()  # cross-entropy and the Dice semimetric: least where x = y
     losses = []
     for image, soft in itertools.islice(batches, steps):
