@@ -49,6 +49,8 @@ FENCES = {
     "distributed": {"executors"},
     "matplotlib": {"preview"},
     "torch": {"trainers", "nnunet", "geodesic"},
+    "monai": {"trainers"},
+    "torchio": {"trainers"},
     "zstandard": {"store"},
     "google_crc32c": {"store"},
 }
