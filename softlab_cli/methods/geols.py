@@ -25,6 +25,7 @@ from softlab_cli.geodesic.seeds import (
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.memory import MIB
+from softlab_cli.methods.checks import check_choice, check_share
 from softlab_cli.methods.geodesic_maps import Blend, GeodesicMaps, MapMaker
 from softlab_cli.methods.geols_report import (
     check_image,
@@ -122,12 +123,12 @@ class GeoLS:
     name: ClassVar[str] = "geols"
 
     def __post_init__(self) -> None:
-        _check_share("smoothing", self.smoothing, 1)
-        _check_share("intensity weight", self.intensity_weight, 1)
-        _check_share("min mass", self.min_mass, 1 - self.smoothing)
-        _check_choice("metric", self.metric, METRICS)
-        _check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
-        _check_choice("parity", self.parity or PARITIES[0], PARITIES)
+        check_share("smoothing", self.smoothing, 1)
+        check_share("intensity weight", self.intensity_weight, 1)
+        check_share("min mass", self.min_mass, 1 - self.smoothing)
+        check_choice("metric", self.metric, METRICS)
+        check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
+        check_choice("parity", self.parity or PARITIES[0], PARITIES)
         _ = self.seed_options
         self._check_together()
 
@@ -363,18 +364,3 @@ class GeoLS:
         found = {box.class_index for box in boxes} - {classes.ignore_index}
         background = classes.background_index
         return tuple(sorted(found if background is None else found | {background}))
-
-
-def _check_share(name: str, value: float, most: float) -> None:
-    if not 0 <= value <= most:
-        raise UsageError(
-            f"a {name} of {value:g} has no meaning.",
-            remedy=f"Choose a number from 0 to {most:g}.",
-        )
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UsageError(
-            f"there is no {name} {value!r}.", remedy=f"Choose one of {', '.join(choices)}."
-        )
