@@ -158,7 +158,7 @@ def test_a_volume_too_large_for_the_device_is_refused() -> None:
 @pytest.mark.skipif(not config.ENABLE_CUDASIM, reason="make bench-cuda does so at full size")
 def test_the_benchmark_finds_the_bits_of_the_exact_engine(monkeypatch, capsys) -> None:
     monkeypatch.setattr(cuda_maps, "LARGEST_SIDE", 2)
-    main(["--size", "3", "--classes", "1", "--repeats", "1", "--no-brain"])
+    main(["--size", "2", "--classes", "1", "--repeats", "1", "--no-brain"])
     table = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     cuda = [line for line in table if len(line) > 3 and line[3] == "cuda"]
     assert [line[2] for line in cuda] == ["fastgeodis 0.5", "fastgeodis 1", "geodistk 1"]
