@@ -27,6 +27,7 @@ from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.kernels import cuda_maps
 from softlab_cli.memory import MIB
 
+from .benchmarks.cuda import main
 from .naive_geodesic import fixpoint
 
 UNIT = (1.0, 1.0, 1.0)
@@ -116,10 +117,13 @@ def test_a_winding_path_enters_blocks_again() -> None:
 
 
 def test_a_late_path_crosses_the_edge_of_two_blocks() -> None:
-    """The blocks beside the crossing have seeds there, so that nothing in them falls."""
+    """The blocks beside the crossing have seeds there, so that nothing in them falls.
+
+    The path comes from the block that the simulator runs last and leads to its first.
+    """
     image = np.full((1, 1, 6, 9), 50, np.float32)
-    image[0, 0, 2, :6] = image[0, 0, 3, 6] = 0
-    check(CudaEngine(side=3), image, [np.array([2 * 9, 2 * 9 + 6, 3 * 9 + 5])])
+    image[0, 0, 3, 3:] = image[0, 0, 2, 2] = 0
+    check(CudaEngine(side=3), image, [np.array([3 * 9 + 8, 3 * 9 + 2, 2 * 9 + 3])])
 
 
 def test_classes_without_seeds_are_never_reached() -> None:
@@ -149,3 +153,13 @@ def test_a_volume_too_large_for_the_device_is_refused() -> None:
     engine = CudaEngine(device_bytes=1000)
     with pytest.raises(EngineError, match=r"1000 B to give.*3 x 3 x 4 voxels.*engine 'numba'"):
         next(engine.distances(volume((3, 3, 4)), [np.array([0])], UNIT, StepCost()))
+
+
+@pytest.mark.skipif(not config.ENABLE_CUDASIM, reason="make bench-cuda does so at full size")
+def test_the_benchmark_finds_the_bits_of_the_exact_engine(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cuda_maps, "LARGEST_SIDE", 2)
+    main(["--size", "2", "--classes", "1", "--repeats", "1", "--no-brain"])
+    table = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    cuda = [line for line in table if len(line) > 3 and line[3] == "cuda"]
+    assert [line[2] for line in cuda] == ["fastgeodis 0.5", "fastgeodis 1", "geodistk 1"]
+    assert all(line[6:] == ["0", "yes", "yes |"] for line in cuda)

@@ -69,11 +69,9 @@ class CudaEngine:
         self.check()
         if not seeds:
             return
-        channels, *_ = image.shape
-        side = self.side or block_side(channels)
+        side = self.side or block_side(image.shape[0])
         group = self._group_size(image, seeds, side)
-        euclidean = channels > 1 and cost.metric == "geodistk"
-        rule = Rule(euclidean, cost.linear, *cost.shares)
+        rule = Rule(cost.metric == "geodistk", cost.linear, *cost.shares)
         maps = DeviceMaps(image, group, cost.coefficients(spacing_mm), rule, side)
         out = np.empty(image.shape[1:], np.float32)
         for first in range(0, len(seeds), group):
@@ -99,4 +97,4 @@ class CudaEngine:
                 f"{' x '.join(map(str, shape))} voxels needs {format_bytes(shared + each)}.",
                 remedy="End what else uses the device, or take the engine 'numba'.",
             )
-        return int(min(len(seeds), (available - shared) // each))
+        return int(min(len(seeds), (available - shared) / each))

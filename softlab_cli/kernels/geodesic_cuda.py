@@ -13,6 +13,9 @@ blocks, and whether a halo was read before or after its owner lowered it (the ow
 marks this block again), change the way there and not the end. Sums and products are the
 device's round-to-nearest intrinsics, which no compiler fuses.
 
+Blocks are not ordered by distance: counted on a T1 volume, that saves 3 % of the work and
+costs launches.
+
 Classes come first in memory and X last: classes are active in different places, so a
 group of threads works for one class, and its threads read voxels that lie side by side.
 """
