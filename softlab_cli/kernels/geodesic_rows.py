@@ -347,6 +347,8 @@ def _work_on(
     distance, image, steps = field
     first, plane, pitch, blocks_y, blocks_x = layout
     keys, block_keys, ends = queue
+    first_z = block // (blocks_y * blocks_x) * SIDE
+    first_y = block // blocks_x % blocks_y * SIDE
     s = block % blocks_x
     least = _least(keys, block, ROWS)
     while least < limit:
@@ -354,8 +356,8 @@ def _work_on(
         slab = place >> 4
         keys[Unsigned(block), Unsigned(place)] = EMPTY
         keys[Unsigned(block), Unsigned(ROWS + slab)] = _least(keys, block, slab * SIDE)
-        z = block // (blocks_y * blocks_x) * SIDE + slab
-        y = block // blocks_x % blocks_y * SIDE + (place & 15)
+        z = first_z + slab
+        y = first_y + (place & 15)
         p = first + z * plane + y * pitch + s * LANES
         changed = ends[Unsigned(block), Unsigned(place)]
         ends[Unsigned(block), Unsigned(place)] = 0
