@@ -70,7 +70,7 @@ lint: tools
 # ---- speed ----------------------------------------------------------------
 
 bench: tools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks --write docs/BENCHMARKS.md
 
 # On a machine with a GPU and nvcc. FastGeodis is built again, now with its CUDA kernel.

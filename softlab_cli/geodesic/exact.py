@@ -112,7 +112,7 @@ class _Scratch:
             np.empty(walls.blocks, np.int32),
             np.empty((walls.blocks, ROWS), np.uint8),
         )
-        self.costs = np.empty((3, LANES), np.float32)
+        self.costs = np.empty(LANES, np.float32)
 
 
 class _Field:

@@ -163,21 +163,29 @@ def _fill_costs(
 
 
 @bare_inlined
-def _settle(distance: NDArray[np.float32], p: Int, left: Any, right: Any, rising: Any) -> Any:
+def _settle(
+    distance: NDArray[np.float32],
+    image: NDArray[np.float32],
+    p: Int,
+    a: Real,
+    b: Real,
+    rule: Rule,
+    rising: NDArray[np.float32],
+) -> Any:
     """Relax the steps along a row, both ways; returns the ends that changed.
 
-    No path along a line turns back, so one pass each way reaches the fixpoint.
+    No shortest path along a line turns back, so one pass each way reaches the fixpoint.
     """
     first, last = distance[Unsigned(p)], distance[Unsigned(p + LANES - 1)]
     best = distance[Unsigned(p - 1)]
     for x in range(LANES):
-        best = best + left[Unsigned(x)]
+        best = best + _cost(_difference(image, p + x - 1, p + x, rule), a, b, rule)
         here = distance[Unsigned(p + x)]
         best = best if best < here else here
         rising[Unsigned(x)] = best
     best = distance[Unsigned(p + LANES)]
     for x in range(LANES - 1, -1, -1):
-        best = best + right[Unsigned(x)]
+        best = best + _cost(_difference(image, p + x + 1, p + x, rule), a, b, rule)
         here = distance[Unsigned(p + x)]
         best = best if best < here else here
         other = rising[Unsigned(x)]
@@ -294,9 +302,7 @@ def _push_around(
             if linear and len(image) == 1:
                 least = _push(distance, image, p, q, a, b, a_aside, b_aside)
             else:
-                least = _push_any(
-                    distance, image, p, q, a, b, a_aside, b_aside, rule, costs[Unsigned(0)]
-                )
+                least = _push_any(distance, image, p, q, a, b, a_aside, b_aside, rule, costs)
             if least < EMPTY:
                 ends = _changed(distance, q, left_end, right_end)
                 _offer(queue, layout, z + dz, y + dy, s, least, ends)
@@ -341,7 +347,8 @@ def _work_on(
     distance, image, steps = field
     first, plane, pitch, blocks_y, blocks_x = layout
     keys, block_keys, ends = queue
-    left, right, rising = scratch[Unsigned(0)], scratch[Unsigned(1)], scratch[Unsigned(2)]
+    first_z = block // (blocks_y * blocks_x) * SIDE
+    first_y = block // blocks_x % blocks_y * SIDE
     s = block % blocks_x
     least = _least(keys, block, ROWS)
     while least < limit:
@@ -349,15 +356,13 @@ def _work_on(
         slab = place >> 4
         keys[Unsigned(block), Unsigned(place)] = EMPTY
         keys[Unsigned(block), Unsigned(ROWS + slab)] = _least(keys, block, slab * SIDE)
-        z = block // (blocks_y * blocks_x) * SIDE + slab
-        y = block // blocks_x % blocks_y * SIDE + (place & 15)
+        z = first_z + slab
+        y = first_y + (place & 15)
         p = first + z * plane + y * pitch + s * LANES
         changed = ends[Unsigned(block), Unsigned(place)]
         ends[Unsigned(block), Unsigned(place)] = 0
         a, b = steps[0, 1, 1, 0], steps[1, 1, 1, 0]
-        _fill_costs(image, p - 1, p, a, b, rule, left)
-        _fill_costs(image, p + 1, p, a, b, rule, right)
-        changed |= _settle(distance, p, left, right, rising)
+        changed |= _settle(distance, image, p, a, b, rule, scratch)
         _push_around(field, layout, rule, queue, scratch, z, y, s)
         if changed & LEFT and s > 0:
             _cross(field, layout, rule, queue, z, y, s * LANES, -1)
@@ -393,7 +398,7 @@ def relax(
     band
         Blocks whose keys lie within so much of the least one are worked on in turns.
     scratch
-        (3, LANES) float32.
+        (LANES,) float32.
     """
     _, block_keys, _ = queue
     forward = False

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .geodesic import geodesic_engines
 from .inputs import INPUTS, ROOT
 from .measure import Job, Result, alternate, facts_of, run_job
 from .report import comparison, number, show_command, table
@@ -287,4 +288,5 @@ TABLES = {
     "many": Table(("many-117",), many_cases, False),
     "patches": Table(("aal-5", "aal-117"), patches),
     "loader": Table(("aal-5", "aal-117"), loaders),
+    "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
 }
