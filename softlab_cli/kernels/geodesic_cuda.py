@@ -147,29 +147,10 @@ def _sweep(
 ) -> bool:
     """Relax plane after plane through the nine neighbours in the plane before.
 
-    Parameters
-    ----------
-    cube
-        The block.
-    steps
-        (2, 27): a and b of each step's cost.
-    rule
-        How they make a cost.
-    first
-        This thread's cell in the first plane.
-    strides
-        In cells, to the next plane and along the plane's two axes.
-    kinds
-        The same in the table of steps.
-    planes
-        How many.
-    inside
-        Whether this thread has a voxel in the planes; all threads must come along.
-
-    Returns
-    -------
-    bool
-        Whether this thread lowered a distance.
+    `first` is this thread's cell in the first of the planes, if it is `inside` them;
+    all threads must come along. `strides` lead to the next plane and along the two axes
+    of a plane: in cells, and as `kinds` in the table of `steps`. Returns whether this
+    thread lowered a distance.
     """
     onward, across, along = strides
     straight = HERE + kinds[0]
