@@ -7,16 +7,19 @@ BIN     := $(VENV)/bin
 SOFTLAB := $(BIN)/softlab
 DATA    := examples/data/totalsegmentator
 DEMO    := examples/out/demo.zarr
+RATERS  := examples/out/raters
+NODULE  := LIDC-IDRI-0001-1
 
 # Batch targets: make svls IN=labels OUT=soft.zarr OPTIONS="--sigma-mm 1.5"
 IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo test lint bench bench-cuda data install tools clean help svls ls onehot geols info verify
+.PHONY: demo demo-raters test lint bench bench-cuda data install tools clean help svls ls onehot geols info verify
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
+	@echo "make demo-raters    soft labels of lung nodules that several radiologists outlined"
 	@echo "make test    linters, types and tests"
 	@echo "make bench   speed and memory against other ways of doing the same"
 	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
@@ -58,6 +61,17 @@ demo: data
 	$(SOFTLAB) preview $(DEMO) --out examples/out/demo.png
 	@echo
 	@echo "Look at examples/out/demo.png; the soft labels are in $(DEMO)."
+
+demo-raters: data
+	$(BIN)/python examples/pylidc_raters.py --out $(RATERS)
+	$(SOFTLAB) msvls --in $(RATERS) --rater-pattern '{case}_{rater}.nii.gz' \
+	    --out $(RATERS).zarr --keep-raters
+	$(SOFTLAB) fuse --method staple --in $(RATERS) --rater-pattern '{case}_{rater}.nii.gz' \
+	    --out $(RATERS)-staple.zarr
+	$(SOFTLAB) info $(RATERS).zarr $(NODULE)
+	$(SOFTLAB) preview $(RATERS).zarr $(NODULE) --out $(RATERS).png
+	@echo
+	@echo "Look at $(RATERS).png; the soft labels are in $(RATERS).zarr."
 
 test: data lint
 	$(BIN)/python -m pytest

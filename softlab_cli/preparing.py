@@ -196,13 +196,16 @@ def _prepare_raters(
     geometry, patterns, warnings = _read_raters(case, classes, options)
     labels = method.fuse(patterns, case.raters, classes.background_index)
     statistics = rater_statistics(patterns, case.raters, classes.background_index)
-    hard = labels.fused.hard_label(classes.index_dtype, classes.ignore_index)
+    fused = labels.fused
+    hard = fused.hard_label(classes.index_dtype, classes.ignore_index)
+    *hard_voxels, unlabelled = fused.hard_voxels
+    indexed = IndexedLabelMap(hard, np.array(hard_voxels), int(unlabelled))
     return Prepared(
         geometry,
         hard,
-        count_labels(hard, classes),
+        _label_counts(indexed, classes),
         labels,
-        labels.fused.indices,
+        fused.indices,
         (*warnings, *statistics.warnings),
         {"raters": statistics.to_json(), "fusion": labels.facts},
         case.raters,

@@ -354,6 +354,11 @@ def test_a_misoriented_rater_is_pointed_out_everywhere(softlab, raters, tmp_path
     shown = softlab("info", out, "a").output
     assert "Fleiss' kappa" in shown
     assert "mean Dice" in shown
+    # Of background they would say the same as of all else: with it both columns are alike.
+    (row,) = [line.split() for line in shown.splitlines() if line.split()[:1] == ["r1"]]
+    facts = case.info.details["raters"]
+    means = [np.mean(facts[what][0][1:]) for what in ("sensitivity", "specificity")]
+    assert row[2:] == [f"{mean:.3f}" for mean in means]
 
 
 def test_weights_go_by_rater_and_are_kept(softlab, raters, tmp_path) -> None:

@@ -147,10 +147,10 @@ def describe_case(case: Case) -> Iterator[str]:
     yield from table(("value", "class", "hard voxels", "soft voxels", "hard ml"), rows)
     if "raters" in case.info.details:
         yield ""
-        yield from _describe_raters(case.info.details["raters"])
+        yield from _describe_raters(case.info.details["raters"], case.classes.background_index)
 
 
-def _describe_raters(facts: Mapping[str, Any]) -> Iterator[str]:
+def _describe_raters(facts: Mapping[str, Any], background: int | None) -> Iterator[str]:
     """How far the raters agree, and each of them with the others."""
     kappa = facts["fleiss_kappa_overall"]
     agreement = "" if kappa is None else f", Fleiss' kappa {kappa:.3f}"
@@ -159,7 +159,7 @@ def _describe_raters(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from table(
         ("rater", "mean Dice", "sensitivity", "specificity"),
         [
-            (name, dice, _mean(sensitivity), _mean(specificity))
+            (name, dice, _mean(sensitivity, background), _mean(specificity, background))
             for name, dice, sensitivity, specificity in zip(
                 facts["raters"],
                 mean_dice,
@@ -171,9 +171,9 @@ def _describe_raters(facts: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _mean(figures: Sequence[float | None]) -> str:
-    """Mean over the classes for which there is a figure."""
-    known = [figure for figure in figures if figure is not None]
+def _mean(figures: Sequence[float | None], background: int | None) -> str:
+    """Mean over the classes for which there is a figure, without background."""
+    known = [f for index, f in enumerate(figures) if f is not None and index != background]
     return f"{sum(known) / len(known):.3f}" if known else ""
 
 

@@ -60,12 +60,16 @@ class FusedMap:
         equals the one of the lowest label value), or `UNLABELLED`.
     ties
         Voxels where several classes have the largest share.
+    hard_voxels
+        (class_count + 1,) int64, voxels of each class of `hard`, then those that
+        nobody labelled.
     """
 
     indices: Volume
     blends: Blends
     hard: NDArray[np.int64]
     ties: int
+    hard_voxels: NDArray[np.int64]
 
     def hard_label(self, dtype: np.dtype[Any], ignore_index: int) -> Volume:
         """The class with the largest share at each voxel.
@@ -119,7 +123,9 @@ def fuse_patterns(patterns: RaterPatterns, shares: Shares) -> FusedMap:
     indices = np.empty(patterns.indices.shape, np.min_scalar_type(len(hard) - 1))
     look_up(patterns.indices.reshape(-1), numbers.astype(indices.dtype), indices.reshape(-1))
     ties = int(patterns.counts[tied].sum())
-    return FusedMap(indices, Blends(patterns.class_count, blends, total), hard, ties)
+    hard_voxels = np.zeros(patterns.class_count + 1, np.int64)
+    np.add.at(hard_voxels, winners, patterns.counts)  # UNLABELLED, -1, is the last entry
+    return FusedMap(indices, Blends(patterns.class_count, blends, total), hard, ties, hard_voxels)
 
 
 def _in_parts_of(shares: Shares, total: int) -> Shares:

@@ -1,4 +1,4 @@
-"""Inputs of the benchmarks: the AAL label map, whole, merged, enlarged and varied.
+"""Inputs of the benchmarks: the AAL label map, whole, merged, enlarged, varied, displaced.
 
 Run as a process of its own (``python -m tests.benchmarks.data``), so that the
 memory it needs does not count as that of the programs measured afterwards.
@@ -17,13 +17,15 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from .inputs import INPUTS, LARGE, MANY
+from .inputs import INPUTS, LARGE, MANY, RATERS
 
 __all__ = ["make_inputs"]
 
 AAL_VARIABLE = "SOFTLAB_MRICRON"
 AAL_DEFAULT = "/usr/share/mricron/templates/aal.nii.gz"
 CLASSES_PER_GROUP = 29
+DISPLACED_VOXELS = 1.5
+DISPLACEMENT_SIGMA = 6
 
 LabelValues = NDArray[np.uint8]
 Image = Any
@@ -50,6 +52,8 @@ def make_inputs(names: list[str]) -> None:
         "large-5": lambda aal: [enlarge(merge(aal))],
         "large-117": lambda aal: [enlarge(aal)],
         "many-117": vary,
+        "raters-5": lambda aal: disagree(merge(aal)),
+        "raters-117": disagree,
     }
     # The same case twice: in the second the program is warm.
     for name in [name for name in INPUTS if name.startswith("twice-")]:
@@ -111,6 +115,27 @@ def vary(image: Image, count: int = MANY) -> list[Image]:
         mirrored = np.flip(values, axis=tuple(axis for axis in range(3) if i >> axis & 1))
         cases.append(like(np.roll(mirrored, (3 * i, 2 * i, -2 * i), axis=(0, 1, 2)), image))
     return cases
+
+
+def disagree(image: Image, raters: int = RATERS) -> list[Image]:
+    """Raters who draw edges elsewhere: a smooth random displacement for each, seeded.
+
+    Along each axis the largest is `DISPLACED_VOXELS`.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    values: LabelValues = sitk.GetArrayFromImage(image)
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(raters):
+        places = []
+        for axis, size in enumerate(values.shape):
+            noise = rng.standard_normal(values.shape).astype(np.float32)
+            smooth = gaussian_filter(noise, DISPLACEMENT_SIGMA)
+            moved = np.indices(values.shape)[axis] + smooth * (DISPLACED_VOXELS / abs(smooth).max())
+            places.append(np.clip(np.rint(moved), 0, size - 1).astype(int))
+        found.append(like(values[tuple(places)], image))
+    return found
 
 
 def main() -> None:

@@ -83,6 +83,8 @@ class Result:
     job_s
         Seconds without the interpreter's start and the imports, as the program
         reports them; empty when it does not.
+    cpu_s
+        Seconds that the process had a processor.
     cpu_share
         Part of its time that the process had a processor; far below 1, others kept it busy.
     peak_mib
@@ -96,6 +98,7 @@ class Result:
     job: Job
     process_s: list[float] = field(default_factory=list)
     job_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
     peak_mib: list[float] = field(default_factory=list)
     store_mib: float = 0.0
@@ -103,7 +106,7 @@ class Result:
 
     def add(self, other: Result) -> None:
         """Add the runs of another result of the same job."""
-        for what in ("process_s", "job_s", "cpu_share", "peak_mib"):
+        for what in ("process_s", "job_s", "cpu_s", "cpu_share", "peak_mib"):
             getattr(self, what).extend(getattr(other, what))
         self.store_mib = other.store_mib
 
@@ -131,6 +134,7 @@ def run_job(result: Result) -> None:
     run = _run_process(job)
     result.share = run.facts.get("share", 1.0)
     result.peak_mib.append(run.peak_mib)
+    result.cpu_s.append(run.cpu_s)
     result.cpu_share.append(run.cpu_s / run.seconds)
     if job.whole:
         result.process_s.append(run.seconds + run.facts.get("left_out_s", 0.0))

@@ -1,10 +1,10 @@
 """Other ways from a label map file to an array of soft labels on disk.
 
 Each is run as a process: ``python -m tests.benchmarks.peers NAME --source FILE
---out FOLDER --classes C``. All read with SimpleITK, as softlab does, compute in
-float32 and keep float16. A volume is processed in boxes only as far as memory
-(12 GiB) demands, and the boxes are whole chunks of the output, so that no chunk
-is written twice.
+--out FOLDER --classes C``; ``torch`` takes several raters, a file each. All read
+with SimpleITK, as softlab does, compute in float32 and keep float16. A volume is
+processed in boxes only as far as memory (12 GiB) demands, and the boxes are whole
+chunks of the output, so that no chunk is written twice.
 
 The last line of the output tells the times, as JSON. ``--every N`` does one box
 in N and extrapolates; the tables say so where it was used.
@@ -31,7 +31,7 @@ __all__ = ["PEERS", "svls_kernel"]
 
 Box = tuple[slice, slice, slice, slice]
 Values = NDArray[Any]
-Softener = Callable[[Values, slice], Values]
+Softener = Callable[[list[Values], slice], Values]
 
 GIB = 2**30
 BUDGET = 10 * GIB
@@ -49,11 +49,13 @@ def svls_kernel(sigma: float = 1.0) -> NDArray[np.float64]:
     return weights
 
 
-# ---- what softens: (z+2, y+2, x+2) label values, classes -> (c, z, y, x) float16 -----------
+# ---- what softens: (z+2, y+2, x+2) label values of each rater, classes -> (c, z, y, x) float16 --
 
 
 def torch_softener() -> Softener:
     """Depthwise convolution of the one-hot volume, as the SVLS paper does it.
+
+    Of several raters the mean is taken (mSVLS).
 
     The label map is padded in place of the one-hot volume, and the weights are
     divided by their sum in place of the result: the same values, sooner.
@@ -63,13 +65,20 @@ def torch_softener() -> Softener:
     torch.set_num_threads(1)
     kernel = torch.from_numpy(svls_kernel()).float()
 
-    def soften(label_map: Values, classes: slice) -> Values:
+    def convolve(label_map: Values, classes: slice) -> torch.Tensor:
         values = torch.arange(classes.start, classes.stop, dtype=torch.uint8)
         one_hot = (torch.from_numpy(label_map) == values[:, None, None, None]).float()
         weights = kernel.expand(len(values), 1, 3, 3, 3).contiguous()
         with torch.no_grad():
-            soft = torch.nn.functional.conv3d(one_hot[None], weights, groups=len(values))
-        result: Values = soft[0].half().numpy()
+            return torch.nn.functional.conv3d(one_hot[None], weights, groups=len(values))[0]
+
+    def soften(label_maps: list[Values], classes: slice) -> Values:
+        soft = convolve(label_maps[0], classes)
+        for label_map in label_maps[1:]:
+            soft += convolve(label_map, classes)
+        if len(label_maps) > 1:
+            soft /= len(label_maps)
+        result: Values = soft.half().numpy()
         return result
 
     return soften
@@ -105,7 +114,8 @@ def gaussian_softener() -> Softener:
 
 
 def _class_by_class(smooth: Callable[[Values], Values]) -> Softener:
-    def soften(label_map: Values, classes: slice) -> Values:
+    def soften(label_maps: list[Values], classes: slice) -> Values:
+        (label_map,) = label_maps
         z, y, x = (n - 2 for n in label_map.shape)
         soft = np.empty((classes.stop - classes.start, z, y, x), np.float16)
         for place, value in enumerate(range(classes.start, classes.stop)):
@@ -203,7 +213,7 @@ def warm_up(make_array: Callable[..., Any], soften: Softener | None = None) -> N
     with tempfile.TemporaryDirectory() as folder:
         array = make_array(Path(folder) / "small", (5, 16, 16, 16))
         label_map = np.zeros((18, 18, 18), np.uint8)
-        array[...] = soften(label_map, slice(0, 5)) if soften else np.ones(array.shape, "f2")
+        array[...] = soften([label_map], slice(0, 5)) if soften else np.ones(array.shape, "f2")
 
 
 def read_label_map(source: Path) -> Values:
@@ -222,14 +232,14 @@ def soften_whole(args: argparse.Namespace) -> Clock:
     soften = make_softener()
     warm_up(make_array, soften)
     clock = Clock()
-    label_map = read_label_map(args.source)
-    array = make_array(args.out, (args.classes, *label_map.shape))
-    padded = np.pad(label_map, 1, mode="edge")
+    label_maps = [read_label_map(source) for source in args.source]
+    array = make_array(args.out, (args.classes, *label_maps[0].shape))
+    padded = [np.pad(label_map, 1, mode="edge") for label_map in label_maps]
     todo = boxes(array.shape, array.shards or array.chunks, BUDGET / bytes_each)
     clock.fixed_s += clock.lap()
     for box in clock.each(todo, args.every):
         z, y, x = (slice(s.start, s.stop + 2) for s in box[1:])
-        array[box] = soften(padded[z, y, x], box[0])
+        array[box] = soften([label_map[z, y, x] for label_map in padded], box[0])
         clock.boxes_s += clock.lap()
     return clock
 
@@ -264,7 +274,7 @@ def floor(args: argparse.Namespace) -> Clock:
     finished = zarr.open_array(args.finished, mode="r")
     args.out.mkdir(parents=True)
     clock = Clock()
-    with gzip.open(args.source) as file:
+    with gzip.open(args.source[0]) as file:
         file.read()
     clock.fixed_s += clock.lap()
     compressor = ZstdCompressor(level=1)
@@ -306,7 +316,7 @@ def main() -> None:
     """Run one peer and print its times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=PEERS)
-    parser.add_argument("--source", type=Path, help="label map")
+    parser.add_argument("--source", type=Path, nargs="+", help="label map of each rater")
     parser.add_argument("--finished", type=Path, help="array that softlab wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--classes", type=int, help="label values 0..CLASSES-1")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .geodesic import geodesic_engines
-from .inputs import INPUTS, ROOT
+from .inputs import INPUTS, RATERS, ROOT
 from .measure import Job, Result, alternate, facts_of, run_job
 from .report import comparison, number, show_command, table
 
@@ -131,7 +131,8 @@ def whole_tool(name: str, title: str) -> Callable[[bool], str]:
             pairs.append((with_peer, result))
             everything.add(with_peer)
             if name == "aal-5" and peer.whole:
-                remarks.append(agreement(plan.peer))
+                store, array = OUT / f"softlab-{name}.zarr", OUT / f"{plan.peer}-{name}"
+                remarks.append(agreement(plan.peer, store, array))
             shutil.rmtree(OUT / f"{plan.peer}-{name}")
         remarks += extrapolated([peer for _, peer in pairs])
         remarks += disturbed([everything, *(peer for _, peer in pairs)])
@@ -141,9 +142,9 @@ def whole_tool(name: str, title: str) -> Callable[[bool], str]:
     return make
 
 
-def agreement(peer_name: str) -> str:
-    """A sentence on how far a peer's values are from ours, on the small volume."""
-    arrays = [str(OUT / "softlab-aal-5.zarr" / "aal" / "soft"), str(OUT / f"{peer_name}-aal-5")]
+def agreement(peer_name: str, ours: Path, theirs: Path) -> str:
+    """A sentence on how far a peer's values are from those of our store."""
+    arrays = [str(ours / "aal" / "soft"), str(theirs)]
     facts = facts_of(Job("", [PYTHON, "-m", "tests.benchmarks.agreement", *arrays]))
     return (
         f"Same values? `{peer_name}` against softlab: {100 * facts['differing']:.2g} % of the "
@@ -178,6 +179,69 @@ def disturbed(results: list[Result]) -> list[str]:
 def code(commands: list[str]) -> str:
     """A block of commands."""
     return "\n".join(["```", *commands, "```"])
+
+
+# ---- several raters -------------------------------------------------------------------------
+
+
+def raters_job(name: str, command: str, raters: list[int]) -> Job:
+    """A command of softlab on some of the raters of an input."""
+    folders = INPUTS[name].rater_folders
+    out, log = OUT / f"{command}-{name}.zarr", OUT / f"{command}-{name}.jsonl"
+    words = [
+        SOFTLAB, command, *(word for r in raters for word in ("--in", str(folders[r]))),
+        "--out", str(out), "--labels", f"0-{INPUTS[name].classes - 1}",
+        "--workers", "1", "--threads", "1", "--no-progress", "--log-json", str(log),
+    ]  # fmt: skip
+    return Job(command, words, out=out, log=log)
+
+
+def torch_raters_job(name: str) -> Job:
+    """The paper's way on all raters of an input."""
+    out = OUT / f"torch-{name}"
+    words = [PYTHON, "-m", "tests.benchmarks.peers", "torch", "--out", str(out), "--source"]
+    words += [*map(str, INPUTS[name].files), "--classes", str(INPUTS[name].classes)]
+    return Job("torch", words, out=out)
+
+
+def several_raters(quick: bool) -> str:
+    """`softlab msvls` against SVLS of one rater, of each rater, and the paper's way."""
+    title = f"## {RATERS} raters: AAL displaced by up to 1.5 voxels, 181 x 217 x 181"
+    tables = [several_raters_of(name, quick) for name in ("raters-5", "raters-117")]
+    return "\n\n".join([title, *tables])
+
+
+def several_raters_of(name: str, quick: bool) -> str:
+    """One table of `several_raters`."""
+    everyone = list(range(RATERS))
+    jobs = [
+        replace(raters_job(name, *what), warm=raters_job(f"twice-{name}", *what))
+        for what in [("msvls", everyone), *(("svls", [r]) for r in everyone)]
+    ]
+    ours, *each = alternate(jobs, 1 if quick else 5)
+    with_torch, torch = alternate((jobs[0], torch_raters_job(name)), 1)
+    rows = [
+        together("`softlab msvls`, all raters", [ours], ours),
+        together("`softlab svls`, the first rater", each[:1], ours),
+        together("`softlab svls`, each rater by itself, added up", each, ours),
+        together(f"{TITLES['torch']}, of each rater, and their mean", [torch], with_torch),
+    ]
+    head = ["", "process s", "times msvls", "CPU s", "times msvls", "job s", "times msvls", "runs"]
+    remark = agreement("torch", OUT / f"msvls-{name}.zarr", OUT / f"torch-{name}")
+    shutil.rmtree(OUT / f"torch-{name}")
+    remarks = [remark, *disturbed([ours, *each, with_torch, torch])]
+    commands = [show_command(job.command) for job in (*jobs[:2], torch.job)]
+    title = f"### {INPUTS[name].classes} classes"
+    return "\n\n".join([title, table(head, rows), *remarks, code(commands)])
+
+
+def together(label: str, results: list[Result], ours: Result) -> list[str]:
+    """A row: figures of some results added up, each with its ratio to ours."""
+    row = [label]
+    for what in ("process_s", "cpu_s", "job_s"):
+        figure = sum(result.median(what) or 0.0 for result in results)
+        row += [number(figure), number(figure / (ours.median(what) or figure))]
+    return [*row, str(len(results[0].process_s))]
 
 
 # ---- many cases, start-up, patches -----------------------------------------------------------
@@ -284,6 +348,9 @@ TABLES = {
         ("large-117", "twice-large-117"),
         whole_tool("large-117", "512 x 512 x 512, 117 classes"),
         False,
+    ),
+    "raters": Table(
+        ("raters-5", "raters-117", "twice-raters-5", "twice-raters-117"), several_raters
     ),
     "many": Table(("many-117",), many_cases, False),
     "patches": Table(("aal-5", "aal-117"), patches),
