@@ -134,12 +134,13 @@ def test_depth_is_in_millimetres() -> None:
     assert np.unravel_index(far, indices.shape) == (2, 2, 5)
 
 
-@pytest.mark.parametrize("side", [2, 5, 6])
+@pytest.mark.parametrize("side", [2, 4, 5, 8])
 @pytest.mark.parametrize("strategy", SEED_STRATEGIES)
 def test_a_single_slice_is_a_picture(side: int, strategy: str) -> None:
     indices = cube(side, (1, 9, 9))
-    seeds = seeds_of(indices, SeedOptions(strategy, random_voxels=3))[1]
+    seeds = seeds_of(indices, SeedOptions(strategy, erosion_voxels=9))[1]
     assert len(seeds.places) > 0
+    assert seeds.emptied == (strategy == "erosion")
     if seeds.emptied:
         _, y, x = np.unravel_index(seeds.places[0], indices.shape)
         centre = np.argwhere(indices[0]).mean(axis=0)
@@ -178,6 +179,13 @@ def test_random_seeds_depend_on_seed_case_and_label_value_only() -> None:
         seeds_of(indices, SeedOptions("random", random_voxels=7, random_seed=1)),
     ):
         assert not np.array_equal(other[1].places, first[1].places)
+
+
+def test_random_seeds_of_classes_with_one_shape_differ() -> None:
+    indices = np.zeros((5, 5, 12), np.uint8)
+    indices[:, :, 1:6], indices[:, :, 6:11] = 1, 2
+    _, one, other = seeds_of(indices, SeedOptions("random", random_voxels=20))
+    assert not np.array_equal(one.places + 5, other.places)
 
 
 def test_random_seeds_are_all_voxels_of_a_small_class() -> None:

@@ -23,7 +23,7 @@ from softlab_cli.methods import OneHot
 from softlab_cli.methods.geodesic_maps import GeodesicMaps
 from softlab_cli.methods.geols import GeoLS
 from tests import naive_geols
-from tests.blockwise import check_sums, soften
+from tests.blockwise import check_sums, half_steps, soften
 from tests.conftest import blobs
 from tests.geols_support import BLOCK, Case, SlowEngine, cases, prepare, run
 from tests.strategies import IGNORED, blocks
@@ -252,6 +252,23 @@ def test_a_picture_is_a_volume_of_one_slice(seeds: str) -> None:
     soft, sums = run(method, case, (1, 512, 512))
     np.testing.assert_allclose(soft, naive_soften(method, case), rtol=0, atol=3 * HALF_A_STEP)
     check_sums(sums, soft, indices)
+
+
+@pytest.mark.parametrize("name", ["numba", "parity"])
+def test_the_engines_give_the_golden_soft_labels(name: str) -> None:
+    """In a row of six voxels four raster iterations are more than enough."""
+    parity = "repository" if name == "parity" else None
+    method = GeoLS(seeds="region", engine=name, parity=parity)  # type: ignore[arg-type]
+    soft, _ = run(method, GOLDEN, engine=None)
+    np.testing.assert_array_equal(soft, run(method, GOLDEN)[0])
+
+
+def test_the_engine_of_the_processor_is_the_slow_one(brain: Case) -> None:
+    for mode in ("mean", "vector"):
+        method = GeoLS(smoothing=0.5, engine="numba", channel_mode=mode)  # type: ignore[arg-type]
+        one, two = (run(method, brain, engine=None, threads=n)[0] for n in (1, 3))
+        np.testing.assert_array_equal(one, two)
+        assert half_steps(one, run(method, brain)[0]) <= 2
 
 
 # --- odd cases -------------------------------------------------------------------------

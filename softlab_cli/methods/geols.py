@@ -285,8 +285,8 @@ class GeoLS:
         case_id
             What random seeds depend on.
         scratch_folder
-            A folder of this case alone, for a file with the maps; it is removed when
-            the result is closed.
+            A folder of this case alone, for a file with the maps. The file is removed
+            when the result is closed.
         threads
             Threads that compute; the result does not depend on it.
         max_memory
@@ -313,34 +313,33 @@ class GeoLS:
             spacing_mm=geometry.spacing_mm, threads=threads,
         )  # fmt: skip
         least = self.case_bytes(geometry.shape, len(image), len(classes), threads, engine=engine)
-        spare = inf if max_memory is None else max_memory - least
+        spare = inf if max_memory is None else max(0, max_memory - least)
         size = self.scratch_bytes(geometry.shape, len(seeds))
-        path = None if size <= spare else scratch_folder / SCRATCH_NAME
         grid = Grid.for_volume(geometry.shape, geometry.ndim)
-        scratch = MapScratch(grid if block is None else Grid(grid.shape, block, block), path)
-        spare = max(0, spare - size) if path is None else max(0, spare)
+        scratch = MapScratch(
+            grid if block is None else Grid(grid.shape, block, block),
+            None if size <= spare else scratch_folder / SCRATCH_NAME,
+        )
+        spare -= size if scratch.path is None else 0
         maker = MapMaker(
             engine, self.cost, geometry.spacing_mm, self._images(image), scratch.grid, threads,
-            threads + int(min(len(seeds), spare // (4 * class_indices.size))),
+            classes_at_once=threads + int(min(len(seeds), spare // (4 * class_indices.size))),
         )  # fmt: skip
         flat = maker.write(seeds, classes.names, scratch)
-        return GeodesicMaps(
-            self._blend(classes),
-            self._written(boxes, classes),
-            {found.class_index: number for number, found in enumerate(seeds)},
-            scratch,
-            {
-                "engine": engine.name,
-                "deterministic": engine.deterministic,
-                **facts_of(boxes, seeds, flat, classes),
-                "scratch_bytes": scratch.size,
-            },
-            (
-                *constant_warnings(image if seeds else image[:0], self.cost, self.channel_mode),
-                *seed_warnings(seeds, self.seeds, classes),
-                *flat_warnings(flat),
-            ),
+        facts = facts_of(boxes, seeds, flat, classes) | {
+            "engine": engine.name,
+            "deterministic": engine.deterministic,
+            "scratch_bytes": scratch.size,
+        }
+        used = image if seeds else image[:0]
+        warnings = (
+            *constant_warnings(used, self.cost, self.channel_mode),
+            *seed_warnings(seeds, self.seeds, classes),
+            *flat_warnings(flat),
         )
+        numbers = {found.class_index: number for number, found in enumerate(seeds)}
+        written = self._written(boxes, classes)
+        return GeodesicMaps(self._blend(classes), written, numbers, scratch, facts, warnings)
 
     def _foreground(self, boxes: Sequence[ClassBox], classes: ClassTable) -> list[ClassBox]:
         """The classes that get a map; without smoothing none is needed."""
