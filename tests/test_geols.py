@@ -133,7 +133,11 @@ def test_fastgeodis_takes_its_own_metric(geols, scans) -> None:
     assert "metric" in refused.stderr
     done = geols("--engine", "fastgeodis", "--metric", "fastgeodis")
     assert done.exit_code == 0, done.output
-    assert softlab_cli.open_store(scans / "soft.zarr").info.parameters["distances"] == "fastgeodis"
+    parameters = softlab_cli.open_store(scans / "soft.zarr").info.parameters
+    assert parameters["distances"] == "fastgeodis, 4 iterations"
+    more = geols("--engine", "fastgeodis", "--metric", "fastgeodis", "--iterations", 8)
+    assert more.exit_code == 1
+    assert "8 iterations" in more.stderr
 
 
 def test_a_changed_image_is_a_changed_case(geols, scans) -> None:
@@ -205,6 +209,7 @@ def test_a_constant_image_is_said(geols, scans) -> None:
         (("--min-mass", 0.95), "from 0 to 0.9"),
         (("--parity", "repository", "--metric", "fastgeodis"), "does not know the metric"),
         (("--random-voxels", 0), "random"),
+        (("--iterations", 8), "takes no iterations"),
     ],
 )
 def test_options_without_meaning(geols, scans, options, words) -> None:

@@ -80,6 +80,13 @@ from softlab_cli.cli.soften import soften
         help="What computes distances; numba and cuda give the same bits.",
     ),
     click.option(
+        "--iterations",
+        type=int,
+        default=4,
+        show_default=True,
+        help="Sweeps of --engine fastgeodis; the others converge.",
+    ),
+    click.option(
         "--parity",
         type=click.Choice(["repository"]),
         help="The numbers of the authors' repository: four raster iterations, and soft labels "
@@ -98,6 +105,7 @@ def command(
     channel_mode: Any,
     min_mass: float,
     engine: str,
+    iterations: int,
     parity: Any,
     **run: Any,
 ) -> None:
@@ -116,6 +124,7 @@ def command(
         metric=metric,
         intensity_weight=intensity_weight,
         engine=engine,
+        iterations=iterations,
         parity=parity,
         channel_mode=channel_mode,
         min_mass=min_mass,

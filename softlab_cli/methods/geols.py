@@ -99,6 +99,9 @@ class GeoLS:
     min_mass
         Soft labels below are dropped and the others of the voxel divided by what is
         left; at most 1 - `smoothing`, so that a voxel's own class stays.
+    iterations
+        Sweeps of the engine ``fastgeodis``, the only one that may stop before it has
+        converged.
     erosion_voxels, random_voxels, random_seed
         As for `softlab_cli.geodesic.seeds.SeedOptions`.
 
@@ -116,6 +119,7 @@ class GeoLS:
     parity: Literal["repository"] | None = None
     channel_mode: Literal["mean", "vector"] = "mean"
     min_mass: float = 0.0
+    iterations: int = 4
     erosion_voxels: int = 1
     random_voxels: int = 10
     random_seed: int = 0
@@ -137,6 +141,14 @@ class GeoLS:
             raise UsageError(
                 f"engine fastgeodis does not compute the metric {self.metric}.",
                 remedy="Choose the metric fastgeodis, or another engine.",
+            )
+        if self.iterations < 1:
+            raise UsageError(
+                f"{self.iterations} iterations have no meaning.", remedy="Choose 1 or more."
+            )
+        if self.engine != "fastgeodis" and self.iterations != GeoLS.iterations:
+            raise UsageError(
+                f"engine {self.engine} takes no iterations.", remedy="Only fastgeodis does."
             )
         if self.engine == PARITY_ENGINE and not self.parity:
             raise UsageError(
@@ -176,7 +188,9 @@ class GeoLS:
 
         Engines that converge give the same bits and so the same ``distances``.
         """
-        distances = "fastgeodis" if self.engine == "fastgeodis" else "converged"
+        distances = "converged"
+        if self.engine == "fastgeodis":
+            distances = f"fastgeodis, {self.iterations} iterations"
         return {
             "smoothing": float(self.smoothing),
             **self.seed_options.parameters(),
@@ -200,6 +214,8 @@ class GeoLS:
         """
         from softlab_cli.geodesic import resolve_engine
 
+        if self.engine == "fastgeodis":
+            return resolve_engine(self.engine, self.iterations)
         return resolve_engine(PARITY_ENGINE if self.parity else self.engine)
 
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
