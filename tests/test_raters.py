@@ -354,7 +354,7 @@ def test_a_misoriented_rater_is_pointed_out_everywhere(softlab, raters, tmp_path
     shown = softlab("info", out, "a").output
     assert "Fleiss' kappa" in shown
     assert "mean Dice" in shown
-    # Of background they would say the same as of all else: with it both columns are alike.
+    # Background is left out: with it, two classes would give the same in both columns.
     (row,) = [line.split() for line in shown.splitlines() if line.split()[:1] == ["r1"]]
     facts = case.info.details["raters"]
     means = [np.mean(facts[what][0][1:]) for what in ("sensitivity", "specificity")]
