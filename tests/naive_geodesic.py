@@ -119,7 +119,7 @@ def raster_scan(
 ) -> NDArray[np.float32]:
     """GeodisTK 0.1.7's raster scan, voxel by voxel, in its mix of float32 and float64.
 
-    Checked once against the package itself: equal bits for 600 classes in 60 volumes.
+    The engine was checked once against the package itself: equal bits in 60 random volumes.
     """
     shape = image.shape[1:]
     distance = np.full(shape, 1e10, np.float32)

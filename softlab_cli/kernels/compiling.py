@@ -53,7 +53,7 @@ def bare_kernel(function: Function) -> Function:
     """As `kernel`, without reference counts, so it cannot make arrays.
 
     Numba counts references to arrays atomically around every inlined function that
-    branches; in an inner loop of short steps that doubles the time.
+    branches; in the loop of short steps for which this was made, a quarter of the time.
     """
     compiled = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     return cast(Function, compiled)
