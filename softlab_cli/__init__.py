@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
-    from softlab_cli.arrays import fuse, label_smoothing, msvls, one_hot, svls
+    from softlab_cli.arrays import fuse, geols, label_smoothing, msvls, one_hot, svls
+    from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.marginals import class_weights, label_marginals
     from softlab_cli.opening import open_store
     from softlab_cli.runner import run
@@ -25,6 +26,8 @@ __all__ = [
     "__version__",
     "class_weights",
     "fuse",
+    "geodesic_distance",
+    "geols",
     "label_marginals",
     "label_smoothing",
     "msvls",
@@ -37,6 +40,8 @@ __all__ = [
 _HOMES = {
     "class_weights": "softlab_cli.marginals",
     "fuse": "softlab_cli.arrays",
+    "geodesic_distance": "softlab_cli.geodesic",
+    "geols": "softlab_cli.arrays",
     "label_marginals": "softlab_cli.marginals",
     "label_smoothing": "softlab_cli.arrays",
     "msvls": "softlab_cli.arrays",

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Region, region_shape
+from softlab_cli.blocks import Grid, Region, Shape, region_shape
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import UsageError
 from softlab_cli.executors import ordered_map
 from softlab_cli.fusion.patterns import find_patterns
+from softlab_cli.geodesic.base import Metric
 from softlab_cli.indexing import distinct_values, index_label_map
 from softlab_cli.methods import (
     MSVLS,
     SVLS,
     Fuse,
+    GeoLS,
     LocalMethod,
     OneHot,
     RaterMethod,
@@ -29,7 +33,16 @@ from softlab_cli.methods.svls import Sigma
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
-__all__ = ["fuse", "label_smoothing", "msvls", "one_hot", "soften", "soften_raters", "svls"]
+__all__ = [
+    "fuse",
+    "geols",
+    "label_smoothing",
+    "msvls",
+    "one_hot",
+    "soften",
+    "soften_raters",
+    "svls",
+]
 
 
 def one_hot(
@@ -276,6 +289,75 @@ def fuse(
     )
 
 
+def geols(
+    label_map: NDArray[Any],
+    image: NDArray[Any],
+    *,
+    spacing_mm: Sequence[float],
+    smoothing: float = 0.1,
+    seeds: str = "skeleton",
+    metric: Metric = "geodistk",
+    intensity_weight: float = 1.0,
+    engine: str = "auto",
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Geodesic label smoothing: soft labels that follow the image.
+
+    Adiga Vasudeva, Dolz and Lombaert, GeoLS: Geodesic Label Smoothing for Image
+    Segmentation, MIDL 2023.
+
+    Parameters
+    ----------
+    label_map, labels, ignore_value, threads
+        As for `one_hot`. Distances pass through ignored voxels.
+    image
+        Intensities of the same shape, or (channels, *shape); any real type.
+    spacing_mm
+        Distance of voxels along the axes of `label_map`, in millimetres.
+    smoothing
+        The paper's alpha, from 0 (one-hot) to 1.
+    seeds, metric, intensity_weight, engine
+        As for `softlab_cli.methods.geols.GeoLS`, which has all options.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError
+        As for `one_hot`, and for parameters without meaning.
+    InputError
+        For an image of another shape or with intensities that are not finite.
+    EngineError
+        When the engine cannot work here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.array([[0, 1, 2, 4, 4, 8]])
+    >>> labels = np.array([[1, 1, 0, 0, 2, 2]])
+    >>> geols(labels, image, spacing_mm=(1, 1), seeds="region")[:, 0, 2].round(3)
+    array([0.941, 0.045, 0.015], dtype=float16)
+    """
+    method = GeoLS(smoothing, seeds, metric, intensity_weight, engine)
+    volume = _as_volume(label_map)
+    geometry = _geometry(volume.shape, np.ndim(label_map), spacing_mm)
+    classes = _class_table([volume], labels, ignore_value)
+    indices = index_label_map(volume, classes).class_indices
+    with (
+        TemporaryDirectory() as folder,
+        method.prepare(
+            indices, _as_channels(image, np.shape(label_map)), classes, geometry,
+            case_id="", scratch_folder=Path(folder), threads=threads, block=_block(geometry),
+        ) as maps,
+    ):  # fmt: skip
+        return _soften_blocks(maps, indices, classes, geometry, threads)
+
+
 def soften(
     method: LocalMethod,
     label_map: NDArray[Any],
@@ -370,18 +452,24 @@ def _soften_blocks(
 ) -> NDArray[np.float16]:
     soft_label = np.zeros((len(classes), *geometry.shape), np.float16)
     grid = Grid.for_volume(geometry.shape, geometry.ndim)
-    z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
     local = threading.local()
 
     def write(region: Region) -> None:
         if not hasattr(local, "workspace"):
-            local.workspace = softener.workspace(classes, geometry, (z, y, x))
+            local.workspace = softener.workspace(classes, geometry, _block(geometry))
         for block in softener.soften(indices, region, local.workspace):
             _copy(block, soft_label)
 
     for _ in ordered_map(write, grid.regions(), threads):
         pass
     return soft_label[:, 0] if geometry.ndim == 2 else soft_label
+
+
+def _block(geometry: Geometry) -> Shape:
+    """Voxels of the largest block."""
+    grid = Grid.for_volume(geometry.shape, geometry.ndim)
+    z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
+    return z, y, x
 
 
 def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:
@@ -414,6 +502,16 @@ def _as_volume(label_map: NDArray[Any]) -> NDArray[Any]:
         raise UsageError(f"an array of shape {array.shape} is no label map.",
                          remedy="Give (Z, Y, X) or (Y, X) with at least one voxel.")  # fmt: skip
     return array if array.ndim == 3 else array[np.newaxis]
+
+
+def _as_channels(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(channels, Z, Y, X); that voxels are those of the label map is for the method to check."""
+    array = np.asarray(image, np.float32)
+    if array.shape == shape:
+        array = array[np.newaxis]
+    if array.shape[1:] == shape and len(shape) == 2:
+        array = array[:, np.newaxis]
+    return array
 
 
 def _geometry(shape: tuple[int, ...], ndim: int, spacing_mm: Sequence[float] | None) -> Geometry:

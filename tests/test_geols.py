@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import softlab_cli
+from softlab_cli.errors import InputError
 from softlab_cli.geodesic.seeds import SEED_STRATEGIES
 from softlab_cli.store.verify import verify_store
 from tests import naive_geols
@@ -217,3 +218,18 @@ def test_options_without_meaning(geols, scans, options, words) -> None:
     assert refused.exit_code == 2
     assert words in refused.stderr
     assert not (scans / "soft.zarr").exists()
+
+
+# Plain arrays
+
+
+def test_geols_on_plain_arrays(geols, scans) -> None:
+    geols("--seeds", "region")
+    stored = softlab_cli.open_store(scans / "soft.zarr")["a"].read()
+    labels, image = blobs(SHAPE, 4, 0), image_of(0)
+    found = softlab_cli.geols(labels, image, spacing_mm=SPACING_MM, seeds="region", threads=2)
+    np.testing.assert_array_equal(found, stored)
+    flat = softlab_cli.geols(labels[3], np.stack([image[3], image[4]]), spacing_mm=(1, 1))
+    assert flat.shape == (4, *SHAPE[1:])
+    with pytest.raises(InputError, match="the image has the shape"):
+        softlab_cli.geols(labels, image[1:], spacing_mm=SPACING_MM)
