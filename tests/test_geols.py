@@ -229,7 +229,9 @@ def test_geols_on_plain_arrays(geols, scans) -> None:
     labels, image = blobs(SHAPE, 4, 0), image_of(0)
     found = softlab_cli.geols(labels, image, spacing_mm=SPACING_MM, seeds="region", threads=2)
     np.testing.assert_array_equal(found, stored)
-    flat = softlab_cli.geols(labels[3], np.stack([image[3], image[4]]), spacing_mm=(1, 1))
+    flat = softlab_cli.geols(
+        labels[3], np.stack([image[3], image[4]]), spacing_mm=(1, 1), labels=range(4)
+    )
     assert flat.shape == (4, *SHAPE[1:])
     with pytest.raises(InputError, match="the image has the shape"):
         softlab_cli.geols(labels, image[1:], spacing_mm=SPACING_MM)
