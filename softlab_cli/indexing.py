@@ -11,7 +11,13 @@ from softlab_cli.blocks import Region
 from softlab_cli.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.errors import ClassError
 
-__all__ = ["IndexedLabelMap", "distinct_values", "foreground_box", "index_label_map"]
+__all__ = [
+    "IndexedLabelMap",
+    "count_indices",
+    "distinct_values",
+    "foreground_box",
+    "index_label_map",
+]
 
 NAMED_AT_MOST = 10
 
@@ -84,6 +90,21 @@ def index_label_map(values: NDArray[Any], classes: ClassTable) -> IndexedLabelMa
     if values.dtype.itemsize == classes.index_dtype.itemsize and (indices == present).all():
         return IndexedLabelMap(values.view(classes.index_dtype), hard_voxels, ignored)
     return IndexedLabelMap(_map(values, classes), hard_voxels, ignored)
+
+
+def count_indices(class_indices: NDArray[Any], classes: ClassTable) -> IndexedLabelMap:
+    """Class indices with the voxels of each class, for those that were made as such.
+
+    Parameters
+    ----------
+    class_indices
+        (Z, Y, X) of the table's type, with its ignore index where nothing is labelled.
+    classes
+        The class table.
+    """
+    voxels = distinct_values(class_indices)  # indices are counted like label values
+    hard_voxels = np.array([voxels.get(index, 0) for index in range(len(classes))], np.int64)
+    return IndexedLabelMap(class_indices, hard_voxels, voxels.get(classes.ignore_index, 0))
 
 
 def foreground_box(class_indices: NDArray[Any], classes: ClassTable) -> Region | None:

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region
+from softlab_cli.blocks import Region, Shape
 from softlab_cli.cases import Case
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import SoftlabError
@@ -28,6 +28,7 @@ from softlab_cli.executors import ordered_map
 from softlab_cli.importing import Import, open_fractions, write_fractions
 from softlab_cli.indexing import (
     IndexedLabelMap,
+    count_indices,
     distinct_values,
     foreground_box,
     index_label_map,
@@ -42,14 +43,24 @@ from softlab_cli.reading import (
     read_labels,
     segment_names,
 )
-from softlab_cli.softblock import SoftSums
+from softlab_cli.softblock import SoftBlock, SoftSums
 from softlab_cli.sources import Role, describe_source
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
 from softlab_cli.volume import Geometry, LabelMap
 
-__all__ = ["CaseTask", "ScanTask", "case_files", "failure", "process_case", "scan_case"]
+__all__ = [
+    "CaseTask",
+    "ScanTask",
+    "Softener",
+    "case_files",
+    "failure",
+    "label_counts",
+    "process_case",
+    "scan_case",
+    "write_blocks",
+]
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,25 @@ class CaseTask:
     threads: int
     reason: str = ""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        return self.case.case_id
+
+
+class Softener(Protocol):
+    """A local method, or the fused raters of a case: what softens block by block."""
+
+    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
+        """Scratch memory of one thread."""
+        ...
+
+    def soften(
+        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
+    ) -> Iterator[SoftBlock]:
+        """Soft labels of one block, as `softlab_cli.methods.base.LocalMethod.soften`."""
+        ...
 
 
 def case_files(case: Case) -> list[tuple[Path, Role]]:
@@ -181,9 +211,12 @@ def _soften_case(task: CaseTask) -> CaseFinished:
     indexed = index_label_map(label_map.values, classes)
     del label_map  # the indices may be the same memory, or may replace it
     with StoreWriter(task.store, task.info).case(task.case.case_id, geometry) as writer:
-        sums = _write_blocks(task, indexed.class_indices, geometry, writer)
+        assert not isinstance(task.method, Import)
+        sums = write_blocks(
+            task.method, indexed.class_indices, task.info, geometry, writer, task.threads
+        )
         statistics = case_statistics(
-            _label_counts(indexed, classes),
+            label_counts(indexed, classes),
             None if task.info.labels_only else sums,
             background_index=classes.background_index,
             spacing_mm=geometry.spacing_mm,
@@ -202,11 +235,8 @@ def _import_case(task: CaseTask) -> CaseFinished:
     soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
     with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
         made = write_fractions(soft, classes, task.reading, writer, task.threads)
-        voxels = distinct_values(made.class_indices)  # indices are counted like label values
-        hard = np.array([voxels.get(index, 0) for index in range(len(classes))], np.int64)
-        ignored = voxels.get(classes.ignore_index, 0)
         statistics = case_statistics(
-            _label_counts(IndexedLabelMap(made.class_indices, hard, ignored), classes),
+            label_counts(count_indices(made.class_indices, classes), classes),
             made.sums,
             background_index=classes.background_index,
             spacing_mm=soft.geometry.spacing_mm,
@@ -220,17 +250,41 @@ def _import_case(task: CaseTask) -> CaseFinished:
     )  # fmt: skip
 
 
-def _write_blocks(
-    task: CaseTask, class_indices: NDArray[Any], geometry: Geometry, writer: CaseWriter
+def write_blocks(
+    method: Softener,
+    class_indices: NDArray[Any],
+    info: StoreInfo,
+    geometry: Geometry,
+    writer: CaseWriter,
+    threads: int,
+    *,
+    hard: NDArray[Any] | None = None,
 ) -> SoftSums:
-    """Soften and write block by block; threads soften and compress, this one writes."""
+    """Soften and write block by block; threads soften and compress, this one writes.
+
+    Parameters
+    ----------
+    method
+        What softens.
+    class_indices
+        (Z, Y, X), what `method` takes.
+    info
+        What the store says of all its cases.
+    geometry
+        The case's voxel grid.
+    writer
+        The case, begun.
+    threads
+        Threads that soften.
+    hard
+        (Z, Y, X) class indices of the hard label, where `class_indices` are not that.
+    """
     local = threading.local()
-    classes, method = task.info.classes, task.method
-    assert not isinstance(method, Import)
+    classes, hard = info.classes, class_indices if hard is None else hard
 
     def encode(region: Region) -> tuple[list[EncodedBlock], list[SoftSums]]:
-        encoded, sums = [writer.encode_label(region, class_indices[region])], []
-        if not task.info.labels_only:
+        encoded, sums = [writer.encode_label(region, hard[region])], []
+        if not info.labels_only:
             if not hasattr(local, "workspace"):
                 local.workspace = method.workspace(classes, geometry, writer.grid.block)
             for block in method.soften(class_indices, region, local.workspace):
@@ -239,7 +293,7 @@ def _write_blocks(
         return encoded, sums
 
     total = SoftSums.zero(len(classes))
-    for encoded, sums in ordered_map(encode, writer.grid.regions(), task.threads):
+    for encoded, sums in ordered_map(encode, writer.grid.regions(), threads):
         for block in encoded:
             writer.append(block)
         for part in sums:
@@ -247,7 +301,8 @@ def _write_blocks(
     return total
 
 
-def _label_counts(indexed: IndexedLabelMap, classes: ClassTable) -> LabelCounts:
+def label_counts(indexed: IndexedLabelMap, classes: ClassTable) -> LabelCounts:
+    """What the statistics of a case need to know of its hard label."""
     box = foreground_box(indexed.class_indices, classes)
     inside = 0
     if box is not None and indexed.ignored:

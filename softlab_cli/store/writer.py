@@ -127,7 +127,7 @@ class StoreWriter:
                 path=self.path,
             )
 
-    def case(self, case_id: str, geometry: Geometry) -> CaseWriter:
+    def case(self, case_id: str, geometry: Geometry, grid: Grid | None = None) -> CaseWriter:
         """Begin a case; use it in a ``with`` statement.
 
         Parameters
@@ -136,6 +136,8 @@ class StoreWriter:
             Name of the case's folder.
         geometry
             The case's voxel grid.
+        grid
+            How the volume is cut; by default `Grid.for_volume`.
 
         Raises
         ------
@@ -143,7 +145,9 @@ class StoreWriter:
             For a case id that cannot be the name of a Zarr group.
         """
         check_case_id(case_id)
-        return CaseWriter(self.path, self.info, case_id, geometry)
+        if grid is None:
+            grid = Grid.for_volume(geometry.shape, geometry.ndim)
+        return CaseWriter(self.path, self.info, case_id, geometry, grid)
 
     def completed(self, case_id: str) -> CaseInfo | None:
         """What the store keeps about a case; None when it is absent or must be computed anew."""
@@ -170,8 +174,10 @@ class CaseWriter:
         holds hard labels only.
     """
 
-    def __init__(self, store: Path, info: StoreInfo, case_id: str, geometry: Geometry) -> None:
-        self.grid = Grid.for_volume(geometry.shape, geometry.ndim)
+    def __init__(
+        self, store: Path, info: StoreInfo, case_id: str, geometry: Geometry, grid: Grid
+    ) -> None:
+        self.grid = grid
         self._store = store
         self._info = info
         self._case_id = case_id
