@@ -27,6 +27,8 @@ LAYERS = [
     {"arrays", "export", "onecase", "opening", "preview"},
     {"export_dicom", "inspection", "planning"},
     {"runner"},
+    {"trainers"},
+    {"nnunet"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -45,6 +47,11 @@ FENCES = {
     "matplotlib": {"preview"},
     "zstandard": {"store"},
     "google_crc32c": {"store"},
+    "torch": {"geodesic", "nnunet", "trainers"},
+    "nnunetv2": {"nnunet"},
+    "batchgenerators": {"nnunet"},
+    "batchgeneratorsv2": {"nnunet"},
+    "blosc2": {"nnunet"},
 }
 """Third-party package: the modules of softlab that may import it."""
 

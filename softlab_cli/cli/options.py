@@ -15,7 +15,16 @@ from softlab_cli.errors import UsageError
 from softlab_cli.memory import parse_bytes
 from softlab_cli.segments import OVERLAP_RULES
 
-__all__ = ["debug", "progress", "run_options", "series", "sigmas", "store_argument"]
+__all__ = [
+    "debug",
+    "kernel",
+    "progress",
+    "run_options",
+    "series",
+    "sigmas",
+    "smoothing",
+    "store_argument",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -97,6 +106,31 @@ sigmas = [
         help="The same in millimetres, so that anisotropic voxels smooth equally.",
     ),
 ]
+
+kernel = [
+    click.option(
+        "--kernel-size",
+        type=int,
+        default=3,
+        show_default=True,
+        help="Voxels along each side of the kernel; odd.",
+    ),
+    *sigmas,
+    click.option(
+        "--slicewise",
+        is_flag=True,
+        help="Smooth within slices only (2D kernel), for thick slices.",
+    ),
+]
+"""Every parameter of SVLS."""
+
+smoothing = click.option(
+    "--smoothing",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share that is spread evenly over all classes (alpha), 0 to 1.",
+)
 
 _INPUT = [
     click.option(

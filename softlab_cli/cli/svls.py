@@ -6,26 +6,12 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.options import run_options, sigmas, together
+from softlab_cli.cli.options import kernel, run_options, together
 from softlab_cli.cli.soften import soften
 
 
 @click.command("svls")
-@together(
-    click.option(
-        "--kernel-size",
-        type=int,
-        default=3,
-        show_default=True,
-        help="Voxels along each side of the kernel; odd.",
-    ),
-    *sigmas,
-    click.option(
-        "--slicewise",
-        is_flag=True,
-        help="Smooth within slices only (2D kernel), for thick slices.",
-    ),
-)
+@together(*kernel)
 @run_options
 def command(
     kernel_size: int, sigma_voxels: Any, sigma_mm: Any, slicewise: bool, **run: Any
