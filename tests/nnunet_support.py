@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,18 +122,42 @@ def segmentation(folder: Path, case_id: str) -> np.ndarray:
 
 def rewrite_segmentation(folder: Path, case_id: str, values: np.ndarray) -> None:
     """Replace a stored segmentation."""
-    import blosc2
-
     path = folder / f"{case_id}_seg.b2nd"
     path.unlink()
-    blosc2.asarray(np.ascontiguousarray(values[None]), urlpath=str(path))
+    write_blosc(path, values[None])
+
+
+def write_blosc(path: Path, values: np.ndarray) -> None:
+    """Write an array as nnU-Net's data sets have them."""
+    import blosc2
+
+    blosc2.asarray(np.ascontiguousarray(values), urlpath=str(path))
+
+
+def make_trainer(
+    dataset: Dataset, store: str, configuration: str = "3d_fullres", kind: Any = None
+) -> Any:
+    """A trainer as nnUNetv2_train makes it; `kind` is its class."""
+    import torch
+
+    from softlab_cli.nnunet.trainer import nnUNetTrainerSoftLab
+
+    kind = kind or nnUNetTrainerSoftLab
+    os.environ.update(dataset.environment() | {"SOFTLAB_STORE": store})
+    plans = json.loads((dataset.preprocessed / "nnUNetPlans.json").read_text())
+    facts = json.loads((dataset.preprocessed / "dataset.json").read_text())
+    plans["continue_training"] = False
+    with silence():
+        trainer = kind(plans, configuration, 0, facts, torch.device("cpu"))
+        trainer.initialize()
+    return trainer
 
 
 @contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """nnU-Net prints a lot."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+def silence() -> Iterator[io.StringIO]:
+    """nnU-Net prints a lot; what it prints is kept."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        yield printed
 
 
 def _plans(
@@ -155,7 +180,9 @@ def _plans(
         "foreground_intensity_properties_per_channel": {"0": statistics},
         "configurations": {
             "2d": flat, "3d_fullres": full,
-            "3d_again": {"inherits_from": "3d_fullres", "batch_size": 1},
+            "3d_again": {"inherits_from": "3d_fullres", "batch_dice": True},
+            "3d_lowres": {"inherits_from": "3d_fullres", "next_stage": "3d_cascade"},
+            "3d_cascade": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
         },
     }  # fmt: skip
 
