@@ -13,12 +13,13 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo test lint bench data install clean help svls ls onehot info verify
+.PHONY: demo test lint bench data install clean help svls ls onehot info verify nnunet-demo
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
 	@echo "make test    linters, types and tests"
 	@echo "make bench   speed and memory against other ways of doing the same"
+	@echo "make nnunet-demo   soft labels in nnU-Net: preprocess, train, predict (minutes)"
 	@echo "make data    bring the real scans of the demo and the tests"
 	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot"
 	@echo "make info OUT=soft.zarr    make verify OUT=soft.zarr"
@@ -55,6 +56,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+nnunet-demo: install
+	$(BIN)/python -m pip install --quiet --editable '.[nnunet]'
+	$(BIN)/python examples/nnunet/demo.py
 
 # ---- speed ----------------------------------------------------------------
 
