@@ -16,14 +16,25 @@ from typing import TYPE_CHECKING, Any
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
-    from softlab_cli.arrays import label_smoothing, one_hot, svls
+    from softlab_cli.arrays import fuse, label_smoothing, msvls, one_hot, svls
     from softlab_cli.opening import open_store
     from softlab_cli.runner import run
 
-__all__ = ["__version__", "label_smoothing", "one_hot", "open_store", "run", "svls"]
+__all__ = [
+    "__version__",
+    "fuse",
+    "label_smoothing",
+    "msvls",
+    "one_hot",
+    "open_store",
+    "run",
+    "svls",
+]
 
 _HOMES = {
+    "fuse": "softlab_cli.arrays",
     "label_smoothing": "softlab_cli.arrays",
+    "msvls": "softlab_cli.arrays",
     "one_hot": "softlab_cli.arrays",
     "svls": "softlab_cli.arrays",
     "open_store": "softlab_cli.opening",

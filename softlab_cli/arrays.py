@@ -1,4 +1,4 @@
-"""The methods on plain arrays: a label map in, soft labels of all classes out."""
+"""The methods on plain arrays: label maps in, soft labels of all classes out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from softlab_cli.blocks import Grid, Region, region_shape
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import UsageError
 from softlab_cli.executors import ordered_map
+from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.indexing import distinct_values, index_label_map
-from softlab_cli.methods.base import LocalMethod
-from softlab_cli.methods.onehot import OneHot
-from softlab_cli.methods.svls import SVLS, Sigma
-from softlab_cli.methods.uniform import UniformSmoothing
+from softlab_cli.methods import (
+    MSVLS,
+    SVLS,
+    Fuse,
+    LocalMethod,
+    OneHot,
+    RaterMethod,
+    UniformSmoothing,
+)
+from softlab_cli.methods.base import Softener
+from softlab_cli.methods.svls import Sigma
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
-__all__ = ["label_smoothing", "one_hot", "soften", "svls"]
+__all__ = ["fuse", "label_smoothing", "msvls", "one_hot", "soften", "soften_raters", "svls"]
 
 
 def one_hot(
@@ -156,13 +164,112 @@ def svls(
     >>> svls(np.array([[0, 0, 1, 1]]))[1].round(3)
     array([[0.   , 0.172, 0.828, 1.   ]], dtype=float16)
     """
-    if sigma_mm is not None and spacing_mm is None:
-        raise UsageError("sigma_mm is given without spacing_mm.", remedy="Give the spacing.")
+    _check_spacing(sigma_mm, spacing_mm)
     method = SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise)
     return soften(
         method,
         label_map,
         spacing_mm=spacing_mm,
+        labels=labels,
+        ignore_value=ignore_value,
+        threads=threads,
+    )
+
+
+def msvls(
+    label_maps: Sequence[NDArray[Any]],
+    *,
+    kernel_size: int = 3,
+    sigma_voxels: Sigma | None = None,
+    sigma_mm: Sigma | None = None,
+    spacing_mm: Sequence[float] | None = None,
+    slicewise: bool = False,
+    rater_weights: Sequence[float] | None = None,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Mean of several raters' spatially varying label smoothing, in one pass.
+
+    Equation 4 of Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021.
+
+    Parameters
+    ----------
+    label_maps
+        Label maps of the raters, each (Z, Y, X) or (Y, X), of one shape.
+    kernel_size, sigma_voxels, sigma_mm, spacing_mm, slicewise, labels, ignore_value, threads
+        As for `svls`. A rater that ignored a voxel has no share in it.
+    rater_weights
+        One for each rater, taken relative to their sum; by default equal.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError
+        As for `svls`, and for weights that cannot be used.
+    GeometryError
+        For label maps of different shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> msvls([np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]])])[1].round(3)
+    array([[0.086, 0.5  , 0.914, 1.   ]], dtype=float16)
+    """
+    _check_spacing(sigma_mm, spacing_mm)
+    weights = _by_number(rater_weights)
+    return soften_raters(
+        MSVLS(kernel_size, sigma_voxels, sigma_mm, slicewise, weights),
+        label_maps,
+        spacing_mm=spacing_mm,
+        labels=labels,
+        ignore_value=ignore_value,
+        threads=threads,
+    )
+
+
+def fuse(
+    label_maps: Sequence[NDArray[Any]],
+    *,
+    method: str = "mean",
+    rater_weights: Sequence[float] | None = None,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Fuse several raters into one soft label, without smoothing.
+
+    Parameters
+    ----------
+    label_maps, rater_weights, labels, ignore_value, threads
+        As for `msvls`; weights are for ``mean`` only.
+    method
+        ``mean`` (share of the raters), ``majority``, ``staple`` (posterior) or
+        ``dice-weighted``; see `softlab_cli.methods.fuse.Fuse`, which has all options.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError, GeometryError
+        As for `msvls`, and for an unknown method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fuse([np.array([[0, 0, 1]]), np.array([[0, 1, 1]])])[1]
+    array([[0. , 0.5, 1. ]], dtype=float16)
+    """
+    return soften_raters(
+        Fuse(method, rater_weights=_by_number(rater_weights)),
+        label_maps,
         labels=labels,
         ignore_value=ignore_value,
         threads=threads,
@@ -199,25 +306,93 @@ def soften(
     """
     volume = _as_volume(label_map)
     geometry = _geometry(volume.shape, np.ndim(label_map), spacing_mm)
-    found = distinct_values(volume) if labels is None else labels
-    classes = ClassTable.from_values(
-        found, ignore_values=() if ignore_value is None else (ignore_value,)
-    )
+    classes = _class_table([volume], labels, ignore_value)
     indices = index_label_map(volume, classes).class_indices
-    soft_label = np.zeros((len(classes), *volume.shape), np.float16)
+    return _soften_blocks(method, indices, classes, geometry, threads)
+
+
+def soften_raters(
+    method: RaterMethod,
+    label_maps: Sequence[NDArray[Any]],
+    *,
+    spacing_mm: Sequence[float] | None = None,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Soft labels of several raters by any method that takes them.
+
+    Parameters
+    ----------
+    method
+        An entry of `softlab_cli.methods.RATER_METHODS`, made with its parameters;
+        raters are called ``1``, ``2`` and so on.
+    label_maps, spacing_mm, labels, ignore_value, threads
+        As for `msvls`.
+
+    Returns
+    -------
+    soft_label
+        (C, Z, Y, X) or (C, Y, X) float16.
+
+    Raises
+    ------
+    ClassError, UsageError, GeometryError
+        As for `msvls`.
+    """
+    if not len(label_maps):
+        raise UsageError("there is no label map.", remedy="Give one for each rater.")
+    volumes = [_as_volume(label_map) for label_map in label_maps]
+    geometry = _geometry(volumes[0].shape, np.ndim(label_maps[0]), spacing_mm)
+    classes = _class_table(volumes, labels, ignore_value)
+    indexed = (index_label_map(volume, classes).class_indices for volume in volumes)
+    patterns = find_patterns(indexed, len(classes), classes.ignore_index)
+    names = [str(number) for number in range(1, len(volumes) + 1)]
+    fused = method.fuse(patterns, names, classes.background_index)
+    return _soften_blocks(fused, fused.fused.indices, classes, geometry, threads)
+
+
+def _class_table(
+    volumes: Sequence[NDArray[Any]], labels: Iterable[int] | None, ignore_value: int | None
+) -> ClassTable:
+    if labels is None:
+        labels = {value for volume in volumes for value in distinct_values(volume)}
+    ignored = () if ignore_value is None else (ignore_value,)
+    return ClassTable.from_values(labels, ignore_values=ignored)
+
+
+def _soften_blocks(
+    softener: Softener,
+    indices: NDArray[Any],
+    classes: ClassTable,
+    geometry: Geometry,
+    threads: int,
+) -> NDArray[np.float16]:
+    soft_label = np.zeros((len(classes), *geometry.shape), np.float16)
     grid = Grid.for_volume(geometry.shape, geometry.ndim)
+    z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
     local = threading.local()
 
     def write(region: Region) -> None:
         if not hasattr(local, "workspace"):
-            z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
-            local.workspace = method.workspace(classes, geometry, (z, y, x))
-        for block in method.soften(indices, region, local.workspace):
+            local.workspace = softener.workspace(classes, geometry, (z, y, x))
+        for block in softener.soften(indices, region, local.workspace):
             _copy(block, soft_label)
 
     for _ in ordered_map(write, grid.regions(), threads):
         pass
     return soft_label[:, 0] if geometry.ndim == 2 else soft_label
+
+
+def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:
+    if weights is None:
+        return None
+    return {str(number): weight for number, weight in enumerate(weights, 1)}
+
+
+def _check_spacing(sigma_mm: Sigma | None, spacing_mm: Sequence[float] | None) -> None:
+    if sigma_mm is not None and spacing_mm is None:
+        raise UsageError("sigma_mm is given without spacing_mm.", remedy="Give the spacing.")
 
 
 def _copy(block: SoftBlock, soft_label: NDArray[np.float16]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,10 @@ from softlab_cli.errors import ClassError
 
 __all__ = [
     "IndexedLabelMap",
-    "count_indices",
     "distinct_values",
     "foreground_box",
     "index_label_map",
+    "replace_values",
 ]
 
 NAMED_AT_MOST = 10
@@ -64,6 +65,32 @@ def distinct_values(values: NDArray[Any]) -> dict[int, int]:
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
+def replace_values(values: NDArray[Any], wanted: Mapping[int, int]) -> NDArray[np.uint16]:
+    """Other label values in place of some.
+
+    Parameters
+    ----------
+    values
+        (Z, Y, X) label values of any integer type; they are not changed.
+    wanted
+        Label value to the one that takes its place, both 0..65535.
+
+    Raises
+    ------
+    ClassError
+        For values outside 0..65535.
+    """
+    from softlab_cli.kernels.labels import map_values
+
+    lookup = np.arange(LARGEST_LABEL_VALUE + 1, dtype=np.uint16)
+    lookup[list(wanted)] = list(wanted.values())
+    replaced = np.empty(values.shape, np.uint16)
+    if values.size:
+        _check_range(values)
+        map_values(_flat(values), lookup, replaced.reshape(-1))
+    return replaced
+
+
 def index_label_map(values: NDArray[Any], classes: ClassTable) -> IndexedLabelMap:
     """Replace label values by class indices.
 
@@ -90,21 +117,6 @@ def index_label_map(values: NDArray[Any], classes: ClassTable) -> IndexedLabelMa
     if values.dtype.itemsize == classes.index_dtype.itemsize and (indices == present).all():
         return IndexedLabelMap(values.view(classes.index_dtype), hard_voxels, ignored)
     return IndexedLabelMap(_map(values, classes), hard_voxels, ignored)
-
-
-def count_indices(class_indices: NDArray[Any], classes: ClassTable) -> IndexedLabelMap:
-    """Class indices with the voxels of each class, for those that were made as such.
-
-    Parameters
-    ----------
-    class_indices
-        (Z, Y, X) of the table's type, with its ignore index where nothing is labelled.
-    classes
-        The class table.
-    """
-    voxels = distinct_values(class_indices)  # indices are counted like label values
-    hard_voxels = np.array([voxels.get(index, 0) for index in range(len(classes))], np.int64)
-    return IndexedLabelMap(class_indices, hard_voxels, voxels.get(classes.ignore_index, 0))
 
 
 def foreground_box(class_indices: NDArray[Any], classes: ClassTable) -> Region | None:

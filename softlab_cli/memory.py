@@ -85,6 +85,8 @@ class CaseMemory:
         Scratch memory of one thread.
     threads
         Threads that soften blocks at the same time.
+    pattern_itemsize
+        Bytes of the number of a pattern, for several raters; 0 for one.
     """
 
     voxels: int
@@ -93,11 +95,18 @@ class CaseMemory:
     index_itemsize: int
     workspace_bytes: int
     threads: int
+    pattern_itemsize: int = 0
 
     @property
     def total(self) -> int:
         """Upper bound of the process's resident memory, in bytes."""
-        volume = max(self.bytes_on_read, self.bytes_held + self.voxels * self.index_itemsize)
+        indices = self.voxels * self.index_itemsize
+        patterns = self.voxels * self.pattern_itemsize
+        volume = max(self.bytes_on_read, self.bytes_held + indices)
+        if patterns:
+            # Patterns grow wider while a rater is taken in; in the end they are held
+            # with the fused label map, which is no wider, and the hard label.
+            volume = max(volume + patterns + patterns // 2, 2 * patterns + indices)
         # Each thread works on one block, and two more wait to be written.
         blocks = 3 * self.threads * self.workspace_bytes
         return PROCESS_BYTES + SHARD_BUFFER_BYTES + volume + blocks

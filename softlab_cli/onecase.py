@@ -1,4 +1,4 @@
-"""The way of one case: read, index, soften block by block, write, rename.
+"""The way of one case: prepare, soften block by block, write, rename.
 
 Runs in any process; everything that it needs travels in a `CaseTask`. It
 returns what happened and raises nothing, so that one bad case never stops the
@@ -9,58 +9,33 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.blocks import Grid, Region
 from softlab_cli.cases import Case
 from softlab_cli.classes import ClassTable
-from softlab_cli.errors import SoftlabError
 from softlab_cli.events import CaseFinished
 from softlab_cli.executors import ordered_map
+from softlab_cli.fusion.patterns import UNLABELLED
 from softlab_cli.importing import Import, open_fractions, write_fractions
-from softlab_cli.indexing import (
-    IndexedLabelMap,
-    count_indices,
-    distinct_values,
-    foreground_box,
-    index_label_map,
-)
-from softlab_cli.methods.base import LocalMethod
-from softlab_cli.readers import read_label_map
-from softlab_cli.reading import (
-    Occurring,
-    ReadingOptions,
-    is_object,
-    number_as,
-    read_labels,
-    segment_names,
-)
-from softlab_cli.softblock import SoftBlock, SoftSums
-from softlab_cli.sources import Role, describe_source
+from softlab_cli.methods import LocalMethod, RaterMethod
+from softlab_cli.preparing import Prepared, count_labels, prepare
+from softlab_cli.reading import ReadingOptions
+from softlab_cli.scanning import case_files, failure, naming
+from softlab_cli.softblock import SoftSums
+from softlab_cli.sources import Source, describe_source
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
-from softlab_cli.volume import Geometry, LabelMap
 
-__all__ = [
-    "CaseTask",
-    "ScanTask",
-    "Softener",
-    "case_files",
-    "failure",
-    "label_counts",
-    "process_case",
-    "scan_case",
-    "write_blocks",
-]
+__all__ = ["AnyMethod", "CaseTask", "process_case", "write_case"]
+
+AnyMethod = LocalMethod | RaterMethod | Import
+"""Everything that a run can be made with."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +57,11 @@ class CaseTask:
     reason
         Why the case is computed again, if it is.
     reading
-        How its label map is read.
+        How its label maps are read.
     """
 
     case: Case
-    method: LocalMethod | Import
+    method: AnyMethod
     info: StoreInfo
     store: Path
     threads: int
@@ -99,195 +74,115 @@ class CaseTask:
         return self.case.case_id
 
 
-class Softener(Protocol):
-    """A local method, or the fused raters of a case: what softens block by block."""
-
-    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
-        """Scratch memory of one thread."""
-        ...
-
-    def soften(
-        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
-    ) -> Iterator[SoftBlock]:
-        """Soft labels of one block, as `softlab_cli.methods.base.LocalMethod.soften`."""
-        ...
-
-
-def case_files(case: Case) -> list[tuple[Path, Role]]:
-    """Every file that a case is made from, with its role."""
-    labels: list[tuple[Path, Role]] = [(path, "label") for path in case.label_maps]
-    return labels + [(path, "image") for path in case.images]
-
-
-class _LastLabelMap:
-    """The label map that was read last, so that a scan of one case is not read again."""
-
-    def __init__(self) -> None:
-        self.key: tuple[Any, ...] = ()
-        self.label_map: LabelMap | None = None
-
-    def read(self, case: Case, options: ReadingOptions) -> LabelMap:
-        files = [path for path, _ in case_files(case)]
-        facts = [path.stat() if path.exists() else None for path in files]
-        key = (options, *files, *((f.st_size, f.st_mtime_ns) for f in facts if f))
-        if self.label_map is None or key != self.key:
-            self.label_map = None  # two maps at once would double the memory
-            self.label_map = read_labels(case.label_maps[0], case.images, options)
-            self.key = key
-        return self.label_map
-
-    def take(self, case: Case, options: ReadingOptions) -> LabelMap:
-        label_map = self.read(case, options)
-        self.label_map = None
-        return label_map
-
-
-_last = _LastLabelMap()
-
-
-@dataclass(frozen=True)
-class ScanTask:
-    """A case whose classes are looked for."""
-
-    case: Case
-    reading: ReadingOptions
-    soft: bool = False
-
-
-def scan_case(task: ScanTask) -> Occurring | CaseFinished:
-    """Label values that occur in a case, or why that cannot be told."""
-    started = time.perf_counter()
-    case = task.case
-    try:
-        if case.problem is not None:
-            raise case.problem
-        with _naming(case.label_maps[0]):
-            return _occurring(task)
-    except Exception as error:
-        return failure(case.case_id, error, started)
-
-
-def _occurring(task: ScanTask) -> Occurring:
-    path = task.case.label_maps[0]
-    if task.soft and is_object(path):
-        return Occurring(frozenset(), segment_names(path, task.reading.rois))
-    label_map = read_label_map(path) if task.soft else _last.read(task.case, task.reading)
-    values = distinct_values(label_map.values)
-    return Occurring(frozenset(values), label_map.metadata.get("names", {}))
-
-
 def process_case(task: CaseTask) -> CaseFinished:
     """Soften one case and store it; never raises."""
     started = time.perf_counter()
     try:
         if task.case.problem is not None:
             raise task.case.problem
-        with _naming(task.case.label_maps[0]):
+        with naming(task.case.label_maps[0]):
             outcome = _import_case(task) if isinstance(task.method, Import) else _soften_case(task)
         return replace(outcome, seconds=time.perf_counter() - started)
     except Exception as error:
         return failure(task.case.case_id, error, started)
 
 
-def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
-    """The outcome of a case that could not be done, in words for the user."""
-    seconds = 0.0 if started is None else time.perf_counter() - started
-    if isinstance(error, SoftlabError):
-        return CaseFinished(case_id, "failed", str(error), seconds=seconds)
-    if isinstance(error, MemoryError):
-        message = "not enough memory. Lower --workers or --threads."
-    else:
-        message = f"unforeseen {type(error).__name__}: {error} (--debug shows where)"
-    trace = "".join(traceback.format_exception(error))
-    return CaseFinished(case_id, "failed", message, seconds=seconds, traceback=trace)
-
-
 def _soften_case(task: CaseTask) -> CaseFinished:
-    classes, path = task.info.classes, task.case.label_maps[0]
-    sources = tuple(describe_source(file, role) for file, role in case_files(task.case))
-    label_map = _last.take(task.case, task.reading)
-    geometry, warnings = label_map.geometry, label_map.warnings
-    label_map = number_as(label_map, classes, path)
-    indexed = index_label_map(label_map.values, classes)
-    del label_map  # the indices may be the same memory, or may replace it
-    with StoreWriter(task.store, task.info).case(task.case.case_id, geometry) as writer:
-        assert not isinstance(task.method, Import)
-        sums = write_blocks(
-            task.method, indexed.class_indices, task.info, geometry, writer, task.threads
-        )
-        statistics = case_statistics(
-            label_counts(indexed, classes),
-            None if task.info.labels_only else sums,
-            background_index=classes.background_index,
-            spacing_mm=geometry.spacing_mm,
-        )
-        size = writer.complete(CaseInfo(geometry, sources, statistics, warnings))
-    return CaseFinished(
-        task.case.case_id, "done", task.reason, warnings,
-        stored_bytes=size, voxels=indexed.class_indices.size,
-    )  # fmt: skip
+    assert not isinstance(task.method, Import)
+    sources = _sources(task.case)
+    ready = prepare(task.case, task.method, task.info, task.reading)
+    store = StoreWriter(task.store, task.info)
+    outcome = write_case(ready, store, task.case_id, sources, task.threads)
+    return replace(outcome, message=task.reason)
+
+
+def write_case(
+    ready: Prepared,
+    store: StoreWriter,
+    case_id: str,
+    sources: tuple[Source, ...],
+    threads: int,
+    grid: Grid | None = None,
+) -> CaseFinished:
+    """Soften a case that is prepared, and store it.
+
+    Parameters
+    ----------
+    ready
+        The case.
+    store
+        The store; it exists.
+    case_id
+        Name of the case in the store.
+    sources
+        The files that the case was made from.
+    threads
+        Threads that soften blocks.
+    grid
+        How the volume is cut; by default as all volumes are.
+    """
+    with store.case(case_id, ready.geometry, len(ready.raters), grid) as writer:
+        sums = _write_blocks(ready, store.info, writer, threads)
+        kept = CaseInfo(
+            ready.geometry, sources, warnings=ready.warnings, details=ready.details,
+            raters=ready.raters,
+        )  # fmt: skip
+        return _complete(case_id, store.info, writer, kept, ready.counts, sums)
 
 
 def _import_case(task: CaseTask) -> CaseFinished:
     case, classes = task.case, task.info.classes
     assert isinstance(task.method, Import)
-    sources = tuple(describe_source(file, role) for file, role in case_files(case))
+    sources = _sources(case)
     soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
     with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
         made = write_fractions(soft, classes, task.reading, writer, task.threads)
-        statistics = case_statistics(
-            label_counts(count_indices(made.class_indices, classes), classes),
-            made.sums,
-            background_index=classes.background_index,
-            spacing_mm=soft.geometry.spacing_mm,
-        )
-        kept = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
-        info = CaseInfo(soft.geometry, sources, statistics, soft.warnings, kept)
-        size = writer.complete(info)
+        details = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
+        kept = CaseInfo(soft.geometry, sources, warnings=soft.warnings, details=details)
+        counts = count_labels(made.class_indices, classes)
+        outcome = _complete(case.case_id, task.info, writer, kept, counts, made.sums)
+    return replace(outcome, message=task.reason)
+
+
+def _sources(case: Case) -> tuple[Source, ...]:
+    return tuple(describe_source(file, role) for file, role in case_files(case))
+
+
+def _complete(
+    case_id: str,
+    info: StoreInfo,
+    writer: CaseWriter,
+    kept: CaseInfo,
+    counts: LabelCounts,
+    sums: SoftSums,
+) -> CaseFinished:
+    statistics = case_statistics(
+        counts,
+        None if info.labels_only else sums,
+        background_index=info.classes.background_index,
+        spacing_mm=kept.geometry.spacing_mm,
+    )
+    size = writer.complete(replace(kept, statistics=statistics))
     return CaseFinished(
-        case.case_id, "done", task.reason, soft.warnings,
-        stored_bytes=size, voxels=made.class_indices.size,
+        case_id, "done", warnings=kept.warnings, stored_bytes=size,
+        voxels=int(np.prod(kept.geometry.shape)),
     )  # fmt: skip
 
 
-def write_blocks(
-    method: Softener,
-    class_indices: NDArray[Any],
-    info: StoreInfo,
-    geometry: Geometry,
-    writer: CaseWriter,
-    threads: int,
-    *,
-    hard: NDArray[Any] | None = None,
-) -> SoftSums:
-    """Soften and write block by block; threads soften and compress, this one writes.
-
-    Parameters
-    ----------
-    method
-        What softens.
-    class_indices
-        (Z, Y, X), what `method` takes.
-    info
-        What the store says of all its cases.
-    geometry
-        The case's voxel grid.
-    writer
-        The case, begun.
-    threads
-        Threads that soften.
-    hard
-        (Z, Y, X) class indices of the hard label, where `class_indices` are not that.
-    """
+def _write_blocks(ready: Prepared, info: StoreInfo, writer: CaseWriter, threads: int) -> SoftSums:
+    """Soften and write block by block; threads soften and compress, this one writes."""
     local = threading.local()
-    classes, hard = info.classes, class_indices if hard is None else hard
+    classes, softener = info.classes, ready.softener
+    encode_raters = _rater_encoder(ready, classes, writer) if info.keep_raters else None
 
     def encode(region: Region) -> tuple[list[EncodedBlock], list[SoftSums]]:
-        encoded, sums = [writer.encode_label(region, hard[region])], []
+        encoded, sums = [writer.encode_label(region, ready.class_indices[region])], []
+        if encode_raters is not None:
+            encoded += encode_raters(region)
         if not info.labels_only:
             if not hasattr(local, "workspace"):
-                local.workspace = method.workspace(classes, geometry, writer.grid.block)
-            for block in method.soften(class_indices, region, local.workspace):
+                local.workspace = softener.workspace(classes, ready.geometry, writer.grid.block)
+            for block in softener.soften(ready.indices, region, local.workspace):
                 encoded.append(writer.encode(block))
                 sums.append(block.sums)
         return encoded, sums
@@ -301,21 +196,18 @@ def write_blocks(
     return total
 
 
-def label_counts(indexed: IndexedLabelMap, classes: ClassTable) -> LabelCounts:
-    """What the statistics of a case need to know of its hard label."""
-    box = foreground_box(indexed.class_indices, classes)
-    inside = 0
-    if box is not None and indexed.ignored:
-        inside = int(np.count_nonzero(indexed.class_indices[box] == classes.ignore_index))
-    return LabelCounts(indexed.hard_voxels, indexed.ignored, box, inside)
+def _rater_encoder(
+    ready: Prepared, classes: ClassTable, writer: CaseWriter
+) -> Callable[[Region], list[EncodedBlock]]:
+    """What encodes the labels of each rater in a block, from the patterns."""
+    patterns = ready.patterns
+    assert patterns is not None
+    labels = np.where(patterns.labels == UNLABELLED, classes.ignore_index, patterns.labels)
+    tables = labels.astype(classes.index_dtype)
 
+    def encode(region: Region) -> list[EncodedBlock]:
+        block = patterns.indices[region]
+        every = enumerate(tables.T)
+        return [writer.encode_label(region, table[block], rater) for rater, table in every]
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file in an error that does not know which file it is about."""
-    try:
-        yield
-    except SoftlabError as error:
-        if error.path is None:
-            error.path = path
-        raise
+    return encode

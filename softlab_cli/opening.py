@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from softlab_cli.blocks import Region, Shape
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import StoreError
-from softlab_cli.methods import METHODS
+from softlab_cli.methods import METHODS, Fuse
 from softlab_cli.methods.base import LocalMethod
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.store.reader import Case, Store
@@ -61,13 +61,15 @@ def open_store(path: str | Path, *, from_label: bool = False) -> Store:
 
 def _method_of(store: Store) -> LocalMethod:
     info = store.info
-    if info.method not in METHODS:
-        raise StoreError(
-            f"its soft labels are those of {info.method!r}, which softlab cannot compute on read.",
-            remedy=f"It can for {', '.join(METHODS)}.",
-            path=store.path,
-        )
-    return METHODS[info.method](**info.parameters)
+    if info.method in METHODS:
+        return METHODS[info.method](**info.parameters)
+    if info.method == Fuse.name and (method := Fuse.from_parameters(info.parameters).on_labels()):
+        return method
+    raise StoreError(
+        f"its soft labels are those of {info.method!r}, which softlab cannot compute on read.",
+        remedy=f"It can for {', '.join(METHODS)}, and for a majority of raters.",
+        path=store.path,
+    )
 
 
 @dataclass(frozen=True)

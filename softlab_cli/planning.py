@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from math import prod
@@ -15,6 +15,7 @@ from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError, SoftlabError, UsageError
 from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.fusion.patterns import pattern_bytes
 from softlab_cli.importing import Import
 from softlab_cli.memory import (
     PROCESS_BYTES,
@@ -23,8 +24,9 @@ from softlab_cli.memory import (
     available_cores,
     format_bytes,
 )
-from softlab_cli.methods.base import LocalMethod
-from softlab_cli.onecase import CaseTask, ScanTask, case_files, failure, scan_case
+from softlab_cli.methods import takes_raters
+from softlab_cli.methods.fuse import Fuse
+from softlab_cli.onecase import AnyMethod, CaseTask
 from softlab_cli.readers import FileProbe
 from softlab_cli.reading import (
     Occurring,
@@ -33,11 +35,13 @@ from softlab_cli.reading import (
     probe_labels,
 )
 from softlab_cli.request import Request, given_classes, ignored_values, kept_classes
+from softlab_cli.scanning import ScanTask, case_files, failure, scan_case
 from softlab_cli.sources import same_content
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info
 from softlab_cli.store.writer import StoreWriter
+from softlab_cli.volume import Geometry
 
 __all__ = ["Plan", "Request", "make_plan"]
 
@@ -82,7 +86,7 @@ class Plan:
     crew: Crew
 
 
-def make_plan(method: LocalMethod | Import, request: Request, listen: Listener) -> Plan:
+def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
     """Work out what a run will do; writes nothing.
 
     Raises
@@ -99,13 +103,10 @@ def make_plan(method: LocalMethod | Import, request: Request, listen: Listener) 
             "--overwrite with --part would remove what the other parts have done.",
             remedy="Remove the store first, or leave --overwrite out.",
         )
-    if request.labels_only and isinstance(method, Import):
-        raise UsageError(
-            "--labels-only would leave out the very soft labels that are imported.",
-            remedy="Leave it out.",
-        )
+    if request.labels_only:
+        _check_labels_only(method)
     existing = _existing_store(request)
-    draft = _Draft.find(request, existing)
+    draft = _Draft.find(method, request, existing)
     classes = (
         given_classes(request)
         or kept_classes(request, existing)
@@ -116,6 +117,7 @@ def make_plan(method: LocalMethod | Import, request: Request, listen: Listener) 
         method.parameters(),
         classes,
         labels_only=request.labels_only,
+        keep_raters=request.keep_raters,
         software=_software(),
         config=request.config,
         reading=request.reading.to_json(),
@@ -146,15 +148,37 @@ def _software() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _check_usable(case: Case) -> None:
+def _check_labels_only(method: AnyMethod) -> None:
+    """Raise unless the soft labels can be computed from the hard ones that are stored."""
+    if isinstance(method, Import):
+        raise UsageError(
+            "--labels-only would leave out the very soft labels that are imported.",
+            remedy="Leave it out.",
+        )
+    if takes_raters(method) and not (isinstance(method, Fuse) and method.on_labels()):
+        raise UsageError(
+            "--labels-only would leave out where the raters disagree, and the soft labels "
+            "cannot be computed without that.",
+            remedy="Leave it out, or fuse with --method majority.",
+        )
+
+
+def _check_usable(case: Case, method: AnyMethod, min_raters: int) -> None:
     """Raise what is known to be wrong with a case before its files are opened."""
     if case.problem is not None:
         raise case.problem
-    if len(case.label_maps) > 1:
+    count, names = len(case.label_maps), ", ".join(case.raters)
+    if takes_raters(method):
+        if count < min_raters:
+            raise InputError(
+                f"has {count} of the {min_raters} raters that --min-raters asks for ({names}).",
+                path=case.label_maps[0],
+            )
+    elif count > 1:
         raise InputError(
-            f"has {len(case.label_maps)} label maps ({', '.join(case.raters)}), and this method "
-            "takes one.",
-            remedy="Several --in are raters of the same cases: give one of them.",
+            f"has {count} label maps ({names}), and this method takes one.",
+            remedy="Several --in are raters of the same cases: softlab msvls and softlab fuse "
+            "take them.",
             path=case.label_maps[0],
         )
 
@@ -166,10 +190,25 @@ def _too_large(needed: int, budget: int) -> InputError:
     )
 
 
+def _probe_case(case: Case, options: ReadingOptions) -> FileProbe:
+    """What the headers say of a case's label maps: the first one's grid, the most memory."""
+    onto: Geometry | None = None
+    probes = []
+    for path in case.label_maps:
+        probes.append(probe_labels(path, case.images, options, onto=onto))
+        onto = onto or probes[0].geometry
+    return replace(
+        probes[0],
+        bytes_on_read=max(seen.bytes_on_read for seen in probes),
+        bytes_held=max(seen.bytes_held for seen in probes),
+    )
+
+
 @dataclass
 class _Draft:
     """Cases while they are being sorted into to do, complete and failed."""
 
+    method: AnyMethod
     every: tuple[Case, ...]
     todo: dict[str, Case]
     probes: dict[str, FileProbe] = field(default_factory=dict)
@@ -178,14 +217,19 @@ class _Draft:
     reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, request: Request, existing: StoreWriter | None) -> _Draft:
+    def find(cls, method: AnyMethod, request: Request, existing: StoreWriter | None) -> _Draft:
         """All cases of the request; complete ones are set aside, headers are read."""
-        cases = discover_cases(request.inputs, request.images, series=request.reading.series)
+        cases = discover_cases(
+            request.inputs,
+            request.images,
+            series=request.reading.series,
+            rater_pattern=request.rater_pattern,
+        )
         part = select_part(cases, *request.part) if request.part else cases
-        draft = cls(tuple(cases), {case.case_id: case for case in part})
+        draft = cls(method, tuple(cases), {case.case_id: case for case in part})
         if existing is not None:
             draft.set_complete_aside(existing)
-        draft.read_headers(request.reading)
+        draft.read_headers(request)
         return draft
 
     def set_complete_aside(self, existing: StoreWriter) -> None:
@@ -200,12 +244,12 @@ class _Draft:
             else:
                 self.reasons[case_id] = "its files have changed"
 
-    def read_headers(self, options: ReadingOptions) -> None:
-        """Learn each label map's shape and type; cases without a usable one fail here."""
+    def read_headers(self, request: Request) -> None:
+        """Learn the label maps' shape and type; cases without usable ones fail here."""
         for case_id, case in list(self.todo.items()):
             try:
-                _check_usable(case)
-                self.probes[case_id] = probe_labels(case.label_maps[0], case.images, options)
+                _check_usable(case, self.method, request.min_raters)
+                self.probes[case_id] = _probe_case(case, request.reading)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 
@@ -226,8 +270,8 @@ class _Draft:
         executor = make_executor(workers, request.dask)
         for task, result in executor.run(scan_case, tasks):
             listen(StageStepped("scan", task.case.case_id))
-            if isinstance(result, Occurring):
-                found.append(result)
+            if isinstance(result, tuple):
+                found.extend(result)
             elif isinstance(result, WorkerDied):
                 self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
@@ -268,13 +312,14 @@ class _Draft:
         return Crew(workers, threads, largest)
 
     def softening_bytes(
-        self, method: LocalMethod | Import, classes: ClassTable, case: Case, threads: int
+        self, method: AnyMethod, classes: ClassTable, case: Case, threads: int
     ) -> int:
         """Upper bound of the memory of a process that softens a case."""
         seen = self.probes[case.case_id]
         if isinstance(method, Import):
             return method.case_bytes(seen)
         shape, ndim = seen.geometry.shape, seen.geometry.ndim
+        raters = len(case.label_maps) if takes_raters(method) else 0
         return CaseMemory(
             prod(shape),
             seen.bytes_on_read,
@@ -282,6 +327,7 @@ class _Draft:
             classes.index_dtype.itemsize,
             method.workspace_bytes(len(classes), Grid.for_volume(shape, ndim).block),
             threads,
+            pattern_bytes(len(classes), raters) if raters else 0,
         ).total
 
     def _reading_bytes(self, case: Case) -> int:

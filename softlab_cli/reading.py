@@ -19,6 +19,7 @@ import numpy as np
 from softlab_cli.caseid import image_suffix
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import ClassError
+from softlab_cli.indexing import replace_values
 from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
 from softlab_cli.regrid import Resampling, find_turn, to_grid
 from softlab_cli.segments import OverlapRule
@@ -64,6 +65,9 @@ class ReadingOptions:
         Whether padding of a LABELMAP segmentation is background or ignored.
     resample_labels
         How a label map on another grid than its image is resampled, if at all.
+    value_map
+        Label values to replace, for each rater; ``""`` is for those that have no
+        entry of their own.
     """
 
     series: str | None = None
@@ -72,11 +76,17 @@ class ReadingOptions:
     threshold: float | None = None
     padding: Padding = "background"
     resample_labels: Resampling | None = None
+    value_map: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """What was chosen, without what nobody chose."""
-        chosen = {k: v for k, v in asdict(self).items() if v != getattr(ReadingOptions, k)}
+        unchosen = asdict(ReadingOptions())
+        chosen = {k: v for k, v in asdict(self).items() if v != unchosen[k]}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
+
+    def values_of(self, rater: str) -> Mapping[int, int]:
+        """Label values to replace in the label maps of a rater."""
+        return self.value_map.get(rater, self.value_map.get("", {}))
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,14 @@ def series_for(label: Path, images: Sequence[Path], options: ReadingOptions) -> 
     return dicom.check_complete(find_grid(chosen or folder, dicom.reference_of(label)))
 
 
-def read_labels(path: Path, images: Sequence[Path], options: ReadingOptions) -> LabelMap:
+def read_labels(
+    path: Path,
+    images: Sequence[Path],
+    options: ReadingOptions,
+    *,
+    rater: str = "",
+    onto: Geometry | None = None,
+) -> LabelMap:
     """A label map on the grid of its image, with the label values of its file.
 
     Parameters
@@ -142,6 +159,10 @@ def read_labels(path: Path, images: Sequence[Path], options: ReadingOptions) -> 
         Images of the case; may be none.
     options
         How to read.
+    rater
+        Whose label map it is; decides which label values are replaced.
+    onto
+        The grid of the case's first rater, where there is no image.
 
     Returns
     -------
@@ -153,17 +174,40 @@ def read_labels(path: Path, images: Sequence[Path], options: ReadingOptions) -> 
     InputError
         When it cannot be read.
     GeometryError
-        When it lies on another grid than the image, in more than orientation,
-        and resampling was not asked for.
+        When it lies on another grid than the image or the first rater, in more
+        than orientation, and resampling was not asked for.
+    ClassError
+        When label values of named segments are to be replaced.
     """
     if is_object(path):
-        return _read_object(path, series_for(path, images, options), options)
-    label_map = read_label_map(path)
-    target = image_grid(images, options.series)
+        label_map = _read_object(path, series_for(path, images, options), options)
+        target = onto
+    else:
+        label_map = read_label_map(path)
+        target = image_grid(images, options.series) or onto
     turn = target and find_turn(label_map.geometry, target)
-    if target is None or (turn and turn.is_identity):
+    if target is not None and not (turn and turn.is_identity):
+        names = _names_of_grids(images)
+        label_map = to_grid(
+            label_map, target, resample=options.resample_labels, names=names, path=path
+        )
+    return _with_values(label_map, options.values_of(rater), path)
+
+
+def _names_of_grids(images: Sequence[Path]) -> tuple[str, str]:
+    return "label map", "image" if images else "label map of the first rater"
+
+
+def _with_values(label_map: LabelMap, wanted: Mapping[int, int], path: Path) -> LabelMap:
+    if not wanted:
         return label_map
-    return to_grid(label_map, target, resample=options.resample_labels, path=path)
+    if label_map.metadata.get("names"):
+        raise ClassError(
+            "has named segments, whose label values --map cannot replace.",
+            remedy="Say which value each name has, such as --labels 0,1=liver.",
+            path=path,
+        )
+    return replace(label_map, values=replace_values(label_map.values, wanted))
 
 
 def is_object(path: Path) -> bool:
@@ -215,21 +259,42 @@ def segment_names(path: Path, rois: Sequence[str]) -> dict[int, str]:
     return dicom.segment_names(path) if chosen is None else {v: n for n, v in chosen.items()}
 
 
-def probe_labels(path: Path, images: Sequence[Path], options: ReadingOptions) -> FileProbe:
-    """What the headers say of a label map once it lies on the grid of its image."""
+def probe_labels(
+    path: Path,
+    images: Sequence[Path],
+    options: ReadingOptions,
+    *,
+    onto: Geometry | None = None,
+) -> FileProbe:
+    """What the headers say of a label map once it is read as by `read_labels`."""
     if is_object(path):
-        return _probe_object(path, series_for(path, images, options))
-    seen = probe(path)
-    target = image_grid(images, options.series)
+        seen = _probe_object(path, series_for(path, images, options))
+        target = onto
+    else:
+        seen = probe(path)
+        target = image_grid(images, options.series) or onto
     turn = target and find_turn(seen.geometry, target)
-    if target is None or (turn and turn.is_identity):
-        return seen
-    if turn is None and options.resample_labels is None:
-        to_grid(LabelMap(np.empty((0, 0, 0)), seen.geometry), target, path=path)
+    if target is not None and not (turn and turn.is_identity):
+        if turn is None and options.resample_labels is None:
+            nothing = LabelMap(np.empty((0, 0, 0)), seen.geometry)
+            to_grid(nothing, target, names=_names_of_grids(images), path=path)
+        seen = _probe_on(target, seen)
+    return _probe_with_values(seen) if options.value_map else seen
+
+
+def _probe_on(target: Geometry, seen: FileProbe) -> FileProbe:
     # The label map and what it becomes are held at the same time.
     held = seen.bytes_held * prod(target.shape) // max(1, prod(seen.geometry.shape)) + 8
     on_read = max(seen.bytes_on_read, seen.bytes_held + held)
     return replace(seen, geometry=target, bytes_held=held, bytes_on_read=on_read)
+
+
+def _probe_with_values(seen: FileProbe) -> FileProbe:
+    # The label values before and after are held at the same time.
+    held = 2 * prod(seen.geometry.shape)
+    return replace(
+        seen, bytes_held=held, bytes_on_read=max(seen.bytes_on_read, seen.bytes_held + held)
+    )
 
 
 def _probe_object(path: Path, grid: SeriesGrid) -> FileProbe:

@@ -35,6 +35,12 @@ class Request:
         A JSON file with class values and names.
     ignore_labels
         Label values of voxels that are not labelled.
+    rater_pattern
+        How file names tell case and rater, such as ``{case}_{rater}.nii.gz``.
+    min_raters
+        Raters that a case must have, for methods that take several.
+    keep_raters
+        Store the labels of each rater as well.
     labels_only
         Store the recipe and the hard labels; soft labels are computed on read.
     overwrite
@@ -58,6 +64,9 @@ class Request:
     labels: str | None = None
     classes_from: Path | None = None
     ignore_labels: Sequence[int] = ()
+    rater_pattern: str | None = None
+    min_raters: int = 1
+    keep_raters: bool = False
     labels_only: bool = False
     overwrite: bool = False
     workers: int | None = None

@@ -15,9 +15,7 @@ from softlab_cli.events import (
     StageStarted,
 )
 from softlab_cli.executors import Executor, WorkerDied, make_executor
-from softlab_cli.importing import Import
-from softlab_cli.methods.base import LocalMethod
-from softlab_cli.onecase import process_case
+from softlab_cli.onecase import AnyMethod, process_case
 from softlab_cli.planning import Plan, Request, make_plan
 from softlab_cli.store.writer import StoreWriter
 
@@ -41,7 +39,7 @@ def ignore(event: Event) -> None:
 
 
 def run(
-    method: LocalMethod | Import,
+    method: AnyMethod,
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,

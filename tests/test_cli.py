@@ -33,6 +33,7 @@ def test_every_command_explains_itself(softlab, name) -> None:
     options = re.findall(r"^  (?:-\w, )?(--[\w/-]+)", shown.output, re.MULTILINE)
     assert options
     assert len(options) == len(set(options))
+    assert "\\b" not in shown.output
 
 
 def test_the_module_is_the_command() -> None:

@@ -157,7 +157,7 @@ def test_raters_who_agree_with_the_segmentation_change_nothing(hook, softlab) ->
     assert made.exit_code == 0, made.output + made.stderr
     assert hook().exit_code == 0
     case = hook.store("msvls")["case1"]
-    assert case.info.details["raters"] == ["rater0", "rater1"]
+    assert case.info.raters == ("rater0", "rater1")
     np.testing.assert_array_equal(case.read(), hook.store()["case1"].read())
     assert softlab("verify", hook.store("msvls").path).exit_code == 0
 
@@ -180,7 +180,7 @@ def test_a_rater_may_be_missing_for_some_cases(hook) -> None:
     raters = raters_of(hook, (0, 1))
     (raters[1] / "case2.nii.gz").unlink()
     assert hook("--method", "msvls", "--raters", *raters).exit_code == 0
-    assert hook.store("msvls")["case2"].info.details["raters"] == ["rater0"]
+    assert hook.store("msvls")["case2"].info.raters == ("rater0",)
     (raters[0] / "case2.nii.gz").unlink()
     failed = hook("--method", "msvls", "--raters", *raters)
     assert failed.exit_code == 1

@@ -191,7 +191,7 @@ class TestStore:
         text = path.read_text()
         path.write_text(text.replace("[3, ", "[4, "))
         assert path.read_text() != text
-        with pytest.raises(StoreError, match=r"\(4, 11, 9, 18\).*has 3 classes"):
+        with pytest.raises(StoreError, match=r"\(4, 11, 9, 18\).*expected float16, 3 along"):
             Store(tmp_path / "s")["a"]
 
     def test_neither_zarr_nor_numba_is_imported(self, folder: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from os.path import commonpath
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from softlab_cli.cases.folders import (
     load_json,
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
+from softlab_cli.cases.naming import NamePattern
 from softlab_cli.errors import InputError, UsageError
 from softlab_cli.readers import is_dicom
 
@@ -28,7 +30,11 @@ __all__ = ["class_names_from", "discover_cases"]
 
 
 def discover_cases(
-    inputs: Sequence[Path], images: Path | None = None, *, series: str | None = None
+    inputs: Sequence[Path],
+    images: Path | None = None,
+    *,
+    series: str | None = None,
+    rater_pattern: str | None = None,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
 
@@ -44,6 +50,9 @@ def discover_cases(
         (``case_0000``), or of DICOM series; or the one image of the only case.
     series
         Which DICOM object is meant where a case has several.
+    rater_pattern
+        How file names tell case and rater, see `softlab_cli.cases.naming`; the
+        inputs are folders or label maps then.
 
     Returns
     -------
@@ -59,13 +68,17 @@ def discover_cases(
     paths = [Path(p) for p in inputs]
     if not paths:
         raise UsageError("no input is given.", remedy="Name label maps with --in.")
-    found = [
-        _explained(path, rater, series)
-        for path, rater in zip(paths, _rater_names(paths), strict=True)
-    ]
+    if rater_pattern is not None:
+        pattern = NamePattern(rater_pattern)
+        found = [_explained(path, lambda path: _find_named(path, pattern)) for path in paths]
+    else:
+        found = [
+            _explained(path, partial(_find, rater=rater, series=series))
+            for path, rater in zip(paths, _rater_names(paths), strict=True)
+        ]
+        if len(paths) > 1:
+            _check_paired(found)
     cases = gather(finding for findings in found for finding in findings)
-    if len(paths) > 1:
-        _check_paired(found)
     if images is not None:
         cases = _with_images(cases, Path(images))
     return sorted(cases, key=lambda case: natural_order(case.case_id))
@@ -89,10 +102,10 @@ def class_names_from(inputs: Sequence[Path]) -> Path | None:
     return None
 
 
-def _explained(path: Path, rater: str, series: str | None) -> list[Finding]:
+def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Finding]:
     """The findings of one input; what the system refuses becomes an error of ours."""
     try:
-        return _find(path, rater, series)
+        return find(path)
     except OSError as error:
         where = error.filename or path
         raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
@@ -105,8 +118,7 @@ def _find(path: Path, rater: str, series: str | None) -> list[Finding]:
         if not holds_label_maps(path) and holds_dicom_files(path):
             return find_in_dicom(path, rater, series)
         return find_in_folder(path, rater)
-    if not path.exists():
-        raise InputError("does not exist.", remedy="Check the path.", path=path)
+    _check_exists(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         return read_manifest(path, rater)
     if path.suffix.lower() == ".json":
@@ -122,6 +134,23 @@ def _find(path: Path, rater: str, series: str | None) -> list[Finding]:
         "manifest.",
         path=path,
     )
+
+
+def _find_named(path: Path, pattern: NamePattern) -> list[Finding]:
+    if path.is_dir():
+        return pattern.find(path)
+    _check_exists(path)
+    found = pattern.match(path, path.parent)
+    if found is None:
+        raise InputError(
+            f"is not named like {pattern.text!r}.", remedy="Check --rater-pattern.", path=path
+        )
+    return [found]
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise InputError("does not exist.", remedy="Check the path.", path=path)
 
 
 def _rater_names(paths: Sequence[Path]) -> list[str]:
@@ -146,8 +175,9 @@ def _check_paired(found: Sequence[Sequence[Finding]]) -> None:
     raise InputError(
         f"no case is in more than one of the {len(found)} inputs (case ids are, for instance, "
         f"{examples}).",
-        remedy="Several --in are raters of the same cases: give their files the same names, or "
-        "list them in a CSV manifest with the columns case_id, label and rater.",
+        remedy="Several --in are raters of the same cases: give their files the same names, say "
+        "with --rater-pattern what is the case and what the rater, or list them in a CSV manifest "
+        "with the columns case_id, label and rater.",
     )
 
 

@@ -73,9 +73,8 @@ def describe_store(store: Store) -> Iterator[str]:
     yield f"  size      {format_bytes(folder_bytes(store.path))}"
     yield ""
     rows = [_row(case) for case in store.values()]
-    yield from table(
-        ("case", "shape", "spacing mm", "classes", "entropy", "ties", "warnings"), rows
-    )
+    titles = ("case", "shape", "spacing mm", "classes", "raters", "entropy", "ties", "warnings")
+    yield from table(titles, rows)
     partials = find_partials(store.path)
     if partials:
         yield f"{len(partials)} unfinished cases (run the same command again): " + _some(
@@ -92,6 +91,7 @@ def _row(case: Case) -> tuple[str, ...]:
         "x".join(map(str, case.shape)),
         " ".join(f"{s:g}" for s in case.spacing_mm),
         str(present),
+        str(len(case.raters) or ""),
         _entropy(case),
         ties,
         str(len(case.info.warnings) or ""),
@@ -135,6 +135,36 @@ def describe_case(case: Case) -> Iterator[str]:
         if hard or mass
     ]
     yield from table(("value", "class", "hard voxels", "soft voxels", "hard ml"), rows)
+    if "raters" in case.info.details:
+        yield ""
+        yield from _describe_raters(case.info.details["raters"])
+
+
+def _describe_raters(facts: Mapping[str, Any]) -> Iterator[str]:
+    """How far the raters agree, and each of them with the others."""
+    kappa = facts["fleiss_kappa_overall"]
+    agreement = "" if kappa is None else f", Fleiss' kappa {kappa:.3f}"
+    yield f"  raters disagree on {facts['disputed_share']:.2%} of the voxels{agreement}"
+    mean_dice = ["" if dice is None else f"{dice:.3f}" for dice in facts["mean_dice"]]
+    yield from table(
+        ("rater", "mean Dice", "sensitivity", "specificity"),
+        [
+            (name, dice, _mean(sensitivity), _mean(specificity))
+            for name, dice, sensitivity, specificity in zip(
+                facts["raters"],
+                mean_dice,
+                facts["sensitivity"],
+                facts["specificity"],
+                strict=True,
+            )
+        ],
+    )
+
+
+def _mean(figures: Sequence[float | None]) -> str:
+    """Mean over the classes for which there is a figure."""
+    known = [figure for figure in figures if figure is not None]
+    return f"{sum(known) / len(known):.3f}" if known else ""
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -23,6 +23,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "svls": "Spatially varying label smoothing.",
         "ls": "Uniform label smoothing.",
         "onehot": "One-hot labels, without smoothing.",
+        "msvls": "Mean of several raters' SVLS.",
+        "fuse": "Several raters fused: mean, majority, STAPLE.",
         "import": "Soft labels that the files already have (DICOM SEG, contours).",
         "run": "Any of these, from a configuration file.",
     },

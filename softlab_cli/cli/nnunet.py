@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from softlab_cli.cli.options import debug, kernel, progress, smoothing, together
+from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together
 from softlab_cli.cli.soften import describe_run
 from softlab_cli.progress import listeners
 
@@ -49,7 +49,7 @@ def command() -> None:
     export nnUNet_extTrainer=$(softlab nnunet ext-path) SOFTLAB_STORE=svls
     nnUNetv2_train 501 3d_fullres 0 -tr nnUNetTrainerSoftLab
     nnUNetv2_predict -i IN -o OUT -d 501 -c 3d_fullres -f 0 -tr nnUNetTrainerSoftLab
-    """  # noqa: D301 - \b is click's mark of a paragraph that keeps its lines
+    """
 
 
 @command.command("preprocess", cls=SeveralValues)
@@ -67,7 +67,7 @@ def command() -> None:
     click.option(
         "--method", type=click.Choice(METHODS), default="svls", show_default=True, help="How."
     ),
-    *kernel,
+    *svls_options,
     smoothing,
     click.option(
         "--raters",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from softlab_cli.classes import LARGEST_LABEL_VALUE
 from softlab_cli.cli.main import DEBUG
 from softlab_cli.errors import UsageError
 from softlab_cli.memory import parse_bytes
@@ -17,13 +18,15 @@ from softlab_cli.segments import OVERLAP_RULES
 
 __all__ = [
     "debug",
-    "kernel",
     "progress",
+    "rater_weights",
+    "raters",
     "run_options",
     "series",
-    "sigmas",
     "smoothing",
     "store_argument",
+    "svls_options",
+    "together",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -62,6 +65,39 @@ def _per_axis(
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def _value_map(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> dict[str, dict[int, int]]:
+    """Rater to label values, from 1=2,5=2 or r2:1=2; a rater of "" stands for all others."""
+    found: dict[str, dict[int, int]] = {}
+    for text in value:
+        rater, _, pairs = text.rpartition(":")
+        for pair in pairs.split(","):
+            match = re.fullmatch(r"\s*(\d+)\s*=\s*(\d+)\s*", pair)
+            if not match or max(int(match[1]), int(match[2])) > LARGEST_LABEL_VALUE:
+                raise click.BadParameter(
+                    f"{pair!r} is not a pair of label values such as 5=2 (0 to 65535)."
+                )
+            found.setdefault(rater, {})[int(match[1])] = int(match[2])
+    return found
+
+
+def _rater_weights(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> dict[str, float] | None:
+    """Rater to weight, from r1=0.5."""
+    found: dict[str, float] = {}
+    for text in value:
+        rater, _, weight = text.rpartition("=")
+        try:
+            found[rater] = float(weight)
+        except ValueError:
+            rater = ""
+        if not rater:
+            raise click.BadParameter(f"{text!r} is not a rater and its weight, such as r1=0.5.")
+    return found or None
+
+
 def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
         ctx.meta[DEBUG] = True
@@ -92,7 +128,14 @@ store_argument = click.argument(
     "store", type=click.Path(path_type=Path), metavar="STORE"
 )  # existence is checked by the library, which says more than click does
 
-sigmas = [
+svls_options = [
+    click.option(
+        "--kernel-size",
+        type=int,
+        default=3,
+        show_default=True,
+        help="Voxels along each side of the kernel; odd.",
+    ),
     click.option(
         "--sigma-voxels",
         callback=_per_axis,
@@ -105,24 +148,44 @@ sigmas = [
         metavar="S or Z,Y,X",
         help="The same in millimetres, so that anisotropic voxels smooth equally.",
     ),
-]
-
-kernel = [
-    click.option(
-        "--kernel-size",
-        type=int,
-        default=3,
-        show_default=True,
-        help="Voxels along each side of the kernel; odd.",
-    ),
-    *sigmas,
     click.option(
         "--slicewise",
         is_flag=True,
         help="Smooth within slices only (2D kernel), for thick slices.",
     ),
 ]
-"""Every parameter of SVLS."""
+"""Parameters of SVLS."""
+
+rater_weights = click.option(
+    "--rater-weight",
+    "rater_weights",
+    metavar="RATER=W",
+    multiple=True,
+    callback=_rater_weights,
+    help="Weight of a rater; give one for each.  [default: equal]",
+)
+
+raters = [
+    click.option(
+        "--rater-pattern",
+        metavar="PATTERN",
+        help="How file names tell case and rater, such as '{case}_{rater}.nii.gz' or "
+        "'{rater}/{case}'.",
+    ),
+    click.option(
+        "--min-raters",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Raters that a case must have.",
+    ),
+    click.option(
+        "--keep-raters",
+        is_flag=True,
+        help="Store the labels of each rater as well, so that a trainer can sample them.",
+    ),
+]
+"""Where the raters of a case are, and what becomes of them."""
 
 smoothing = click.option(
     "--smoothing",
@@ -140,7 +203,8 @@ _INPUT = [
         multiple=True,
         required=True,
         help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json), a "
-        "manifest (.csv), or DICOM SEG and RTSTRUCT (a file, or folders of cases).",
+        "manifest (.csv), or DICOM SEG and RTSTRUCT (a file, or folders of cases). Repeat it for "
+        "the raters of the same cases.",
     ),
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="The store to write."
@@ -186,7 +250,17 @@ _READING = [
     click.option(
         "--resample-labels",
         type=click.Choice(["nearest", "linear"]),
-        help="Resample label maps that lie on another grid than their image.  [default: refuse]",
+        help="Resample label maps that lie on another grid than their image or their first "
+        "rater.  [default: refuse]",
+    ),
+    click.option(
+        "--map",
+        "value_map",
+        metavar="[RATER:]A=B,...",
+        multiple=True,
+        callback=_value_map,
+        help="Read label value A as B, in all label maps or in those of one rater; may be "
+        "repeated.",
     ),
 ]
 

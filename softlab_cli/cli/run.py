@@ -22,7 +22,7 @@ COMMANDS = tuple(name for name in SECTIONS["Make soft labels"] if name != "run")
 @debug
 @click.pass_context
 def command(ctx: click.Context, config: Path, options: tuple[str, ...]) -> None:
-    r"""Run the command that CONFIG names, with the options that it gives.
+    """Run the command that CONFIG names, with the options that it gives.
 
     \b
     CONFIG is TOML, with the names of the command line:

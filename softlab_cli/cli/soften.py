@@ -15,14 +15,13 @@ from softlab_cli.progress import listeners
 
 if TYPE_CHECKING:
     from softlab_cli.events import RunFinished
-    from softlab_cli.importing import Import
-    from softlab_cli.methods.base import LocalMethod
+    from softlab_cli.onecase import AnyMethod
     from softlab_cli.planning import Plan
 
 __all__ = ["soften"]
 
 
-def soften(method: LocalMethod | Import, options: dict[str, Any]) -> None:
+def soften(method: AnyMethod, options: dict[str, Any]) -> None:
     """Run a method over all cases and exit with the run's status.
 
     Parameters
@@ -62,7 +61,7 @@ def config_of(ctx: click.Context) -> dict[str, Any]:
         value = ctx.params.get(parameter.name or "")
         if not isinstance(parameter, click.Option) or parameter.name in NOT_KEPT:
             continue
-        if value is not None and value != parameter.default and value not in ((), False):
+        if value is not None and value != parameter.default and value not in ((), {}, False):
             config[parameter.opts[-1].lstrip("-")] = _plain(value)
     return config
 
@@ -72,9 +71,19 @@ NOT_KEPT = {"dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [_pair(name, entry) for name, entry in value.items()]
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _pair(name: str, entry: Any) -> str:
+    """A rater's weight, or its label values, as they are given on the command line."""
+    if not isinstance(entry, dict):
+        return f"{name}={entry}"
+    pairs = ",".join(f"{a}={b}" for a, b in entry.items())
+    return f"{name}:{pairs}" if name else pairs
 
 
 def describe_plan(plan: Plan) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.options import kernel, run_options, together
+from softlab_cli.cli.options import run_options, svls_options, together
 from softlab_cli.cli.soften import soften
 
 
 @click.command("svls")
-@together(*kernel)
+@together(*svls_options)
 @run_options
 def command(
     kernel_size: int, sigma_voxels: Any, sigma_mm: Any, slicewise: bool, **run: Any
@@ -22,10 +22,4 @@ def command(
     """
     from softlab_cli.methods.svls import SVLS
 
-    method = SVLS(
-        kernel_size=kernel_size,
-        sigma_voxels=sigma_voxels,
-        sigma_mm=sigma_mm,
-        slicewise=slicewise,
-    )
-    soften(method, run)
+    soften(SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise), run)

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from softlab_cli.errors import ClassError, GeometryError, UsageError
 
-__all__ = ["UNLABELLED", "PatternBuilder", "RaterPatterns", "Volume", "find_patterns"]
+__all__ = [
+    "UNLABELLED",
+    "PatternBuilder",
+    "RaterPatterns",
+    "Volume",
+    "find_patterns",
+    "pattern_bytes",
+]
 
 FIRST_TABLE = 1024
 """Places for combinations, twice as many as there may be before the table grows."""
@@ -236,6 +243,19 @@ def find_patterns(raters: Iterable[Volume], class_count: int, ignore_index: int)
     for class_indices in raters:
         builder.add(class_indices)
     return builder.build()
+
+
+def pattern_bytes(class_count: int, raters: int) -> int:
+    """Bytes that the number of a voxel's pattern may take: 1, 2 or 4.
+
+    Parameters
+    ----------
+    class_count
+        Number of classes.
+    raters
+        Number of raters.
+    """
+    return _smallest(min((class_count + 1) ** raters + class_count, 2**32 - 1)).itemsize
 
 
 def _unanimous(class_count: int, raters: int) -> NDArray[np.int32]:

@@ -5,14 +5,37 @@ Importing them is cheap; numba is imported when a workspace is made.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from softlab_cli.methods.base import LocalMethod
+from softlab_cli.methods.fuse import Fuse, RaterMethod
+from softlab_cli.methods.msvls import MSVLS
 from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
 from softlab_cli.methods.uniform import UniformSmoothing
 
-__all__ = ["METHODS", "SVLS", "LocalMethod", "OneHot", "UniformSmoothing"]
+__all__ = [
+    "METHODS",
+    "MSVLS",
+    "RATER_METHODS",
+    "SVLS",
+    "Fuse",
+    "LocalMethod",
+    "OneHot",
+    "RaterMethod",
+    "UniformSmoothing",
+    "takes_raters",
+]
 
 METHODS: dict[str, type[LocalMethod]] = {
     method.name: method for method in (OneHot, UniformSmoothing, SVLS)
 }
 """Every local method, by its name on the command line."""
+
+RATER_METHODS: dict[str, type[RaterMethod]] = {method.name: method for method in (MSVLS, Fuse)}
+"""Every method that takes several raters, by its name on the command line."""
+
+
+def takes_raters(method: object) -> TypeGuard[RaterMethod]:
+    """Whether a method takes several raters."""
+    return isinstance(method, tuple(RATER_METHODS.values()))

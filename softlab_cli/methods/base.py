@@ -1,4 +1,4 @@
-"""The contract that every local method keeps."""
+"""The contracts of local methods, and of whatever makes soft labels block by block."""
 
 from __future__ import annotations
 
@@ -14,30 +14,19 @@ from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
-__all__ = ["LocalMethod", "Workspace", "scratch_bytes"]
+__all__ = ["LocalMethod", "Softener", "Workspace", "scratch_bytes"]
 
 
 class Workspace(Protocol):
     """Scratch memory of one thread; made by a method, used with that method only."""
 
 
-class LocalMethod(Protocol):
-    """A method whose soft label at a voxel depends on that voxel's neighbourhood only.
+class Softener(Protocol):
+    """Makes soft labels block by block, from indices that it is given.
 
-    A method is immutable, picklable and cheap to make; all memory that it needs
-    lies in a workspace, one for each thread.
+    A local method is one; a method that has to see the whole case first makes one.
+    All memory that it needs on the way lies in a workspace, one for each thread.
     """
-
-    name: ClassVar[str]
-    """Name on the command line."""
-
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter that the result depends on, ready for JSON."""
-        ...
-
-    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
-        """Neighbours that the method needs on each side of a block, along (Z, Y, X)."""
-        ...
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Workspace:
         """Scratch memory for blocks of at most `block` voxels.
@@ -54,10 +43,6 @@ class LocalMethod(Protocol):
         """
         ...
 
-    def workspace_bytes(self, class_count: int, block: Shape) -> int:
-        """Upper bound of what a workspace occupies."""
-        ...
-
     def soften(
         self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
     ) -> Iterator[SoftBlock]:
@@ -66,7 +51,7 @@ class LocalMethod(Protocol):
         Parameters
         ----------
         class_indices
-            (Z, Y, X) uint8 or uint16. The whole volume, or any part of it that
+            (Z, Y, X) unsigned integers. The whole volume, or any part of it that
             holds `region` with its halo; where the array ends the edge voxels are
             repeated (replicate padding), so a part must end only where the volume
             does or beyond the halo.
@@ -82,6 +67,28 @@ class LocalMethod(Protocol):
             With `region` as given. Each class at most once over all groups; the
             sums add up over groups.
         """
+        ...
+
+
+class LocalMethod(Softener, Protocol):
+    """A method whose soft label at a voxel depends on that voxel's neighbourhood only.
+
+    It is immutable, picklable and cheap to make.
+    """
+
+    name: ClassVar[str]
+    """Name on the command line."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter that the result depends on, ready for JSON."""
+        ...
+
+    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
+        """Neighbours that the method needs on each side of a block, along (Z, Y, X)."""
+        ...
+
+    def workspace_bytes(self, class_count: int, block: Shape) -> int:
+        """Upper bound of what a workspace occupies."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -24,7 +24,8 @@ from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.patterns import RaterPatterns
 from softlab_cli.fusion.shares import Shares
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.base import scratch_bytes
+from softlab_cli.methods.base import LocalMethod, scratch_bytes
+from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
@@ -187,6 +188,28 @@ class Fuse:
         if self.method == "staple":
             found |= self.staple.parameters()
         return found
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Fuse:
+        """The method that has these `parameters`."""
+        of_svls = {f.name for f in fields(SVLS)}
+        of_staple = {f.name for f in fields(StapleOptions)}
+        return cls(
+            parameters["method"],
+            parameters["smooth"],
+            SVLS(**{k: v for k, v in parameters.items() if k in of_svls}),
+            parameters.get("rater_weights"),
+            StapleOptions(**{k: v for k, v in parameters.items() if k in of_staple}),
+        )
+
+    def on_labels(self) -> LocalMethod | None:
+        """What makes the same soft labels from the fused hard labels; None where nothing can.
+
+        Only a majority can be told from its hard labels.
+        """
+        if self.method != "majority":
+            return None
+        return self.svls if self.smooth else OneHot()
 
     def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
         """That of SVLS, or none."""

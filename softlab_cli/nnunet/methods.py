@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from softlab_cli.errors import ClassError, UsageError
 from softlab_cli.fusion.patterns import find_patterns
-from softlab_cli.indexing import IndexedLabelMap, count_indices, index_label_map
-from softlab_cli.methods import SVLS, OneHot, UniformSmoothing
-from softlab_cli.methods.base import LocalMethod
-from softlab_cli.methods.fuse import RaterMethod
-from softlab_cli.methods.msvls import MSVLS
+from softlab_cli.indexing import index_label_map
+from softlab_cli.methods import MSVLS, SVLS, LocalMethod, OneHot, RaterMethod, UniformSmoothing
 from softlab_cli.nnunet.preprocessed import OUTSIDE, PreprocessedCase
 from softlab_cli.nnunet.raters import Rater, read_raters
-from softlab_cli.onecase import write_blocks
-from softlab_cli.softblock import SoftSums
+from softlab_cli.preparing import Prepared, count_labels, fuse_raters
 from softlab_cli.store.schema import StoreInfo
-from softlab_cli.store.writer import CaseWriter
 
-__all__ = ["METHODS", "Made", "Recipe", "make_method"]
-
-
-@dataclass(frozen=True)
-class Made:
-    """What was written of a case.
-
-    Parameters
-    ----------
-    hard
-        The hard label, as stored.
-    sums
-        Sums over the soft labels.
-    facts
-        What the method found out about the case, ready for JSON.
-    """
-
-    hard: IndexedLabelMap
-    sums: SoftSums
-    facts: Mapping[str, Any] = field(default_factory=dict)
+__all__ = ["METHODS", "Recipe", "make_method"]
 
 
-Make = Callable[[Any, PreprocessedCase, tuple[Rater, ...], StoreInfo, CaseWriter, int], Made]
-"""method, case, label maps of its raters, store, writer, threads -> what was written"""
+Prepare = Callable[[Any, PreprocessedCase, Sequence[Rater], StoreInfo], Prepared]
+"""method, case, label maps of its raters, store -> the case, ready to be softened"""
 
 
 @dataclass(frozen=True)
@@ -56,14 +32,14 @@ class Recipe:
     ----------
     method
         The class of its parameters.
-    make
-        Makes and writes a case.
+    prepare
+        Reads a case, and does what the method has to do with the whole of it.
     takes_raters
         Whether it is made of several raters' label maps, and not of nnU-Net's one.
     """
 
     method: type[LocalMethod] | type[RaterMethod]
-    make: Make
+    prepare: Prepare
     takes_raters: bool = False
 
 
@@ -98,50 +74,35 @@ def make_method(
     return made(**given)
 
 
-def _make_local(
-    method: LocalMethod,
-    case: PreprocessedCase,
-    raters: Sequence[Rater],
-    info: StoreInfo,
-    writer: CaseWriter,
-    threads: int,
-) -> Made:
-    """Soften nnU-Net's own segmentation."""
+def _prepare_local(
+    method: LocalMethod, case: PreprocessedCase, raters: Sequence[Rater], info: StoreInfo
+) -> Prepared:
+    """nnU-Net's own segmentation."""
     values = np.where(case.values == OUTSIDE, np.int16(0), case.values)
     try:
-        hard = index_label_map(values, info.classes)
+        indices = index_label_map(values, info.classes).class_indices
     except ClassError as error:
         error.remedy = "Add the labels to dataset.json, and run nnUNetv2_preprocess again."
         raise
-    sums = write_blocks(method, hard.class_indices, info, case.geometry, writer, threads)
-    return Made(hard, sums)
+    counts = count_labels(indices, info.classes)
+    return Prepared(case.geometry, indices, counts, method, indices)
 
 
-def _make_fused(
-    method: RaterMethod,
-    case: PreprocessedCase,
-    raters: Sequence[Rater],
-    info: StoreInfo,
-    writer: CaseWriter,
-    threads: int,
-) -> Made:
-    """Fuse the raters, and soften the result."""
+def _prepare_raters(
+    method: RaterMethod, case: PreprocessedCase, raters: Sequence[Rater], info: StoreInfo
+) -> Prepared:
+    """The raters' label maps, fused."""
     classes = info.classes
     indices = read_raters(case, raters, classes)
     patterns = find_patterns(indices, len(classes), classes.ignore_index)
-    names = [name for name, _ in raters]
-    fused = method.fuse(patterns, names, classes.background_index)
-    labels = fused.fused.hard_label(classes.index_dtype, classes.ignore_index)
-    sums = write_blocks(
-        fused, fused.fused.indices, info, case.geometry, writer, threads, hard=labels
-    )
-    return Made(count_indices(labels, classes), sums, {"raters": names, **fused.facts})
+    names = tuple(name for name, _ in raters)
+    return fuse_raters(method, patterns, names, case.geometry, info)
 
 
 METHODS: dict[str, Recipe] = {
-    "svls": Recipe(SVLS, _make_local),
-    "ls": Recipe(UniformSmoothing, _make_local),
-    "onehot": Recipe(OneHot, _make_local),
-    "msvls": Recipe(MSVLS, _make_fused, takes_raters=True),
+    "svls": Recipe(SVLS, _prepare_local),
+    "ls": Recipe(UniformSmoothing, _prepare_local),
+    "onehot": Recipe(OneHot, _prepare_local),
+    "msvls": Recipe(MSVLS, _prepare_raters, takes_raters=True),
 }
 """Every method of the hook, by its name on the command line."""

@@ -20,11 +20,11 @@ from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
 from softlab_cli.nnunet.preprocessed import PreprocessedCase, case_ids, is_same_segmentation
 from softlab_cli.nnunet.raters import Rater, name_raters, rater_files
-from softlab_cli.onecase import failure, label_counts
+from softlab_cli.onecase import write_case
 from softlab_cli.runner import run_tasks
+from softlab_cli.scanning import failure
 from softlab_cli.sources import describe_source, same_content
 from softlab_cli.store.schema import CaseInfo, StoreInfo
-from softlab_cli.store.statistics import case_statistics
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["HookTask", "preprocess", "process_case"]
@@ -230,21 +230,11 @@ def _is_unchanged(kept: CaseInfo, task: HookTask) -> bool:
 
 
 def _make_case(task: HookTask) -> CaseFinished:
-    case, classes = PreprocessedCase(task.configuration, task.case_id), task.info.classes
-    geometry = case.geometry
-    grid = Grid.for_slices(geometry.shape) if task.configuration.is_2d else None
+    case = PreprocessedCase(task.configuration, task.case_id)
     sources = tuple(describe_source(file, "label") for _, file in task.raters)
-    make = METHODS[task.name].make
-    with StoreWriter(task.store, task.info).case(task.case_id, geometry, grid) as writer:
-        made = make(task.method, case, task.raters, task.info, writer, task.threads)
-        statistics = case_statistics(
-            label_counts(made.hard, classes),
-            made.sums,
-            background_index=classes.background_index,
-            spacing_mm=geometry.spacing_mm,
-        )
-        details = {"segmentation": case.describe(), **made.facts}
-        size = writer.complete(CaseInfo(geometry, sources, statistics, (), details))
-    return CaseFinished(
-        task.case_id, "done", task.reason, stored_bytes=size, voxels=case.values.size
-    )
+    ready = METHODS[task.name].prepare(task.method, case, task.raters, task.info)
+    ready = replace(ready, details={**ready.details, "segmentation": case.describe()})
+    grid = Grid.for_slices(ready.geometry.shape) if task.configuration.is_2d else None
+    store = StoreWriter(task.store, task.info)
+    outcome = write_case(ready, store, task.case_id, sources, task.threads, grid)
+    return replace(outcome, message=task.reason)

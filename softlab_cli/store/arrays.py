@@ -56,17 +56,19 @@ class ArrayReader:
             for class_index, values in self.chunks(block, rows):
                 target[(rows[class_index], *place)] = values[source]
 
-    def read(self, region: Region) -> NDArray[Any]:
-        """Values of the ``label`` array, (Z, Y, X).
+    def read(self, region: Region, place: int = 0) -> NDArray[Any]:
+        """Values of the ``label`` array, or of one rater, (Z, Y, X).
 
         Parameters
         ----------
         region
             A region inside the volume; it may be empty.
+        place
+            Number of the rater.
         """
         found = np.zeros(region_shape(region), self.layout.dtype)
         if found.size:
-            self.copy(region, {0: 0}, found[None])
+            self.copy(region, {place: 0}, found[None])
         return found
 
     def chunks(

@@ -1,7 +1,7 @@
 """How an array lies in files: shards, chunks, keys, and its ``zarr.json``.
 
-A shard holds all classes of its region. Its chunks are numbered in C order:
-class, then block along Z, Y, X.
+A shard holds all classes (or raters) of its region. Its chunks are numbered in C
+order: class, then block along Z, Y, X.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from softlab_cli.store.codec import ZSTD_LEVEL
 __all__ = ["ArrayLayout", "blocks_touching"]
 
 SPATIAL_AXES = ("z", "y", "x")
+FIRST_AXES = ("c", "r")
 DATA_TYPES = {"float16": "<f2", "uint8": "|u1", "uint16": "<u2"}
 
 
@@ -56,15 +57,18 @@ class ArrayLayout:
         2 for a picture, 3 for a volume.
     dtype
         Type of the values, little-endian.
-    class_count
-        Classes of the ``soft`` array; 0 for the ``label`` array, which has no
-        class axis.
+    count
+        Classes of the ``soft`` array, raters of the ``raters`` array; 0 for the
+        ``label`` array, which has the spatial axes only.
+    first_axis
+        Name of the axis that they lie along.
     """
 
     grid: Grid
     ndim: int
     dtype: np.dtype[Any]
-    class_count: int = 0
+    count: int = 0
+    first_axis: str = "c"
 
     @classmethod
     def soft(cls, grid: Grid, ndim: int, class_count: int) -> ArrayLayout:
@@ -76,39 +80,44 @@ class ArrayLayout:
         """The array of class indices: uint8 or uint16 (Z, Y, X), or (Y, X) in 2D."""
         return cls(grid, ndim, dtype.newbyteorder("<"))
 
+    @classmethod
+    def raters(cls, grid: Grid, ndim: int, dtype: np.dtype[Any], count: int) -> ArrayLayout:
+        """The array of each rater's class indices: (R, Z, Y, X), or (R, Y, X) in 2D."""
+        return cls(grid, ndim, dtype.newbyteorder("<"), count, "r")
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape as Zarr has it."""
-        return self._with_classes(self.grid.shape, self.class_count)
+        return self._with_first(self.grid.shape, self.count)
 
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the array's dimensions."""
         spatial = SPATIAL_AXES[3 - self.ndim :]
-        return ("c", *spatial) if self.class_count else spatial
+        return (self.first_axis, *spatial) if self.count else spatial
 
     @property
     def slots(self) -> int:
         """Chunks of a full shard."""
         z, y, x = self.grid.blocks_per_shard
-        return max(1, self.class_count) * z * y * x
+        return max(1, self.count) * z * y * x
 
-    def slot(self, class_index: int, inside: Shape) -> int:
+    def slot(self, place: int, inside: Shape) -> int:
         """Number of a chunk in its shard.
 
         Parameters
         ----------
-        class_index
-            0 for the ``label`` array.
+        place
+            Class index or rater; 0 for the ``label`` array.
         inside
             Place of the block in the shard, from `Grid.locate`.
         """
         _, y, x = per = self.grid.blocks_per_shard
-        return class_index * (per[0] * y * x) + (inside[0] * y + inside[1]) * x + inside[2]
+        return place * (per[0] * y * x) + (inside[0] * y + inside[1]) * x + inside[2]
 
     def shard_path(self, shard: Shape) -> str:
         """Path of a shard's file below the array's folder."""
-        return "/".join(["c", *map(str, self._with_classes(shard, 0))])
+        return "/".join(["c", *map(str, self._with_first(shard, 0))])
 
     def shard_paths(self) -> Iterator[str]:
         """Paths of all shards."""
@@ -117,8 +126,8 @@ class ArrayLayout:
 
     def to_json(self) -> dict[str, Any]:
         """The array's ``zarr.json``."""
-        chunk = self._with_classes(self.grid.block, 1)
-        shard = self._with_classes(self.grid.shard, self.class_count)
+        chunk = self._with_first(self.grid.block, 1)
+        shard = self._with_first(self.grid.shard, self.count)
         plain: dict[str, Any] = {"name": "bytes"}
         little = {"name": "bytes", "configuration": {"endian": "little"}}
         zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
@@ -167,14 +176,17 @@ class ArrayLayout:
 
     @classmethod
     def _parse(cls, content: Mapping[str, Any]) -> ArrayLayout:
-        has_classes = content["dimension_names"][0] == "c"
+        first_axis = content["dimension_names"][0]
+        has_first = first_axis in FIRST_AXES
         shape = content["shape"]
-        ndim = len(shape) - has_classes
+        ndim = len(shape) - has_first
         shard = content["chunk_grid"]["configuration"]["chunk_shape"]
         chunk = content["codecs"][0]["configuration"]["chunk_shape"]
         grid = Grid(_volume(shape, ndim), _volume(chunk, ndim), _volume(shard, ndim))
         dtype = np.dtype(DATA_TYPES[content["data_type"]])
-        return cls(grid, ndim, dtype, int(shape[0]) if has_classes else 0)
+        if has_first:
+            return cls(grid, ndim, dtype, int(shape[0]), first_axis)
+        return cls(grid, ndim, dtype)
 
     def _other_cut(self, content: Mapping[str, Any]) -> str:
         """What differs from shards of all classes with chunks of one class; empty when nothing."""
@@ -182,17 +194,17 @@ class ArrayLayout:
         chunk = content["codecs"][0]["configuration"]["chunk_shape"]
         if tuple(content["dimension_names"]) != self.axes:
             return f"dimensions {content['dimension_names']} where {list(self.axes)} are known"
-        if tuple(shard) != self._with_classes(self.grid.shard, self.class_count):
-            return f"shards of {shard}, without all {self.class_count} classes"
-        if tuple(chunk) != self._with_classes(self.grid.block, 1):
-            return f"chunks of {chunk}, with more than one class"
+        if tuple(shard) != self._with_first(self.grid.shard, self.count):
+            return f"shards of {shard}, without all of {self.count} along {self.first_axis}"
+        if tuple(chunk) != self._with_first(self.grid.block, 1):
+            return f"chunks of {chunk}, with more than one along {self.axes[0]}"
         if any(s % c for s, c in zip(shard, chunk, strict=True)):
             return f"shards of {shard}, which are not whole numbers of chunks of {chunk}"
         return ""
 
-    def _with_classes(self, spatial: Shape, first: int) -> tuple[int, ...]:
+    def _with_first(self, spatial: Shape, first: int) -> tuple[int, ...]:
         kept = spatial[3 - self.ndim :]
-        return (first, *kept) if self.class_count else kept
+        return (first, *kept) if self.count else kept
 
 
 def _volume(sizes: Sequence[int], ndim: int) -> Shape:

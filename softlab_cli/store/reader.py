@@ -54,8 +54,9 @@ class Case:
         The case's folder.
     info
         Everything that the store keeps about the case.
-    label_array, soft_array
-        Its arrays; there is no ``soft`` one in a store of hard labels only.
+    label_array, soft_array, rater_array
+        Its arrays; there is no ``soft`` one in a store of hard labels only, and
+        ``raters`` only where ``--keep-raters`` asked for it.
     """
 
     def __init__(self, store: Store, case_id: str) -> None:
@@ -63,10 +64,14 @@ class Case:
         self.path = store.path / case_id
         self.info: CaseInfo = read_case_info(self.path, store.info)
         self._store = store
-        self.label_array = self._array("label", store.classes.index_dtype, 0)
+        index_dtype = store.classes.index_dtype
+        self.label_array = self._array("label", index_dtype)
         self.soft_array: ArrayReader | None = None
         if not store.info.labels_only:
             self.soft_array = self._array("soft", np.dtype("<f2"), len(store.classes))
+        self.rater_array: ArrayReader | None = None
+        if store.info.keep_raters:
+            self.rater_array = self._array("raters", index_dtype, len(self.info.raters))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Case, (self._store, self.case_id)
@@ -183,10 +188,59 @@ class Case:
             (z, y, x), or (y, x) in 2D, uint8 or uint16. Voxels that are not
             labelled have `ClassTable.ignore_index`.
         """
+        return self._read_indices(self.label_array, 0, region, padding)
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """Names of the raters that the case has; empty where it has one label map."""
+        return self.info.raters
+
+    def read_rater(
+        self, rater: int | str, region: Cut | None = None, *, padding: Padding = "background"
+    ) -> NDArray[np.unsignedinteger[Any]]:
+        """Hard labels of one rater, where ``--keep-raters`` asked for them.
+
+        Parameters
+        ----------
+        rater
+            Number (from 0) or name, as in `raters`.
+        region, padding
+            As in `read_label`.
+
+        Returns
+        -------
+        class_indices
+            As from `read_label`.
+
+        Raises
+        ------
+        StoreError
+            When the store does not keep the raters' labels.
+        UsageError
+            When the case has no such rater.
+        """
+        if self.rater_array is None:
+            raise StoreError(
+                "does not keep the labels of each rater.",
+                remedy="Make it with --keep-raters.",
+                path=self._store.path,
+            )
+        names = self.raters
+        number = names.index(rater) if rater in names else rater
+        if not isinstance(number, int) or not 0 <= number < len(names):
+            raise UsageError(
+                f"case {self.case_id!r} has no rater {rater!r}.",
+                remedy=f"It has: {', '.join(names)}.",
+            )
+        return self._read_indices(self.rater_array, number, region, padding)
+
+    def _read_indices(
+        self, array: ArrayReader, place: int, region: Cut | None, padding: Padding
+    ) -> NDArray[np.unsignedinteger[Any]]:
         cut = parse_region(region, self.shape)
         inside = clip(cut, self.geometry.shape)
         outside = self.classes.background_index if padding == "background" else None
-        found = self.label_array.read(inside)
+        found = array.read(inside, place)
         if inside != cut:
             fill = self.classes.ignore_index if outside is None else outside
             padded = np.full(region_shape(cut), fill, found.dtype)
@@ -194,14 +248,15 @@ class Case:
             found = padded
         return found if self.geometry.ndim == 3 else found[0]
 
-    def _array(self, name: str, dtype: np.dtype[Any], class_count: int) -> ArrayReader:
+    def _array(self, name: str, dtype: np.dtype[Any], count: int = 0) -> ArrayReader:
         array = ArrayReader(self.path / name)
         layout, geometry = array.layout, self.geometry
-        found = (layout.class_count, layout.grid.shape, layout.ndim, layout.dtype)
-        if found != (class_count, geometry.shape, geometry.ndim, dtype):
+        found = (layout.count, layout.grid.shape, layout.ndim, layout.dtype)
+        if found != (count, geometry.shape, geometry.ndim, dtype):
             raise StoreError(
-                f"is {layout.dtype.name} {layout.shape} with the axes {layout.axes}; the case "
-                f"has {class_count or 'no'} classes, {dtype.name} and {geometry.describe()}.",
+                f"is {layout.dtype.name} {layout.shape} with the axes {layout.axes}; expected "
+                f"{dtype.name}{f', {count} along the first axis' if count else ''} and "
+                f"{geometry.describe()}.",
                 remedy="Compute the case again.",
                 path=array.folder,
             )

@@ -6,6 +6,7 @@
     store/<case_id>/zarr.json  attributes: softlab (CaseInfo), ome (OME-NGFF 0.5)
     store/<case_id>/soft/      float16 (C, Z, Y, X), absent in a store of hard labels only
     store/<case_id>/label/     uint8 or uint16 (Z, Y, X), class indices
+    store/<case_id>/raters/    the same for each rater (R, Z, Y, X), where that was asked for
 
 Every case repeats the *recipe*, a checksum of the method, its parameters and the
 classes. A case with another recipe than its store is the rest of a run that was
@@ -67,6 +68,8 @@ class StoreInfo:
         Whether there are hard labels only, and soft labels are computed on read.
     sums_to_one
         Whether the soft labels of a valid voxel add up to 1.
+    keep_raters
+        Whether cases keep the labels of each rater.
     software
         Names and versions of what made the store.
     config
@@ -82,6 +85,7 @@ class StoreInfo:
     classes: ClassTable
     labels_only: bool = False
     sums_to_one: bool = True
+    keep_raters: bool = False
     software: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +95,11 @@ class StoreInfo:
         """Everything that two runs must share to write into one store."""
         parameters: dict[str, Any] = json.loads(json.dumps(dict(self.parameters)))
         # Absent where nothing was chosen, so that recipes of such stores stay what they are.
-        reading = {"reading": json.loads(json.dumps(dict(self.reading)))} if self.reading else {}
+        chosen: dict[str, Any] = {}
+        if self.reading:
+            chosen["reading"] = json.loads(json.dumps(dict(self.reading)))
+        if self.keep_raters:
+            chosen["keep_raters"] = True
         return {
             "schema": SCHEMA,
             "method": self.method,
@@ -103,7 +111,7 @@ class StoreInfo:
             },
             "labels_only": self.labels_only,
             "sums_to_one": self.sums_to_one,
-            **reading,
+            **chosen,
         }
 
     @cached_property
@@ -142,6 +150,7 @@ class StoreInfo:
             classes=ClassTable.from_json(facts["classes"], ignored),
             labels_only=bool(facts["labels_only"]),
             sums_to_one=bool(facts["sums_to_one"]),
+            keep_raters=bool(facts.get("keep_raters", False)),
             software=dict(facts["software"]),
             config=dict(facts["config"]),
             reading=dict(facts.get("reading", {})),
@@ -165,6 +174,8 @@ class CaseInfo:
         What the reader of the files found odd.
     details
         Further facts from the method, ready for JSON.
+    raters
+        Names of the raters, in the order of their sources; empty with one label map.
     """
 
     geometry: Geometry
@@ -172,6 +183,7 @@ class CaseInfo:
     statistics: CaseStatistics | None = None
     warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    raters: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The case's facts as its metadata keeps them."""
@@ -186,6 +198,7 @@ class CaseInfo:
             "statistics": statistics and statistics.to_json(),
             "warnings": list(self.warnings),
             "details": dict(self.details),
+            **({"raters": list(self.raters)} if self.raters else {}),
         }
 
     @classmethod
@@ -210,6 +223,7 @@ class CaseInfo:
             statistics=statistics and CaseStatistics.from_json(statistics),
             warnings=tuple(map(str, facts["warnings"])),
             details=dict(facts["details"]),
+            raters=tuple(map(str, facts.get("raters", ()))),
         )
 
 

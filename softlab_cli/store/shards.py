@@ -144,7 +144,7 @@ class Shard:
         self._bytes = _map(path)
         end = len(self._bytes) - layout.slots * ENTRY_BYTES - CHECKSUM_BYTES
         index = _checked_index(self._bytes, end, path)
-        self._sort(index.reshape(max(1, layout.class_count), -1, 2), end)
+        self._sort(index.reshape(max(1, layout.count), -1, 2), end)
 
     @classmethod
     def find(cls, folder: Path, layout: ArrayLayout, shard: Shape) -> Shard | None:

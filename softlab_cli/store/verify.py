@@ -14,7 +14,7 @@ from softlab_cli.store.defects import Defect
 from softlab_cli.store.files import METADATA, is_partial, list_cases, read_json, system_errors
 from softlab_cli.store.ngff import ngff_problems
 from softlab_cli.store.reader import Case, Store
-from softlab_cli.store.verify_data import check_voxels
+from softlab_cli.store.verify_data import check_raters, check_voxels
 
 __all__ = ["Defect", "verify_store"]
 
@@ -105,6 +105,9 @@ def _check_case(store: Store, case_id: str, check_sources: bool) -> Iterator[Def
         store.classes.ignore_index,
         sums_to_one=store.info.sums_to_one,
     )
+    if case.rater_array is not None:
+        classes = store.classes
+        yield from check_raters(case_id, case.rater_array, len(classes), classes.ignore_index)
     if case.statistics is None:
         yield Defect(case_id, "metadata", "has no statistics", "note")
     for source in case.sources if check_sources else ():
@@ -112,7 +115,8 @@ def _check_case(store: Store, case_id: str, check_sources: bool) -> Iterator[Def
 
 
 def _arrays(case: Case) -> list[ArrayReader]:
-    return [array for array in (case.label_array, case.soft_array) if array is not None]
+    every = (case.label_array, case.soft_array, case.rater_array)
+    return [array for array in every if array is not None]
 
 
 def _check_ngff(case: Case) -> Iterator[Defect]:

@@ -16,7 +16,7 @@ from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.statistics import CaseStatistics
 
-__all__ = ["check_voxels"]
+__all__ = ["check_raters", "check_voxels"]
 
 ONE = np.uint16(0x3C00)
 """The bits of 1.0; those of all float16 from 0 to 1 are smaller, those of others larger."""
@@ -114,6 +114,39 @@ def check_voxels(
         yield from _statistics_defects(case_id, found, statistics, soft is not None)
 
 
+def check_raters(
+    case_id: str, raters: ArrayReader, class_count: int, ignore_index: int
+) -> Iterator[Defect]:
+    """Decode the labels of each rater and check that they are classes.
+
+    Parameters
+    ----------
+    case_id
+        The case, for the defects.
+    raters
+        The labels.
+    class_count
+        Number of classes.
+    ignore_index
+        Mark of voxels that are not labelled.
+    """
+    everyone = {rater: rater for rater in range(raters.layout.count)}
+    wrong = _Voxels()
+    unreadable: dict[str, None] = {}  # each once, in their order
+    for region in raters.layout.grid.regions():
+        z, y, x = region_shape(region)
+        try:
+            for _, chunk in raters.chunks(region, everyone):
+                values = chunk[:z, :y, :x]
+                wrong.add((values >= class_count) & (values != ignore_index), region, values)
+        except StoreError as error:
+            unreadable[f"{error.path}: {error.problem}"] = None
+    for detail in unreadable:
+        yield Defect(case_id, "unreadable data", detail)
+    if wrong.count:
+        yield _voxel_defect(case_id, wrong, "a rater's labels outside the class table", "label")
+
+
 def _check_block(
     region: Region,
     label: ArrayReader,
@@ -166,8 +199,12 @@ def _voxel_defects(case_id: str, found: _Findings) -> Iterator[Defect]:
     ]
     for voxels, what, name in kinds:
         if voxels.count:
-            detail = f"{voxels.count} voxels; the first is {voxels.first}, {name} {voxels.example}"
-            yield Defect(case_id, what, detail)
+            yield _voxel_defect(case_id, voxels, what, name)
+
+
+def _voxel_defect(case_id: str, voxels: _Voxels, what: str, name: str) -> Defect:
+    detail = f"{voxels.count} voxels; the first is {voxels.first}, {name} {voxels.example}"
+    return Defect(case_id, what, detail)
 
 
 def _statistics_defects(

@@ -58,7 +58,7 @@ class EncodedBlock:
         Number in the shard, and bytes, of each chunk that is not all 0.
     """
 
-    array: Literal["soft", "label"]
+    array: Literal["soft", "label", "raters"]
     shard: Shape
     chunks: tuple[tuple[int, bytes], ...]
 
@@ -127,7 +127,9 @@ class StoreWriter:
                 path=self.path,
             )
 
-    def case(self, case_id: str, geometry: Geometry, grid: Grid | None = None) -> CaseWriter:
+    def case(
+        self, case_id: str, geometry: Geometry, raters: int = 0, grid: Grid | None = None
+    ) -> CaseWriter:
         """Begin a case; use it in a ``with`` statement.
 
         Parameters
@@ -136,6 +138,8 @@ class StoreWriter:
             Name of the case's folder.
         geometry
             The case's voxel grid.
+        raters
+            Raters whose labels are kept, in a store that does so.
         grid
             How the volume is cut; by default `Grid.for_volume`.
 
@@ -145,9 +149,8 @@ class StoreWriter:
             For a case id that cannot be the name of a Zarr group.
         """
         check_case_id(case_id)
-        if grid is None:
-            grid = Grid.for_volume(geometry.shape, geometry.ndim)
-        return CaseWriter(self.path, self.info, case_id, geometry, grid)
+        grid = grid or Grid.for_volume(geometry.shape, geometry.ndim)
+        return CaseWriter(self.path, self.info, case_id, geometry, grid, raters)
 
     def completed(self, case_id: str) -> CaseInfo | None:
         """What the store keeps about a case; None when it is absent or must be computed anew."""
@@ -170,12 +173,18 @@ class CaseWriter:
     grid
         The blocks that are expected, each once for every class.
     arrays
-        Layouts of the arrays by name: ``label``, and ``soft`` unless the store
-        holds hard labels only.
+        Layouts of the arrays by name: ``label``, ``soft`` unless the store
+        holds hard labels only, and ``raters`` where it keeps them.
     """
 
     def __init__(
-        self, store: Path, info: StoreInfo, case_id: str, geometry: Geometry, grid: Grid
+        self,
+        store: Path,
+        info: StoreInfo,
+        case_id: str,
+        geometry: Geometry,
+        grid: Grid,
+        raters: int = 0,
     ) -> None:
         self.grid = grid
         self._store = store
@@ -187,6 +196,9 @@ class CaseWriter:
         self.arrays = {"label": ArrayLayout.label(self.grid, geometry.ndim, classes.index_dtype)}
         if not info.labels_only:
             self.arrays["soft"] = ArrayLayout.soft(self.grid, geometry.ndim, len(classes))
+        if info.keep_raters:
+            dtype = classes.index_dtype
+            self.arrays["raters"] = ArrayLayout.raters(self.grid, geometry.ndim, dtype, raters)
         self._shards = {
             name: ShardWriter(self._folder / name, layout) for name, layout in self.arrays.items()
         }
@@ -229,7 +241,9 @@ class CaseWriter:
         ]
         return EncodedBlock("soft", shard, tuple(chunk for chunk in encoded if chunk[1]))
 
-    def encode_label(self, region: Region, class_indices: NDArray[Any]) -> EncodedBlock:
+    def encode_label(
+        self, region: Region, class_indices: NDArray[Any], rater: int | None = None
+    ) -> EncodedBlock:
         """Compress the hard labels of a block; any thread may do so.
 
         Parameters
@@ -238,14 +252,18 @@ class CaseWriter:
             The block, as `grid` has it.
         class_indices
             (Z, Y, X) class indices of the region's voxels, or the ignore index.
+        rater
+            Number of the rater whose labels they are; None for the case's hard label.
         """
-        layout = self.arrays["label"]
+        name: Literal["label", "raters"] = "label" if rater is None else "raters"
+        layout = self.arrays[name]
         shard, inside = self.grid.locate(region)
         z, y, x = region_shape(region)
         block = np.zeros(self.grid.block, layout.dtype)
         block[:z, :y, :x] = class_indices
         data = encode_chunk(block)
-        return EncodedBlock("label", shard, ((layout.slot(0, inside), data),) if data else ())
+        slot = layout.slot(rater or 0, inside)
+        return EncodedBlock(name, shard, ((slot, data),) if data else ())
 
     def append(self, encoded: EncodedBlock) -> None:
         """Add an encoded block; one thread does so.

@@ -1,0 +1,95 @@
+"""Cases and raters from file names, by a pattern such as ``{case}_{rater}.nii.gz``."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from softlab_cli.caseid import image_suffix, strip_suffix
+from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.errors import InputError, UsageError
+
+__all__ = ["NamePattern"]
+
+FIELDS = ("case", "rater")
+NAMED_AT_MOST = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NamePattern:
+    """How file names tell the case and the rater.
+
+    Parameters
+    ----------
+    text
+        Has ``{case}`` and ``{rater}``, each once. With slashes it counts from the
+        input's folder: ``{rater}/{case}`` or ``{case}/{rater}.nii.gz``. Without an
+        ending it fits every ending of an image. The case takes as much of the name
+        as it can, the rater as little.
+
+    Raises
+    ------
+    UsageError
+        When a field is missing, given twice, or unknown.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        fields = re.findall(r"\{(\w*)\}", self.text)
+        if sorted(fields) != sorted(FIELDS):
+            raise UsageError(
+                f"{self.text!r} is no pattern of rater files.",
+                remedy="Write {case} and {rater} once each, as in {case}_{rater}.nii.gz.",
+            )
+
+    def find(self, folder: Path) -> list[Finding]:
+        """The label maps of a folder whose names fit; others are left out.
+
+        Raises
+        ------
+        InputError
+            When none fits; says what there is.
+        """
+        depth = self.text.count("/")
+        files = sorted(
+            (f for f in folder.glob("*/" * depth + "*") if f.is_file() and image_suffix(f.name)),
+            key=lambda f: natural_order(f.relative_to(folder).as_posix()),
+        )
+        found = [finding for f in files if (finding := self.match(f, folder))]
+        if not found:
+            there = [f.relative_to(folder).as_posix() for f in files]
+            more = ", ..." if len(there) > NAMED_AT_MOST else ""
+            raise InputError(
+                f"holds no label map named like {self.text!r}; there are "
+                f"{', '.join(there[:NAMED_AT_MOST]) or 'none'}{more}.",
+                remedy="Check --rater-pattern.",
+                path=folder,
+            )
+        if len(found) < len(files):
+            log.info("%s: left out %d files", folder, len(files) - len(found))
+        return found
+
+    def match(self, file: Path, folder: Path) -> Finding | None:
+        """What a file's name says; None when it does not fit.
+
+        Parameters
+        ----------
+        file
+            The label map.
+        folder
+            Where the pattern starts.
+        """
+        name = file.relative_to(folder).as_posix()
+        fits = self._expression.fullmatch(name if image_suffix(self.text) else strip_suffix(name))
+        return Finding(fits["case"], file, fits["rater"]) if fits else None
+
+    @property
+    def _expression(self) -> re.Pattern[str]:
+        escaped = re.escape(self.text)
+        escaped = escaped.replace(re.escape("{case}"), "(?P<case>[^/]+)")
+        return re.compile(escaped.replace(re.escape("{rater}"), "(?P<rater>[^/]+?)"))
