@@ -204,7 +204,7 @@ def test_a_rater_on_another_grid_fails_its_case(hook) -> None:
         (["--method", "msvls", "--raters", "nowhere"], 1, "is no folder of a rater"),
         (["--name", "../svls"], 2, "cannot be the name of a store"),
         (["-p", "OtherPlans"], 1, "Run nnUNetv2_plan_and_preprocess -d 501"),
-        (["-c", "3d_lowres"], 2, "has no configuration '3d_lowres'"),
+        (["-c", "3d_other"], 2, "has no configuration '3d_other'"),
     ],
 )
 def test_mistakes_are_explained(hook, options, status, message) -> None:

@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from softlab_cli.errors import EngineError
+from softlab_cli.nnunet.loss import combined_loss
 from softlab_cli.nnunet.preprocess import preprocess
 from softlab_cli.nnunet.trainer import SoftLabMixin, nnUNetTrainerSoftLab
 from softlab_cli.nnunet.transforms import SoftTargets
+from softlab_cli.trainers.losses import DiceSemimetricLoss
 from tests.nnunet_support import (
     Dataset,
     make_dataset,
@@ -312,3 +315,23 @@ def test_a_loss_without_soft_labels_is_refused(datasets) -> None:
     trainer = make_trainer(datasets("isotropic"), "svls")
     with pytest.raises(RuntimeError, match="were not handed to the loss"):
         trainer.loss([torch.zeros(1, 4, 4, 4, 4)], [torch.zeros(1, 1, 4, 4, 4)])
+
+
+def test_the_dice_of_a_batch_is_gathered_from_all_processes(monkeypatch) -> None:
+    """Half of a batch, with the sums of the other half, has the Dice of the whole."""
+    torch.manual_seed(0)
+    logits, soft = torch.randn(4, 3, 6, 6), torch.randn(4, 3, 6, 6).softmax(1)
+    elsewhere: list[torch.Tensor] = []
+
+    class Elsewhere(DiceSemimetricLoss):
+        def sums(self, *terms):
+            elsewhere.extend(super().sums(*terms))
+            return super().sums(*terms)
+
+    Elsewhere(reduction="batch")(logits[2:], soft[2:])
+    gather = SimpleNamespace(apply=lambda term: torch.stack([term, elsewhere.pop(0)]))
+    monkeypatch.setattr("softlab_cli.nnunet.loss.AllGatherGrad", gather)
+    half = combined_loss(batch_dice=True, gather=True).overlap(logits[:2], soft[:2])
+    whole = combined_loss(batch_dice=True).overlap(logits, soft)
+    assert float(half) == pytest.approx(float(whole), abs=1e-6)
+    assert not elsewhere

@@ -36,17 +36,14 @@ class LabelRegions(nn.Module):
         Label value of each class.
     """
 
-    members: Tensor
-
     def __init__(self, regions: Sequence[int | Sequence[int]], labels: Sequence[int]) -> None:
         super().__init__()
         sets = [{r} if isinstance(r, int) else set(r) for r in regions]
-        members = torch.tensor([[float(label in s) for label in labels] for s in sets])
-        self.register_buffer("members", members, persistent=False)
+        self.members = [[i for i, label in enumerate(labels) if label in s] for s in sets]
 
     def forward(self, soft: Tensor) -> Tensor:
         """(B, regions, *spatial): the sum over each region's labels of (B, labels, *spatial)."""
-        return torch.einsum("rl,bl...->br...", self.members.to(soft), soft).clamp(0, 1)
+        return torch.stack([soft[:, own].sum(1) for own in self.members], 1).clamp(0, 1)
 
 
 def combined_loss(
