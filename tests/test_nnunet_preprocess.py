@@ -153,7 +153,7 @@ def raters_of(hook, shifts) -> list[Path]:
 
 def test_raters_who_agree_with_the_segmentation_change_nothing(hook, softlab) -> None:
     raters = raters_of(hook, (0, 0))
-    made = hook("--method", "msvls", "--raters", *raters)
+    made = hook("--raters", *raters)
     assert made.exit_code == 0, made.output + made.stderr
     assert hook().exit_code == 0
     case = hook.store("msvls")["case1"]
@@ -200,7 +200,8 @@ def test_a_rater_on_another_grid_fails_its_case(hook) -> None:
     ("options", "status", "message"),
     [
         (["--method", "msvls"], 2, "made of several raters"),
-        (["--raters", "nowhere"], 2, "Choose --method msvls"),
+        (["--method", "ls", "--raters", "nowhere"], 2, "Choose --method msvls"),
+        (["--raters", "nowhere"], 1, "is no folder of a rater"),
         (["--method", "msvls", "--raters", "nowhere"], 1, "is no folder of a rater"),
         (["--name", "../svls"], 2, "cannot be the name of a store"),
         (["-p", "OtherPlans"], 1, "Run nnUNetv2_plan_and_preprocess -d 501"),

@@ -52,7 +52,7 @@ def command() -> None:
     """
 
 
-@command.command("preprocess", cls=SeveralValues)
+@command.command("preprocess", cls=SeveralValues, short_help="Soft labels of its cases.")
 @together(
     click.option("-d", "--dataset", required=True, help="Number or name of the data set."),
     click.option(
@@ -65,7 +65,11 @@ def command() -> None:
     ),
     click.option("-p", "--plans", default="nnUNetPlans", show_default=True, help="The plans."),
     click.option(
-        "--method", type=click.Choice(METHODS), default="svls", show_default=True, help="How."
+        "--method",
+        type=click.Choice(METHODS),
+        default="svls",
+        show_default=True,
+        help="What makes the soft labels.",
     ),
     *svls_options,
     smoothing,
@@ -73,7 +77,8 @@ def command() -> None:
         "--raters",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="For msvls: a folder of label maps for each rater, named as in labelsTr.",
+        help="A folder of label maps for each rater, named as in labelsTr; svls of several raters "
+        "is msvls.",
     ),
     click.option("--name", help="Name of the store.  [default: that of the method]"),
     click.option("--overwrite", is_flag=True, help="Remove what the store holds and start again."),
@@ -125,7 +130,7 @@ def preprocess_command(
     raise SystemExit(1 if any(report.failed for report in reports.values()) else 0)
 
 
-@command.command("ext-path")
+@command.command("ext-path", short_help="Print the folder with nnUNetTrainerSoftLab.")
 @debug
 def ext_path_command() -> None:
     """Print the folder with nnUNetTrainerSoftLab, for the variable nnUNet_extTrainer."""

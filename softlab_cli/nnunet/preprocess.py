@@ -94,7 +94,8 @@ def preprocess(
     configurations
         Configurations that are preprocessed. Those that share their data share a store.
     method
-        A key of `softlab_cli.nnunet.methods.METHODS`.
+        A key of `softlab_cli.nnunet.methods.METHODS`; ``svls`` of several raters is
+        ``msvls``.
     plans
         Name of the plans.
     name
@@ -120,6 +121,7 @@ def preprocess(
     UsageError, InputError, StoreError
         When nothing can be done; problems of single cases are in the reports.
     """
+    method = "msvls" if raters and method == "svls" else method
     _check_raters(method, raters)
     named = name_raters(raters)
     found = [read_configuration(dataset, wanted, plans) for wanted in configurations]
