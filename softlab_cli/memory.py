@@ -15,6 +15,7 @@ __all__ = [
     "CaseMemory",
     "available_bytes",
     "available_cores",
+    "blocks_bytes",
     "format_bytes",
     "parse_bytes",
 ]
@@ -67,6 +68,19 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def blocks_bytes(workspace_bytes: int, threads: int) -> int:
+    """What blocks occupy while they are softened: each thread has one, two more wait.
+
+    Parameters
+    ----------
+    workspace_bytes
+        Scratch memory of one thread.
+    threads
+        Threads that soften blocks at the same time.
+    """
+    return 3 * threads * workspace_bytes
+
+
 @dataclass(frozen=True)
 class CaseMemory:
     """What one case needs while it is softened.
@@ -107,6 +121,5 @@ class CaseMemory:
             # Patterns grow wider while a rater is taken in; in the end they are held
             # with the fused label map, which is no wider, and the hard label.
             volume = max(volume + patterns + patterns // 2, 2 * patterns + indices)
-        # Each thread works on one block, and two more wait to be written.
-        blocks = 3 * self.threads * self.workspace_bytes
+        blocks = blocks_bytes(self.workspace_bytes, self.threads)
         return PROCESS_BYTES + SHARD_BUFFER_BYTES + volume + blocks

@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,9 +21,7 @@ from softlab_cli.events import CaseFinished
 from softlab_cli.executors import ordered_map
 from softlab_cli.fusion.patterns import UNLABELLED
 from softlab_cli.importing import Import, open_fractions, write_fractions
-from softlab_cli.methods import LocalMethod, RaterMethod
-from softlab_cli.preparing import Prepared, count_labels, prepare
-from softlab_cli.reading import ReadingOptions
+from softlab_cli.preparing import CaseTask, Prepared, count_labels, prepare
 from softlab_cli.scanning import case_files, failure, naming
 from softlab_cli.softblock import SoftSums
 from softlab_cli.sources import Source, describe_source
@@ -32,46 +29,7 @@ from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
 
-__all__ = ["AnyMethod", "CaseTask", "process_case", "write_case"]
-
-AnyMethod = LocalMethod | RaterMethod | Import
-"""Everything that a run can be made with."""
-
-
-@dataclass(frozen=True)
-class CaseTask:
-    """Everything that softening one case takes.
-
-    Parameters
-    ----------
-    case
-        The case and its files.
-    method
-        What makes the soft labels.
-    info
-        What the store says of all its cases; its classes among it.
-    store
-        Path of the store; it exists.
-    threads
-        Threads that soften blocks.
-    reason
-        Why the case is computed again, if it is.
-    reading
-        How its label maps are read.
-    """
-
-    case: Case
-    method: AnyMethod
-    info: StoreInfo
-    store: Path
-    threads: int
-    reason: str = ""
-    reading: ReadingOptions = field(default_factory=ReadingOptions)
-
-    @property
-    def case_id(self) -> str:
-        """The case's id."""
-        return self.case.case_id
+__all__ = ["process_case", "write_case"]
 
 
 def process_case(task: CaseTask) -> CaseFinished:
@@ -88,11 +46,9 @@ def process_case(task: CaseTask) -> CaseFinished:
 
 
 def _soften_case(task: CaseTask) -> CaseFinished:
-    assert not isinstance(task.method, Import)
-    sources = _sources(task.case)
-    ready = prepare(task.case, task.method, task.info, task.reading)
-    store = StoreWriter(task.store, task.info)
-    outcome = write_case(ready, store, task.case_id, sources, task.threads)
+    sources, store = _sources(task.case), StoreWriter(task.store, task.info)
+    with prepare(task) as ready:
+        outcome = write_case(ready, store, task.case_id, sources, task.threads)
     return replace(outcome, message=task.reason)
 
 

@@ -16,17 +16,19 @@ from softlab_cli.errors import InputError, SoftlabError, UsageError
 from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.executors import WorkerDied, make_executor
 from softlab_cli.fusion.patterns import pattern_bytes
+from softlab_cli.images import check_images, probe_images
 from softlab_cli.importing import Import
 from softlab_cli.memory import (
     PROCESS_BYTES,
+    SHARD_BUFFER_BYTES,
     CaseMemory,
     available_bytes,
     available_cores,
+    blocks_bytes,
     format_bytes,
 )
-from softlab_cli.methods import takes_raters
-from softlab_cli.methods.fuse import Fuse
-from softlab_cli.onecase import AnyMethod, CaseTask
+from softlab_cli.methods import Fuse, GeoLS, takes_raters
+from softlab_cli.preparing import AnyMethod, CaseTask
 from softlab_cli.readers import FileProbe
 from softlab_cli.reading import (
     Occurring,
@@ -48,11 +50,12 @@ __all__ = ["Plan", "Request", "make_plan"]
 
 @dataclass(frozen=True)
 class Crew:
-    """Processes, threads in each, and the memory that one of them needs."""
+    """Processes, threads in each, the memory that one of them needs, and may have."""
 
     workers: int
     threads: int
     bytes_per_worker: int
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
         method.parameters(),
         classes,
         labels_only=request.labels_only,
+        sums_to_one=getattr(method, "sums_to_one", True),
         keep_raters=request.keep_raters,
         software=_software(),
         config=request.config,
@@ -125,10 +129,11 @@ def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
     if existing is not None:
         existing.check(info)
     crew = draft.hire(request, listen, partial(draft.softening_bytes, method, classes))
+    _tell_scratch(method, classes, draft, crew, listen)
     tasks = tuple(
         CaseTask(
             case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""),
-            request.reading,
+            request.reading, crew.memory,
         )
         for case in draft.todo.values()
     )  # fmt: skip
@@ -153,6 +158,11 @@ def _check_labels_only(method: AnyMethod) -> None:
     if isinstance(method, Import):
         raise UsageError(
             "--labels-only would leave out the very soft labels that are imported.",
+            remedy="Leave it out.",
+        )
+    if isinstance(method, GeoLS):
+        raise UsageError(
+            "--labels-only would leave out the image that the soft labels follow.",
             remedy="Leave it out.",
         )
     if takes_raters(method) and not (isinstance(method, Fuse) and method.on_labels()):
@@ -188,6 +198,45 @@ def _too_large(needed: int, budget: int) -> InputError:
         f"needs {format_bytes(needed)}, and only {format_bytes(budget)} may be used.",
         remedy="Raise --max-memory, or lower --threads.",
     )
+
+
+def _maps_bytes(
+    method: GeoLS, classes: ClassTable, case: Case, seen: FileProbe, threads: int
+) -> int:
+    """Upper bound of the memory that GeoLS takes when its maps wait on disk."""
+    geometry = seen.geometry
+    image = probe_images(case, geometry)
+    block = Grid.for_volume(geometry.shape, geometry.ndim).block
+    distances = method.case_bytes(geometry.shape, image.channels, len(classes), threads)
+    indices = prod(geometry.shape) * classes.index_dtype.itemsize
+    blocks = blocks_bytes(method.workspace_bytes(len(classes), block), threads)
+    return (
+        PROCESS_BYTES
+        + SHARD_BUFFER_BYTES
+        + blocks
+        + max(
+            seen.bytes_on_read,
+            seen.bytes_held + max(indices, image.bytes_on_read),
+            indices + image.bytes_held + distances,
+        )
+    )
+
+
+def _tell_scratch(
+    method: AnyMethod, classes: ClassTable, draft: _Draft, crew: Crew, listen: Listener
+) -> None:
+    """Say how much disk GeoLS may need on the way, where that is not little."""
+    if not isinstance(method, GeoLS) or not draft.todo:
+        return
+    shapes = [draft.probes[case_id].geometry.shape for case_id in draft.todo]
+    largest = max(method.scratch_bytes(shape, len(classes)) for shape in shapes)
+    if crew.bytes_per_worker + largest > crew.memory:
+        listen(
+            Notice(
+                f"the maps of a case wait on disk beside the store: up to {format_bytes(largest)} "
+                f"for each of {crew.workers} workers"
+            )
+        )
 
 
 def _probe_case(case: Case, options: ReadingOptions) -> FileProbe:
@@ -250,6 +299,8 @@ class _Draft:
             try:
                 _check_usable(case, self.method, request.min_raters)
                 self.probes[case_id] = _probe_case(case, request.reading)
+                if isinstance(self.method, GeoLS):
+                    check_images(case)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 
@@ -309,7 +360,7 @@ class _Draft:
                     f"{format_bytes(largest)}, and {format_bytes(budget)} may be used"
                 )
             )
-        return Crew(workers, threads, largest)
+        return Crew(workers, threads, largest, budget // max(1, workers))
 
     def softening_bytes(
         self, method: AnyMethod, classes: ClassTable, case: Case, threads: int
@@ -319,6 +370,8 @@ class _Draft:
         if isinstance(method, Import):
             return method.case_bytes(seen)
         shape, ndim = seen.geometry.shape, seen.geometry.ndim
+        if isinstance(method, GeoLS):
+            return _maps_bytes(method, classes, case, seen, threads)
         raters = len(case.label_maps) if takes_raters(method) else 0
         return CaseMemory(
             prod(shape),

@@ -1,33 +1,91 @@
 """From a case's files to what is softened block by block.
 
 Each kind of method sees its case in its own way (one label map; the label maps of
-several raters), and leaves the same behind: hard labels for the store, and a
-softener with the indices that it wants.
+several raters; label map and image), and leaves the same behind: hard labels for the
+store, and a softener with the indices that it wants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.blocks import Grid, Shape
 from softlab_cli.cases import Case
 from softlab_cli.classes import ClassTable
 from softlab_cli.fusion.patterns import PatternBuilder, RaterPatterns
 from softlab_cli.fusion.raters import rater_statistics
+from softlab_cli.images import read_images
+from softlab_cli.importing import Import
 from softlab_cli.indexing import IndexedLabelMap, distinct_values, foreground_box, index_label_map
-from softlab_cli.methods import LocalMethod, RaterMethod, takes_raters
+from softlab_cli.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
+from softlab_cli.methods import GeoLS, LocalMethod, OneHot, RaterMethod, takes_raters
 from softlab_cli.methods.base import Softener
 from softlab_cli.reading import ReadingOptions, number_as, read_labels
 from softlab_cli.scanning import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts
-from softlab_cli.volume import Geometry
+from softlab_cli.store.writer import StoreWriter
+from softlab_cli.volume import Geometry, Image
 
-__all__ = ["Prepared", "count_labels", "fuse_raters", "prepare"]
+__all__ = [
+    "AnyMethod",
+    "CaseTask",
+    "Prepared",
+    "count_labels",
+    "fuse_raters",
+    "make_maps",
+    "prepare",
+]
+
+
+AnyMethod = LocalMethod | RaterMethod | GeoLS | Import
+"""Everything that a run can be made with."""
+
+
+@dataclass(frozen=True)
+class CaseTask:
+    """Everything that softening one case takes.
+
+    Parameters
+    ----------
+    case
+        The case and its files.
+    method
+        What makes the soft labels.
+    info
+        What the store says of all its cases; its classes among it.
+    store
+        Path of the store; it exists.
+    threads
+        Threads that soften blocks.
+    reason
+        Why the case is computed again, if it is.
+    reading
+        How its label maps are read.
+    max_memory
+        Bytes for the process that does it; None for no limit.
+    """
+
+    case: Case
+    method: AnyMethod
+    info: StoreInfo
+    store: Path
+    threads: int
+    reason: str = ""
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    max_memory: int | None = None
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        return self.case.case_id
 
 
 @dataclass(frozen=True)
@@ -67,30 +125,33 @@ class Prepared:
     patterns: RaterPatterns | None = None
 
 
-def prepare(
-    case: Case, method: LocalMethod | RaterMethod, info: StoreInfo, options: ReadingOptions
-) -> Prepared:
+@contextmanager
+def prepare(task: CaseTask) -> Iterator[Prepared]:
     """Read a case, and do what the method has to do with the whole of it.
 
     Parameters
     ----------
-    case
-        The case.
-    method
-        What makes its soft labels.
-    info
-        What holds for the store: the classes, and whether it keeps the raters.
-    options
-        How its label maps are read.
+    task
+        The case, with any method but `Import`.
+
+    Yields
+    ------
+    Prepared
+        What waits on disk for it is removed when the context is left.
 
     Raises
     ------
     SoftlabError
         When a file cannot be used.
     """
-    if takes_raters(method):
-        return _prepare_raters(case, method, info, options)
-    return _prepare_one(case, cast(LocalMethod, method), info.classes, options)
+    if takes_raters(task.method):
+        yield _prepare_raters(task.case, task.method, task.info, task.reading)
+    elif isinstance(task.method, GeoLS):
+        with _prepare_maps(task, task.method) as ready:
+            yield ready
+    else:
+        method = cast(LocalMethod, task.method)
+        yield _prepare_one(task.case, method, task.info.classes, task.reading)
 
 
 def _prepare_one(
@@ -104,6 +165,82 @@ def _prepare_one(
         del label_map  # the indices may be the same memory, or may replace it
     indices = indexed.class_indices
     return Prepared(geometry, indices, _label_counts(indexed, classes), method, indices, warnings)
+
+
+@contextmanager
+def _prepare_maps(task: CaseTask, method: GeoLS) -> Iterator[Prepared]:
+    case, store = task.case, StoreWriter(task.store, task.info)
+    ready = _prepare_one(case, OneHot(), task.info.classes, task.reading)
+    image = read_images(case, ready.geometry, task.reading)
+    spare = _memory_for_maps(task, method, ready, image)
+    ready = replace(ready, warnings=(*ready.warnings, *image.warnings))
+    with (
+        naming(case.images[0]),
+        make_maps(
+            method, ready, image.intensities, store, case.case_id, task.threads, max_memory=spare
+        ) as made,
+    ):
+        del image  # the maps are made
+        yield made
+
+
+@contextmanager
+def make_maps(
+    method: GeoLS,
+    ready: Prepared,
+    intensities: NDArray[np.float32],
+    store: StoreWriter,
+    case_id: str,
+    threads: int,
+    *,
+    max_memory: int | None = None,
+    block: Shape | None = None,
+) -> Iterator[Prepared]:
+    """A case with the maps of GeoLS as its softener.
+
+    Parameters
+    ----------
+    method
+        GeoLS with its parameters.
+    ready
+        The case with its hard labels.
+    intensities
+        (channels, Z, Y, X) on the same grid.
+    store
+        Where maps wait that memory has no room for.
+    case_id
+        The case.
+    threads
+        Threads that compute.
+    max_memory, block
+        As for `GeoLS.prepare`.
+    """
+    with (
+        store.scratch(case_id) as folder,
+        method.prepare(
+            ready.indices,
+            intensities,
+            store.info.classes,
+            ready.geometry,
+            case_id=case_id,
+            scratch_folder=folder,
+            threads=threads,
+            max_memory=max_memory,
+            block=block,
+        ) as maps,
+    ):
+        warnings = (*ready.warnings, *maps.warnings)
+        yield replace(ready, softener=maps, warnings=warnings, details={"geols": maps.facts})
+
+
+def _memory_for_maps(task: CaseTask, method: GeoLS, ready: Prepared, image: Image) -> int | None:
+    """Bytes that are left when label map, image and blocks have theirs."""
+    if task.max_memory is None:
+        return None
+    block = Grid.for_volume(ready.geometry.shape, ready.geometry.ndim).block
+    blocks = blocks_bytes(method.workspace_bytes(len(task.info.classes), block), task.threads)
+    taken = PROCESS_BYTES + SHARD_BUFFER_BYTES + blocks
+    return max(0, task.max_memory - taken - ready.indices.nbytes - image.intensities.nbytes)
 
 
 def _prepare_raters(

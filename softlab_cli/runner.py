@@ -15,8 +15,9 @@ from softlab_cli.events import (
     StageStarted,
 )
 from softlab_cli.executors import Executor, WorkerDied, make_executor
-from softlab_cli.onecase import AnyMethod, process_case
+from softlab_cli.onecase import process_case
 from softlab_cli.planning import Plan, Request, make_plan
+from softlab_cli.preparing import AnyMethod
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["execute", "run", "run_tasks"]

@@ -23,7 +23,7 @@ LAYERS = [
     {"fusion", "indexing", "regrid"},
     {"executors", "methods", "progress", "readers", "store"},
     {"cases", "reading"},
-    {"importing", "request", "scanning"},
+    {"images", "importing", "request", "scanning"},
     {"arrays", "export", "opening", "preparing", "preview"},
     {"onecase"},
     {"export_dicom", "inspection", "planning"},
@@ -43,6 +43,8 @@ FENCES = {
     "pydicom": {"readers"},
     "highdicom": {"readers"},
     "numba": {"kernels"},
+    "scipy": {"geodesic"},
+    "skimage": {"geodesic"},
     "distributed": {"executors"},
     "matplotlib": {"preview"},
     "torch": {"trainers", "nnunet", "geodesic"},
@@ -110,7 +112,7 @@ def test_third_party_packages_stay_behind_their_fences(path: Path) -> None:
     ],
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
-    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "torch", "pydicom"]
+    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -15,13 +15,16 @@ from tests.conftest import blobs, write_image
 CODE = """
 import json, re, sys
 from pathlib import Path
-from softlab_cli.methods import METHODS
+from softlab_cli.methods import METHODS, RATER_METHODS
 from softlab_cli.planning import Request, make_plan
 from softlab_cli.runner import execute
 
-name, folder, out, threads = sys.argv[1:]
-request = Request([Path(folder)], Path(out), threads=int(threads), workers=1)
-plan = make_plan(METHODS[name](), request, lambda event: None)
+name, folder, out, threads, keep_raters = sys.argv[1:]
+inputs = sorted(Path(folder).iterdir())
+request = Request(
+    inputs, Path(out), threads=int(threads), workers=1, keep_raters=keep_raters == "True"
+)
+plan = make_plan({**METHODS, **RATER_METHODS}[name](), request, lambda event: None)
 report = execute(plan)
 assert report.failed == 0, report
 # Not getrusage: what it tells of a child includes the parent's peak.
@@ -39,12 +42,8 @@ def labels_of(kind: str) -> np.ndarray:
     return blobs((160, 192, 192), 9).astype(np.float64)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's process status")
-@pytest.mark.parametrize("kind", ["few classes", "noise of many classes", "coded as float64"])
-@pytest.mark.parametrize(("method", "threads"), [("svls", 1), ("svls", 4), ("ls", 2)])
-def test_peak_stays_below_the_projection(tmp_path, kind, method, threads) -> None:
-    write_image(tmp_path / "in" / "a.nii.gz", labels_of(kind))
-    arguments = [method, tmp_path / "in", tmp_path / "out.zarr", threads]
+def check_promise(tmp_path: Path, method: str, threads: int, keep_raters: bool = False) -> None:
+    arguments = [method, tmp_path / "in", tmp_path / "out.zarr", threads, keep_raters]
     done = subprocess.run(
         [sys.executable, "-c", CODE, *map(str, arguments)], capture_output=True, text=True
     )
@@ -53,3 +52,25 @@ def test_peak_stays_below_the_projection(tmp_path, kind, method, threads) -> Non
     assert measured["peak"] <= measured["projected"], measured
     # A promise of everything would be kept by chance: it must also say something.
     assert measured["projected"] < 4 * measured["peak"], measured
+
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs Linux's process status"
+)
+
+
+@pytest.mark.parametrize("kind", ["few classes", "noise of many classes", "coded as float64"])
+@pytest.mark.parametrize(("method", "threads"), [("svls", 1), ("svls", 4), ("ls", 2)])
+def test_peak_stays_below_the_projection(tmp_path, kind, method, threads) -> None:
+    write_image(tmp_path / "in" / "r1" / "a.nii.gz", labels_of(kind))
+    check_promise(tmp_path, method, threads)
+
+
+@pytest.mark.parametrize("kind", ["few classes", "noise of many classes"])
+@pytest.mark.parametrize(("method", "threads"), [("msvls", 1), ("msvls", 3), ("fuse", 2)])
+def test_so_it_does_with_many_raters(tmp_path, kind, method, threads) -> None:
+    truth = labels_of(kind) % 12  # the number of different opinions must stay possible
+    for rater in range(3):
+        shifted = np.roll(truth, rater, axis=rater % 3)
+        write_image(tmp_path / "in" / f"r{rater}" / "a.nii.gz", shifted)
+    check_promise(tmp_path, method, threads, keep_raters=threads > 1)

@@ -398,7 +398,7 @@ def test_arrays_that_are_no_raters() -> None:
         softlab_cli.msvls([])
     with pytest.raises(GeometryError, match="rater 2 has the shape"):
         softlab_cli.msvls([np.zeros((2, 3), int), np.zeros((3, 2), int)])
-    with pytest.raises(UsageError, match="2 rater weights for 3 raters|no weight"):
+    with pytest.raises(UsageError, match="no weight"):
         softlab_cli.fuse(rater_maps(), rater_weights=[1, 2])
     with pytest.raises(UsageError, match="no fusion by 'median'"):
         softlab_cli.fuse(rater_maps(), method="median")

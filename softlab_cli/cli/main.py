@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "svls": "Spatially varying label smoothing.",
         "ls": "Uniform label smoothing.",
         "onehot": "One-hot labels, without smoothing.",
+        "geols": "Geodesic label smoothing, which follows the image.",
         "msvls": "Mean of several raters' SVLS.",
         "fuse": "Several raters fused: mean, majority, STAPLE.",
         "import": "Soft labels that the files already have (DICOM SEG, contours).",

@@ -15,8 +15,8 @@ from softlab_cli.progress import listeners
 
 if TYPE_CHECKING:
     from softlab_cli.events import RunFinished
-    from softlab_cli.onecase import AnyMethod
     from softlab_cli.planning import Plan
+    from softlab_cli.preparing import AnyMethod
 
 __all__ = ["soften"]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
-__all__ = ["Int", "Real", "Unsigned", "inlined", "kernel"]
+__all__ = ["Int", "Real", "Unsigned", "bare_inlined", "bare_kernel", "inlined", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,4 +38,22 @@ def inlined(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Compile on first use, keep the machine code on disk, run without the interpreter lock."""
     compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast(Function, compiled)
+
+
+def bare_inlined(function: Function) -> Function:
+    """As `inlined`, without reference counts; for use in a `bare_kernel`."""
+    compiled = numba.njit(
+        nogil=True, cache=True, error_model="numpy", forceinline=True, _nrt=False
+    )(function)
+    return cast(Function, compiled)
+
+
+def bare_kernel(function: Function) -> Function:
+    """As `kernel`, without reference counts, so it cannot make arrays.
+
+    Numba counts references to arrays atomically around every inlined function that
+    branches; in an inner loop of short steps that doubles the time.
+    """
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     return cast(Function, compiled)

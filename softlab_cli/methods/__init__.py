@@ -9,6 +9,7 @@ from typing import TypeGuard
 
 from softlab_cli.methods.base import LocalMethod
 from softlab_cli.methods.fuse import Fuse, RaterMethod
+from softlab_cli.methods.geols import GeoLS
 from softlab_cli.methods.msvls import MSVLS
 from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
@@ -20,6 +21,7 @@ __all__ = [
     "RATER_METHODS",
     "SVLS",
     "Fuse",
+    "GeoLS",
     "LocalMethod",
     "OneHot",
     "RaterMethod",

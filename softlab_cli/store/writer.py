@@ -7,6 +7,8 @@ once, also over a shared file system, as long as they write different cases.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,6 +153,28 @@ class StoreWriter:
         check_case_id(case_id)
         grid = grid or Grid.for_volume(geometry.shape, geometry.ndim)
         return CaseWriter(self.path, self.info, case_id, geometry, grid, raters)
+
+    @contextmanager
+    def scratch(self, case_id: str) -> Iterator[Path]:
+        """A folder for what a case needs on the way; removed in the end, or by a later run.
+
+        Parameters
+        ----------
+        case_id
+            The case.
+
+        Raises
+        ------
+        StoreError
+            When it cannot be made.
+        """
+        folder = partial_path(self.path, case_id)
+        with system_errors(folder, "made"):
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            remove(folder)
 
     def completed(self, case_id: str) -> CaseInfo | None:
         """What the store keeps about a case; None when it is absent or must be computed anew."""

@@ -1,0 +1,416 @@
+"""Geodesic label smoothing (GeoLS): soft labels that follow the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, prod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Grid, Shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import UsageError
+from softlab_cli.geodesic.base import Engine, Metric, StepCost
+from softlab_cli.geodesic.seeds import (
+    ClassBox,
+    ClassSeeds,
+    SeedOptions,
+    class_boxes,
+    every_class_seeds,
+    seeding_bytes,
+    seeds_bytes,
+)
+from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
+from softlab_cli.memory import MIB
+from softlab_cli.methods.geodesic_maps import Blend, GeodesicMaps, MapMaker
+from softlab_cli.methods.images import check_image, constant_channels
+from softlab_cli.methods.map_scratch import MapScratch
+from softlab_cli.volume import Geometry
+
+__all__ = ["CHANNEL_MODES", "METRICS", "PARITIES", "GeoLS"]
+
+METRICS: tuple[str, ...] = get_args(Metric)
+"""What a step may cost, by the name on the command line."""
+
+CHANNEL_MODES = ("mean", "vector")
+"""What several channels become: the mean of their maps, or one distance over all."""
+
+PARITIES = ("repository",)
+"""Whose numbers can be reproduced."""
+
+PARITY_ENGINE = "parity"
+"""Engine that computes distances as the authors' repository does."""
+
+SCRATCH_NAME = "geols.maps"
+
+LIBRARY_BYTES = 48 * MIB
+"""The libraries that seeds are found with."""
+
+BYTES_PER_BLOCK_VOXEL = 2 + 4 + 3 * 8 + 2 * 2 + 1 + 2 + 32
+"""What a workspace holds for each voxel of a block: a map, its numbers, three sums
+over classes, marks, a copy of the labels; and what numpy needs in passing."""
+
+NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True)
+class GeoLS:
+    """Geodesic label smoothing: p = (1-alpha) onehot + alpha g~.
+
+    Adiga Vasudeva, Dolz and Lombaert, GeoLS: Geodesic Label Smoothing for Image
+    Segmentation, MIDL 2023; what the paper leaves open follows the authors'
+    repository. For each foreground class c that occurs, D_c is the geodesic
+    distance of every voxel to the class's seeds, and
+    g_c = exp(-D_c / mean(D_c)), stretched to [0, 1]. The background's map is
+    g_0 = 1 - mean of all g_c, or 1 without any. g~ is g over its sum over classes.
+    Classes that do not occur have g = 0. The maps are rounded to float16 before
+    they are blended.
+
+    Ignored voxels get 0 in every class and belong to none, but distances pass
+    through them. Where the table has no background, only the foreground is
+    normalised, and a voxel that all classes are farthest from keeps its label.
+
+    Parameters
+    ----------
+    smoothing
+        The paper's alpha, 0 (one-hot) to 1.
+    seeds
+        One of `softlab_cli.geodesic.seeds.SEED_STRATEGIES`.
+    metric
+        One of `METRICS`; see `softlab_cli.geodesic.base.StepCost`.
+    intensity_weight
+        lambda, how much of a step's cost the intensities are, 0 to 1.
+    engine
+        Name of an engine, or ``auto``.
+    parity
+        ``repository``: the authors' own numbers, that is, four raster iterations
+        that have not converged, and no normalisation over classes, so that soft
+        labels do not add up to 1.
+    channel_mode
+        One of `CHANNEL_MODES`; the paper's is ``mean``.
+    min_mass
+        Soft labels below are dropped and the others of the voxel divided by what is
+        left; at most 1 - `smoothing`, so that a voxel's own class stays.
+    erosion_voxels, random_voxels, random_seed
+        As for `softlab_cli.geodesic.seeds.SeedOptions`.
+
+    Raises
+    ------
+    UsageError
+        For values without meaning, or that contradict each other.
+    """
+
+    smoothing: float = 0.1
+    seeds: str = "skeleton"
+    metric: Metric = "geodistk"
+    intensity_weight: float = 1.0
+    engine: str = "auto"
+    parity: Literal["repository"] | None = None
+    channel_mode: Literal["mean", "vector"] = "mean"
+    min_mass: float = 0.0
+    erosion_voxels: int = 1
+    random_voxels: int = 10
+    random_seed: int = 0
+
+    name: ClassVar[str] = "geols"
+
+    def __post_init__(self) -> None:
+        _check_share("smoothing", self.smoothing, 1)
+        _check_share("intensity weight", self.intensity_weight, 1)
+        _check_share("min mass", self.min_mass, 1 - self.smoothing)
+        _check_choice("metric", self.metric, METRICS)
+        _check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
+        _check_choice("parity", self.parity or PARITIES[0], PARITIES)
+        _ = self.seed_options
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.engine == "fastgeodis" and self.metric != "fastgeodis":
+            raise UsageError(
+                f"engine fastgeodis does not compute the metric {self.metric}.",
+                remedy="Choose the metric fastgeodis, or another engine.",
+            )
+        if self.engine == PARITY_ENGINE and not self.parity:
+            raise UsageError(
+                "engine parity is for --parity repository.", remedy="Choose another engine."
+            )
+        if not self.parity:
+            return
+        wrong = {
+            f"engine {self.engine}": self.engine not in ("auto", PARITY_ENGINE),
+            f"the metric {self.metric}": self.metric != "geodistk",
+            f"a min mass of {self.min_mass:g}": self.min_mass > 0,
+        }
+        for what, is_wrong in wrong.items():
+            if is_wrong:
+                raise UsageError(
+                    f"the authors' repository does not know {what}.",
+                    remedy="Leave it out, or leave --parity out.",
+                )
+
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the soft labels of a voxel add up to 1."""
+        return self.parity is None
+
+    @property
+    def seed_options(self) -> SeedOptions:
+        """How seeds are chosen."""
+        return SeedOptions(self.seeds, self.erosion_voxels, self.random_voxels, self.random_seed)
+
+    @property
+    def cost(self) -> StepCost:
+        """What a step costs."""
+        return StepCost(self.metric, float(self.intensity_weight))
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter that the result depends on, ready for JSON.
+
+        Engines that converge give the same bits and so the same ``distances``.
+        """
+        distances = "fastgeodis" if self.engine == "fastgeodis" else "converged"
+        return {
+            "smoothing": float(self.smoothing),
+            **self.seed_options.parameters(),
+            "metric": self.metric,
+            "intensity_weight": float(self.intensity_weight),
+            "distances": self.parity or distances,
+            "parity": self.parity,
+            "channel_mode": self.channel_mode,
+            "min_mass": float(self.min_mass),
+        }
+
+    def make_engine(self) -> Engine:
+        """The engine, ready to work.
+
+        Raises
+        ------
+        UsageError
+            For a name that no engine has.
+        EngineError
+            When the engine cannot work here.
+        """
+        from softlab_cli.geodesic import resolve_engine
+
+        return resolve_engine(PARITY_ENGINE if self.parity else self.engine)
+
+    def workspace_bytes(self, class_count: int, block: Shape) -> int:
+        """Upper bound of what a workspace of `GeodesicMaps` occupies."""
+        planes = 2 * min(class_count, MAX_CLASSES_AT_ONCE)
+        return (planes + BYTES_PER_BLOCK_VOXEL) * prod(block)
+
+    def case_bytes(
+        self,
+        shape: Shape,
+        channels: int,
+        class_count: int,
+        threads: int,
+        *,
+        engine: Engine | None = None,
+    ) -> int:
+        """Upper bound of the memory that `prepare` takes when it takes as little as it can.
+
+        The label map and the image come on top, and so do workspaces afterwards.
+
+        Parameters
+        ----------
+        shape
+            Voxels along (Z, Y, X).
+        channels
+            Channels of the image.
+        class_count
+            Classes of the table.
+        threads
+            As for `prepare`.
+        engine
+            As for `prepare`.
+        """
+        voxels, options = prod(shape), self.seed_options
+        engine = engine or self.make_engine()
+        together = channels if self.channel_mode == "vector" else 1
+        rows = min(threads, class_count) if channels > together else 1
+        seeding = seeding_bytes(shape, class_count, options, threads)
+        mapping = (
+            seeds_bytes(shape, class_count, options)
+            + engine.held_bytes(shape, together, threads)
+            + (4 * rows + 2) * voxels
+            + 28 * shape[0] * shape[1]  # sums of rows
+        )
+        return LIBRARY_BYTES + max(seeding, mapping)
+
+    def scratch_bytes(self, shape: Shape, class_count: int) -> int:
+        """Upper bound of the maps that wait, on disk unless memory is left for them.
+
+        Parameters
+        ----------
+        shape, class_count
+            As for `case_bytes`.
+        """
+        return 2 * prod(shape) * class_count
+
+    def prepare(
+        self,
+        class_indices: NDArray[np.unsignedinteger[Any]],
+        image: NDArray[np.float32],
+        classes: ClassTable,
+        geometry: Geometry,
+        *,
+        case_id: str,
+        scratch_folder: Path,
+        threads: int = 1,
+        max_memory: int | None = None,
+        engine: Engine | None = None,
+        block: Shape | None = None,
+    ) -> GeodesicMaps:
+        """Compute the maps of all classes of a case.
+
+        Parameters
+        ----------
+        class_indices
+            (Z, Y, X) uint8 or uint16.
+        image
+            (channels, Z, Y, X) float32 intensities on the same grid.
+        classes
+            The class table.
+        geometry
+            The grid; of it, the spacing matters.
+        case_id
+            What random seeds depend on.
+        scratch_folder
+            A folder of this case alone, for a file with the maps; it is removed when
+            the result is closed.
+        threads
+            Threads that compute; the result does not depend on it.
+        max_memory
+            Bytes that may be taken beside label map and image; the maps stay in
+            memory when they fit. None for no limit.
+        engine
+            Another engine than `make_engine`'s.
+        block
+            Blocks that will be softened; by default those of the store.
+
+        Raises
+        ------
+        InputError
+            For intensities that are not finite, or an image of another shape.
+        StoreError
+            When the scratch cannot be written.
+        """
+        check_image(image, class_indices.shape)
+        engine = engine or self.make_engine()
+        boxes = class_boxes(class_indices)
+        seeds = every_class_seeds(
+            class_indices, self._foreground(boxes, classes), self.seed_options,
+            label_values=classes.values, case_id=case_id,
+            spacing_mm=geometry.spacing_mm, threads=threads,
+        )  # fmt: skip
+        least = self.case_bytes(geometry.shape, len(image), len(classes), threads, engine=engine)
+        spare = inf if max_memory is None else max_memory - least
+        size = self.scratch_bytes(geometry.shape, len(seeds))
+        path = None if size <= spare else scratch_folder / SCRATCH_NAME
+        grid = Grid.for_volume(geometry.shape, geometry.ndim)
+        scratch = MapScratch(grid if block is None else Grid(grid.shape, block, block), path)
+        spare = max(0, spare - size) if path is None else max(0, spare)
+        maker = MapMaker(
+            engine, self.cost, geometry.spacing_mm, self._images(image), scratch.grid, threads,
+            threads + int(min(len(seeds), spare // (4 * class_indices.size))),
+        )  # fmt: skip
+        flat = maker.write(seeds, classes.names, scratch)
+        return GeodesicMaps(
+            self._blend(classes),
+            self._written(boxes, classes),
+            {found.class_index: number for number, found in enumerate(seeds)},
+            scratch,
+            self._facts(boxes, seeds, flat, classes, engine) | {"scratch_bytes": scratch.size},
+            self._warnings(image, seeds, flat, classes),
+        )
+
+    def _foreground(self, boxes: Sequence[ClassBox], classes: ClassTable) -> list[ClassBox]:
+        """The classes that get a map; without smoothing none is needed."""
+        if self.smoothing == 0:
+            return []
+        no_map = (classes.background_index, classes.ignore_index)
+        return [box for box in boxes if box.class_index not in no_map]
+
+    def _images(self, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """What distances are computed in: all channels together, or one after another."""
+        image = np.ascontiguousarray(image, np.float32)
+        if self.channel_mode == "vector":
+            return [image]
+        return [image[i : i + 1] for i in range(len(image))]
+
+    def _blend(self, classes: ClassTable) -> Blend:
+        background = classes.background_index
+        return Blend(self.smoothing, self.min_mass, self.sums_to_one, background)
+
+    def _written(self, boxes: Sequence[ClassBox], classes: ClassTable) -> tuple[int, ...]:
+        found = {box.class_index for box in boxes} - {classes.ignore_index}
+        background = classes.background_index
+        return tuple(sorted(found if background is None else found | {background}))
+
+    def _facts(
+        self,
+        boxes: Sequence[ClassBox],
+        seeds: Sequence[ClassSeeds],
+        flat: Sequence[str],
+        classes: ClassTable,
+        engine: Engine,
+    ) -> dict[str, Any]:
+        names, present = classes.names, {box.class_index for box in boxes}
+        return {
+            "engine": engine.name,
+            "deterministic": engine.deterministic,
+            "seed_voxels": {names[s.class_index]: len(s.places) for s in seeds},
+            "components_without_seeds": {
+                names[s.class_index]: s.emptied for s in seeds if s.emptied
+            },
+            "classes_at_distance_0": list(flat),
+            "classes_without_voxels": [n for i, n in enumerate(names) if i not in present],
+        }
+
+    def _warnings(
+        self,
+        image: NDArray[np.float32],
+        seeds: Sequence[ClassSeeds],
+        flat: Sequence[str],
+        classes: ClassTable,
+    ) -> tuple[str, ...]:
+        found = []
+        constant = constant_channels(image) if seeds and self.intensity_weight else []
+        if constant and (self.channel_mode == "mean" or len(constant) == len(image)):
+            which = ", ".join(map(str, constant))
+            found.append(f"image channel {which} is constant, so no soft label follows it")
+        emptied = [s for s in seeds if s.emptied]
+        if emptied:
+            named = _some([classes.names[s.class_index] for s in emptied])
+            found.append(
+                f"seeds by {self.seeds} are none for {sum(s.emptied for s in emptied)} components "
+                f"(of {named}); each has its deepest voxel as a seed instead"
+            )
+        if flat:
+            found.append(f"every voxel is at distance 0 from {_some(flat)}, whose map is 1")
+        return tuple(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return ", ".join(names[:NAMED_AT_MOST]) + more
+
+
+def _check_share(name: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:
+        raise UsageError(
+            f"a {name} of {value:g} has no meaning.",
+            remedy=f"Choose a number from 0 to {most:g}.",
+        )
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UsageError(
+            f"there is no {name} {value!r}.", remedy=f"Choose one of {', '.join(choices)}."
+        )
