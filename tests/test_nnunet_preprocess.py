@@ -7,20 +7,24 @@ import os
 import shutil
 from pathlib import Path
 
+import blosc2
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from softlab_cli import open_store, svls
 from softlab_cli.cli import nnunet as command
+from softlab_cli.methods import GeoLS
 from softlab_cli.nnunet.methods import METHODS
 from tests.conftest import write_image
+from tests.geols_support import SlowEngine
 from tests.nnunet_support import (
     Dataset,
     make_dataset,
     preprocess_as_nnunet_does,
     rewrite_segmentation,
     segmentation,
+    write_blosc,
 )
 
 
@@ -106,7 +110,7 @@ def test_only_what_has_changed_is_computed_again(hook) -> None:
     values[5, 5, 5] = (values[5, 5, 5] + 1) % 4
     rewrite_segmentation(hook.folder, "case2", values)
     changed = hook("-v")
-    assert "done: case2 (its label maps have changed)" in changed.stderr
+    assert "done: case2 (its files have changed)" in changed.stderr
     assert "skipped      2" in changed.output
 
 
@@ -124,6 +128,36 @@ def test_other_methods(hook, method) -> None:
     values = plain(segmentation(hook.folder, "case0"))
     own = np.take_along_axis(case.read(), values[None].astype(int), axis=0)
     np.testing.assert_allclose(own, 0.7 if method == "ls" else 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+def test_geols_follows_the_preprocessed_image(hook, softlab, monkeypatch, configuration) -> None:
+    monkeypatch.setattr(GeoLS, "make_engine", lambda method: SlowEngine())
+    made = hook("--method", "geols", "--smoothing", 0.2, c=(configuration,))
+    assert made.exit_code == 0, made.output + made.stderr
+    group = f"nnUNetPlans_{configuration}"
+    case, folder = hook.store("geols", group)["case0"], hook.dataset.preprocessed / group
+    image = np.asarray(blosc2.open(str(folder / "case0.b2nd"), mode="r")[:])
+    with GeoLS(smoothing=0.2).prepare(
+        case.read_label(), image, case.classes, case.geometry, case_id="case0",
+        scratch_folder=folder, block=(36, 40, 44),
+    ) as maps:  # fmt: skip
+        whole = tuple(slice(0, n) for n in case.shape)
+        workspace = maps.workspace(case.classes, case.geometry, (36, 40, 44))
+        wanted = np.zeros((4, *case.shape), np.float16)
+        for block in maps.soften(case.read_label(), whole, workspace):
+            z, y, x = case.shape
+            wanted[list(block.class_indices)] = block.values[:, :z, :y, :x]
+    np.testing.assert_array_equal(case.read(), wanted)
+    assert softlab("verify", case.path.parent).exit_code == 0
+    assert (
+        "skipped      3" in hook("--method", "geols", "--smoothing", 0.2, c=(configuration,)).output
+    )
+    write_blosc(folder / "other.b2nd", image + 1)
+    (folder / "other.b2nd").replace(folder / "case0.b2nd")
+    assert (
+        "done         1" in hook("--method", "geols", "--smoothing", 0.2, c=(configuration,)).output
+    )
 
 
 def test_parameters_of_another_method_are_refused(hook) -> None:

@@ -145,7 +145,7 @@ def test_a_stale_store_is_refused(dataset) -> None:
     rewrite_segmentation(folder_of(dataset), "case1", values)
     said = refusal(dataset)
     assert "svls.zarr" in said
-    assert "the segmentation of case1 has changed since" in said
+    assert "nnU-Net's case1 has changed since" in said
     assert "Run softlab nnunet preprocess again" in said
 
 

@@ -211,6 +211,29 @@ def test_loaders_can_be_sent_to_other_processes(datasets) -> None:
     assert image.shape == (1 + 4, *segmented.shape[1:])
 
 
+class Listener:
+    """A loss that keeps what it is given."""
+
+    soft: torch.Tensor | None = None
+
+    def __call__(self, output, target):
+        self.seen, self.soft = self.soft, None
+        return output[0].mean()
+
+
+def test_steps_give_the_image_to_the_network_and_soft_labels_to_the_loss(datasets) -> None:
+    trainer = make_trainer(datasets("isotropic"), "svls")
+    with silence():
+        loader, _ = trainer.get_dataloaders()
+    inputs = []
+    trainer.network.register_forward_pre_hook(lambda network, given: inputs.append(given[0]))
+    for step in (trainer.train_step, trainer.validation_step):
+        batch, trainer.loss = next(loader), Listener()
+        step(batch)
+        assert torch.equal(inputs[-1], batch["data"][:, :1])
+        assert torch.equal(trainer.loss.seen, batch["data"][:, 1:])
+
+
 class Unable(BasicTransform):
     """Knows images and segmentations only."""
 

@@ -14,7 +14,7 @@ from softlab_cli.cli.options import debug, progress, smoothing, svls_options, to
 from softlab_cli.cli.soften import describe_run
 from softlab_cli.progress import listeners
 
-METHODS = ("svls", "ls", "onehot", "msvls")
+METHODS = ("svls", "ls", "onehot", "msvls", "geols")
 """As `softlab_cli.nnunet.methods.METHODS`, whose import takes nnU-Net; a test compares them."""
 
 

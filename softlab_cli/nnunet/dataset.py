@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.errors import StoreError
-from softlab_cli.nnunet.preprocessed import is_same_segmentation
+from softlab_cli.nnunet.preprocessed import is_unchanged
 from softlab_cli.store.reader import Case, Store
 
 __all__ = ["ImageAndSoft", "SoftDataset", "check_store"]
@@ -126,17 +126,13 @@ def check_store(
     if missing:
         problem = f"has no soft labels of {_some(missing)}."
         raise StoreError(problem, remedy=remedy, path=store.path)
-    stale = [i for i in identifiers if not _is_current(store[i], folder)]
+    stale = [i for i in identifiers if not is_unchanged(store[i].info.details, folder, i)]
     if stale:
         raise StoreError(
-            f"is not up to date: the segmentation of {_some(stale)} has changed since.",
+            f"is not up to date: nnU-Net's {_some(stale)} has changed since.",
             remedy=remedy,
             path=store.path,
         )
-
-
-def _is_current(case: Case, folder: Path) -> bool:
-    return is_same_segmentation(case.info.details.get("segmentation", {}), folder, case.case_id)
 
 
 def _some(things: Sequence[Any]) -> str:

@@ -15,10 +15,10 @@ from softlab_cli.errors import InputError, SoftlabError, StoreError, UsageError
 from softlab_cli.events import CaseFinished, Event, Listener, RunFinished
 from softlab_cli.executors import make_executor
 from softlab_cli.memory import available_cores
-from softlab_cli.nnunet.methods import METHODS, make_method
+from softlab_cli.nnunet.methods import METHODS, Subject, make_method
 from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
-from softlab_cli.nnunet.preprocessed import PreprocessedCase, case_ids, is_same_segmentation
+from softlab_cli.nnunet.preprocessed import PreprocessedCase, case_ids, is_unchanged
 from softlab_cli.nnunet.raters import Rater, name_raters, rater_files
 from softlab_cli.onecase import write_case
 from softlab_cli.runner import run_tasks
@@ -173,6 +173,7 @@ def _store_info(configuration: Configuration, method: str, one: Any) -> StoreInf
         one.name,
         one.parameters(),
         configuration.classes,
+        sums_to_one=getattr(one, "sums_to_one", True),
         software={"nnunetv2": version("nnunetv2")},
         config={
             "command": "nnunet preprocess",
@@ -216,27 +217,29 @@ def _plan_case(task: HookTask, store: StoreWriter) -> HookTask | CaseFinished:
             return task
         if _is_unchanged(kept, task):
             return CaseFinished(task.case_id, "skipped")
-        return replace(task, reason="its label maps have changed")
+        return replace(task, reason="its files have changed")
     except SoftlabError as error:
         return failure(task.case_id, error)
 
 
 def _is_unchanged(kept: CaseInfo, task: HookTask) -> bool:
     case = PreprocessedCase(task.configuration, task.case_id)
-    folder, facts = task.configuration.folder, kept.details.get("segmentation", {})
     return (
         kept.geometry.spacing_mm == case.target_spacing_mm
         and same_content(kept.sources, [(file, "label") for _, file in task.raters])
-        and is_same_segmentation(facts, folder, task.case_id)
+        and is_unchanged(kept.details, task.configuration.folder, task.case_id)
     )
 
 
 def _make_case(task: HookTask) -> CaseFinished:
     case = PreprocessedCase(task.configuration, task.case_id)
+    recipe, store = METHODS[task.name], StoreWriter(task.store, task.info)
     sources = tuple(describe_source(file, "label") for _, file in task.raters)
-    ready = METHODS[task.name].prepare(task.method, case, task.raters, task.info)
-    ready = replace(ready, details={**ready.details, "segmentation": case.describe()})
-    grid = Grid.for_slices(ready.geometry.shape) if task.configuration.is_2d else None
-    store = StoreWriter(task.store, task.info)
-    outcome = write_case(ready, store, task.case_id, sources, task.threads, grid)
+    shape = case.geometry.shape
+    grid = Grid.for_slices(shape) if task.configuration.is_2d else Grid.for_volume(shape)
+    subject = Subject(case, task.raters, store, grid, task.threads)
+    with recipe.prepare(task.method, subject) as ready:
+        details = {**ready.details, **case.describe(with_image=recipe.takes_image)}
+        ready = replace(ready, details=details)
+        outcome = write_case(ready, store, task.case_id, sources, task.threads, grid)
     return replace(outcome, message=task.reason)
