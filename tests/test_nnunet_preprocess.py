@@ -133,12 +133,13 @@ def test_other_methods(hook, method) -> None:
 @pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
 def test_geols_follows_the_preprocessed_image(hook, softlab, monkeypatch, configuration) -> None:
     monkeypatch.setattr(GeoLS, "make_engine", lambda method: SlowEngine())
-    made = hook("--method", "geols", "--smoothing", 0.2, c=(configuration,))
+    options = ["--method", "geols", "--smoothing", 0.2, "--seeds", "region"]
+    made = hook(*options, c=(configuration,))
     assert made.exit_code == 0, made.output + made.stderr
     group = f"nnUNetPlans_{configuration}"
     case, folder = hook.store("geols", group)["case0"], hook.dataset.preprocessed / group
     image = np.asarray(blosc2.open(str(folder / "case0.b2nd"), mode="r")[:])
-    with GeoLS(smoothing=0.2).prepare(
+    with GeoLS(smoothing=0.2, seeds="region").prepare(
         case.read_label(), image, case.classes, case.geometry, case_id="case0",
         scratch_folder=folder, block=(36, 40, 44),
     ) as maps:  # fmt: skip
@@ -150,14 +151,10 @@ def test_geols_follows_the_preprocessed_image(hook, softlab, monkeypatch, config
             wanted[list(block.class_indices)] = block.values[:, :z, :y, :x]
     np.testing.assert_array_equal(case.read(), wanted)
     assert softlab("verify", case.path.parent).exit_code == 0
-    assert (
-        "skipped      3" in hook("--method", "geols", "--smoothing", 0.2, c=(configuration,)).output
-    )
+    assert "skipped      3" in hook(*options, c=(configuration,)).output
     write_blosc(folder / "other.b2nd", image + 1)
     (folder / "other.b2nd").replace(folder / "case0.b2nd")
-    assert (
-        "done         1" in hook("--method", "geols", "--smoothing", 0.2, c=(configuration,)).output
-    )
+    assert "done         1" in hook(*options, c=(configuration,)).output
 
 
 def test_parameters_of_another_method_are_refused(hook) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from softlab_cli.cli.geols import geols_options
 from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together
 from softlab_cli.cli.soften import describe_run
 from softlab_cli.progress import listeners
@@ -73,6 +74,7 @@ def command() -> None:
     ),
     *svls_options,
     smoothing,
+    *geols_options,
     click.option(
         "--raters",
         multiple=True,
@@ -113,6 +115,9 @@ def preprocess_command(
     Run it after nnUNetv2_plan_and_preprocess, and again whenever that was run again:
     only cases that have changed are computed. 2d configurations are smoothed within
     slices only. The stores lie in nnUNet_preprocessed/DATASET/softlab/.
+
+    The parameters are those of `softlab svls`, `ls` and `geols`; a parameter that the
+    method does not have is refused.
     """
     from softlab_cli.nnunet.preprocess import preprocess
 
