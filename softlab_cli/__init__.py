@@ -17,12 +17,15 @@ from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
     from softlab_cli.arrays import fuse, label_smoothing, msvls, one_hot, svls
+    from softlab_cli.marginals import class_weights, label_marginals
     from softlab_cli.opening import open_store
     from softlab_cli.runner import run
 
 __all__ = [
     "__version__",
+    "class_weights",
     "fuse",
+    "label_marginals",
     "label_smoothing",
     "msvls",
     "one_hot",
@@ -32,7 +35,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "class_weights": "softlab_cli.marginals",
     "fuse": "softlab_cli.arrays",
+    "label_marginals": "softlab_cli.marginals",
     "label_smoothing": "softlab_cli.arrays",
     "msvls": "softlab_cli.arrays",
     "one_hot": "softlab_cli.arrays",

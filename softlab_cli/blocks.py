@@ -46,6 +46,15 @@ def clip(region: Region, shape: Shape) -> Region:
     return z, y, x
 
 
+def overlap(region: Region, other: Region) -> Region:
+    """The part of a region that lies inside another; empty parts have start == stop."""
+    z, y, x = (
+        slice(max(a.start, b.start), max(min(a.stop, b.stop), a.start, b.start))
+        for a, b in zip(region, other, strict=True)
+    )
+    return z, y, x
+
+
 def shift(region: Region, origin: tuple[int, int, int]) -> Region:
     """The same region counted from another origin."""
     z, y, x = (slice(s.start - o, s.stop - o) for s, o in zip(region, origin, strict=True))

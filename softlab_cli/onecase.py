@@ -26,7 +26,7 @@ from softlab_cli.scanning import case_files, failure, naming
 from softlab_cli.softblock import SoftSums
 from softlab_cli.sources import Source, describe_source
 from softlab_cli.store.schema import CaseInfo, StoreInfo
-from softlab_cli.store.statistics import LabelCounts, case_statistics
+from softlab_cli.store.statistics import LabelCounts, case_statistics, sums_with_box
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
 
 __all__ = ["process_case", "write_case"]
@@ -140,7 +140,7 @@ def _write_blocks(ready: Prepared, info: StoreInfo, writer: CaseWriter, threads:
                 local.workspace = softener.workspace(classes, ready.geometry, writer.grid.block)
             for block in softener.soften(ready.indices, region, local.workspace):
                 encoded.append(writer.encode(block))
-                sums.append(block.sums)
+                sums.append(sums_with_box(block, ready.counts.box))
         return encoded, sums
 
     total = SoftSums.zero(len(classes))

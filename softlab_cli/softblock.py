@@ -35,12 +35,16 @@ class SoftSums:
         Voxels whose largest soft label is not that of their hard label.
     ties
         Voxels whose largest soft label is shared by two classes or more.
+    mass_in_box
+        (C,) int64, the part of `mass` inside the foreground box; None where that was
+        not asked for.
     """
 
     mass: NDArray[np.int64]
     entropy: int = 0
     argmax_changes: int = 0
     ties: int = 0
+    mass_in_box: NDArray[np.int64] | None = None
 
     @classmethod
     def zero(cls, class_count: int) -> SoftSums:
@@ -53,6 +57,9 @@ class SoftSums:
         self.entropy += other.entropy
         self.argmax_changes += other.argmax_changes
         self.ties += other.ties
+        if other.mass_in_box is not None:
+            so_far = 0 if self.mass_in_box is None else self.mass_in_box
+            self.mass_in_box = so_far + other.mass_in_box
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.blocks import Grid, clip, grow, region_shape, shift
+from softlab_cli.blocks import Grid, clip, grow, overlap, region_shape, shift
 
 sizes = st.tuples(*[st.integers(1, 40)] * 3)
 blocks = st.tuples(*[st.integers(1, 9)] * 3)
@@ -53,6 +53,13 @@ def test_clip_keeps_what_lies_inside(region, shape) -> None:
     for s, r, n in zip(inside, region, shape, strict=True):
         assert 0 <= s.start <= s.stop <= n
         assert set(range(s.start, s.stop)) == set(range(r.start, r.stop)) & set(range(n))
+
+
+@given(regions, regions)
+def test_overlap_is_what_both_have(region, other) -> None:
+    for s, a, b in zip(overlap(region, other), region, other, strict=True):
+        assert s.start <= s.stop
+        assert set(range(s.start, s.stop)) == {*range(a.start, a.stop)} & {*range(b.start, b.stop)}
 
 
 def test_grow_and_shift() -> None:

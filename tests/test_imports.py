@@ -24,7 +24,7 @@ LAYERS = [
     {"executors", "methods", "progress", "readers", "store"},
     {"cases", "reading"},
     {"images", "importing", "request", "scanning"},
-    {"arrays", "export", "opening", "preparing", "preview"},
+    {"arrays", "export", "marginals", "opening", "preparing", "preview"},
     {"onecase"},
     {"export_dicom", "inspection", "planning"},
     {"runner", "trainers"},

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.kernels.half import ONE, entropy_units, mass_units, to_half
+from softlab_cli.kernels.half import ONE, entropy_units, mass_units, sum_units, to_half
 from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT
 
 EVERY_HALF = np.arange(0x7C00, dtype=np.uint16).view(np.float16)
@@ -55,3 +55,12 @@ def test_units_of_entropy_are_within_half_a_unit() -> None:
     numbers = EVERY_HALF[1 : len(units)].astype(np.float64)
     error = units[1:] * ENTROPY_UNIT + numbers * np.log(numbers)
     assert np.abs(error).max() <= ENTROPY_UNIT / 2
+
+
+def test_sums_are_exact() -> None:
+    every = np.arange(int(ONE) + 1, dtype=np.uint16).reshape(1, 1, -1)
+    assert sum_units(every) == mass_units(2.0**-24).sum()
+    # Rows of ones that no 32 bits hold, and a part of an array.
+    ones = np.full((2, 3, 1000), ONE)
+    assert sum_units(ones) == 6000 << 24
+    assert sum_units(ones[1:, :2, 10:15]) == 10 << 24

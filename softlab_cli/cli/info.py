@@ -23,14 +23,24 @@ if TYPE_CHECKING:
 @click.option(
     "--config", "as_config", is_flag=True, help="Print the configuration that made the store."
 )
+@click.option("--marginals", is_flag=True, help="How much of each class there is, hard and soft.")
 @debug
-def command(store: Path, case_id: str | None, as_json: bool, as_config: bool) -> None:
+def command(
+    store: Path, case_id: str | None, as_json: bool, as_config: bool, marginals: bool
+) -> None:
     """Say what is in a store, or what is known of CASE_ID."""
     from softlab_cli.opening import open_store
 
     opened = open_store(store)
     if as_config:
         click.echo(toml_of(opened.info.config))
+    elif marginals:
+        from softlab_cli.cli.marginals import describe_marginals, marginal_facts
+
+        if as_json:
+            click.echo(json.dumps(marginal_facts(opened, case_id), indent=1))
+        else:
+            click.echo("\n".join(describe_marginals(opened, case_id)))
     elif as_json:
         click.echo(json.dumps(facts_of(opened, case_id), indent=1))
     elif case_id:

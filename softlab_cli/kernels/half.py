@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import Real, kernel
+from softlab_cli.kernels.compiling import Real, Unsigned, kernel
 
-__all__ = ["HALF", "ONE", "entropy_units", "mass_units", "to_half"]
+__all__ = ["HALF", "ONE", "entropy_units", "mass_units", "sum_units", "to_half"]
 
 ONE = np.uint16(0x3C00)
 """1.0; patterns from 0 to this one are the numbers from 0 to 1, in order."""
@@ -32,6 +32,27 @@ def to_half(number: Real) -> np.uint16:
     bits = np.float64(number).view(np.int64)
     odd = (bits >> DROPPED_BITS) & 1
     return np.uint16(((bits + ROUND_UP + odd) >> DROPPED_BITS) - EXPONENT_SHIFT)
+
+
+@kernel
+def sum_units(bits: NDArray[np.uint16]) -> np.int64:
+    """Sum of float16 numbers from 0 to 1, in units of the smallest of them, 2^-24.
+
+    Parameters
+    ----------
+    bits
+        (Z, Y, X) bit patterns.
+    """
+    total = np.int64(0)
+    for z in range(bits.shape[0]):
+        for y in range(bits.shape[1]):
+            for x in range(bits.shape[2]):
+                number = np.uint32(bits[z, y, Unsigned(x)])
+                exponent, mantissa = number >> np.uint32(10), number & np.uint32(1023)
+                is_normal = np.uint32(exponent > np.uint32(0))
+                units = (mantissa + (is_normal << np.uint32(10))) << (exponent - is_normal)
+                total += np.int64(units)
+    return total
 
 
 def mass_units(unit: float) -> NDArray[np.int64]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, region_shape
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
+from softlab_cli.blocks import Region, overlap, region_shape, shift
+from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 
-__all__ = ["CaseStatistics", "LabelCounts", "case_statistics"]
+__all__ = ["CaseStatistics", "LabelCounts", "case_statistics", "sums_with_box"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class CaseStatistics:
         for a store that holds hard labels only.
     soft_proportion, soft_proportion_valid, soft_mm3
         That sum, as above.
+    soft_proportion_box
+        The same inside the foreground box; None without one, in stores of earlier
+        versions, and for imported soft labels, whose box is known only at the end.
     argmax_changes
         Voxels whose largest soft label is not that of their hard label.
     ties
@@ -88,6 +92,7 @@ class CaseStatistics:
     argmax_changes: int | None = None
     ties: int | None = None
     mean_entropy: float | None = None
+    soft_proportion_box: list[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The statistics as the store keeps them."""
@@ -135,11 +140,13 @@ def case_statistics(
         hard_proportion_box=_share_of_box(counts, background_index),
         hard_mm3=(hard * voxel_mm3).tolist(),
     )
-    return statistics if sums is None else _with_soft(statistics, sums, valid)
+    return statistics if sums is None else _with_soft(statistics, sums, valid, counts)
 
 
-def _with_soft(statistics: CaseStatistics, sums: SoftSums, valid: int) -> CaseStatistics:
-    mass = sums.mass * MASS_UNIT
+def _with_soft(
+    statistics: CaseStatistics, sums: SoftSums, valid: int, counts: LabelCounts
+) -> CaseStatistics:
+    mass, in_box = sums.mass * MASS_UNIT, sums.mass_in_box
     return CaseStatistics.from_json(
         {
             **statistics.to_json(),
@@ -150,6 +157,9 @@ def _with_soft(statistics: CaseStatistics, sums: SoftSums, valid: int) -> CaseSt
             "argmax_changes": sums.argmax_changes,
             "ties": sums.ties,
             "mean_entropy": sums.entropy * ENTROPY_UNIT / max(1, valid),
+            "soft_proportion_box": None
+            if in_box is None
+            else _share(in_box * MASS_UNIT, _valid_in_box(counts)),
         }
     )
 
@@ -163,9 +173,42 @@ def _share_of_box(counts: LabelCounts, background_index: int | None) -> list[flo
     if counts.box is None:
         return None
     inside = counts.hard_voxels.copy()
-    valid = int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
+    valid = _valid_in_box(counts)
     if background_index is not None:
         # All foreground lies in the box; what else is valid there is background.
         inside[background_index] = 0
         inside[background_index] = valid - inside.sum()
     return _share(inside, valid)
+
+
+def _valid_in_box(counts: LabelCounts) -> int:
+    assert counts.box is not None
+    return int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
+
+
+def sums_with_box(block: SoftBlock, box: Region | None) -> SoftSums:
+    """A block's sums, with what of its mass lies inside the foreground box.
+
+    Parameters
+    ----------
+    block
+        Soft labels of a block.
+    box
+        In voxels of the volume; None without any foreground.
+    """
+    if box is None:
+        return block.sums
+    inside = overlap(block.region, box)
+    if inside == block.region:
+        return replace(block.sums, mass_in_box=block.sums.mass)
+    mass = np.zeros_like(block.sums.mass)
+    if voxels := prod(region_shape(inside)):
+        from softlab_cli.kernels.half import sum_units
+
+        z, y, x = block.region
+        cut = shift(inside, (z.start, y.start, x.start))
+        for values, class_index in zip(block.values, block.class_indices, strict=True):
+            mass[class_index] = sum_units(values.view(np.uint16)[cut])
+        for class_index, value in block.constants.items():
+            mass[class_index] = round(value / MASS_UNIT) * voxels
+    return replace(block.sums, mass_in_box=mass)

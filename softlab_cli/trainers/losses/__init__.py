@@ -10,7 +10,8 @@ All are called ``loss(logits, targets, mask=None)``:
   have zero vectors of their own, so there every voxel is valid.
 
 A voxel outside the mask changes neither loss nor gradient, whatever its values.
-Everything is computed in float32 (float64 for float64 logits), under autocast too.
+Everything is computed in float32 (float64 for float64 logits), under autocast too: no
+loss uses an operation that autocast would narrow.
 
 Which loss for soft labels: cross-entropy, the metric and semimetric losses
 (`JaccardMetricLoss`, `DiceSemimetricLoss`), `SquaredDiceLoss` and

@@ -143,11 +143,8 @@ class DeepSupervision(nn.Module):
 
 def _listed(targets: Sequence[Tensor], mask: Masks, count: int, kept: Sequence[int]) -> list[Pair]:
     """The kept ones of targets and masks that are given for every scale."""
-    masks: Sequence[Tensor | None]
-    if mask is None:
-        masks = [None] * len(targets)
-    else:
-        masks = [mask] if isinstance(mask, Tensor) else mask
+    given = [mask] if isinstance(mask, Tensor) else mask
+    masks = [None] * len(targets) if given is None else given
     if not count == len(targets) == len(masks):
         raise UsageError(
             f"there are logits at {count} scales, {len(targets)} targets and {len(masks)} masks.",

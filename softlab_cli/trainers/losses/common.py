@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from softlab_cli.errors import UsageError
@@ -28,6 +29,7 @@ __all__ = [
 Activation = Literal["softmax", "sigmoid"] | None
 Reduction = Literal["image", "batch"]
 Absent = Literal["skip", "count"]
+ClassWeights = Sequence[float] | NDArray[Any] | Tensor | None
 
 ACTIVATIONS = ("softmax", "sigmoid", None)
 
@@ -36,7 +38,7 @@ class LossOptions(TypedDict, total=False):
     """Options of every loss; `SoftLoss` says what they mean."""
 
     activation: Activation
-    class_weights: Sequence[float] | Tensor | None
+    class_weights: ClassWeights
     include_background: bool
     reduction: Reduction
 
@@ -197,7 +199,7 @@ class SoftLoss(nn.Module):
         self,
         *,
         activation: Activation = "softmax",
-        class_weights: Sequence[float] | Tensor | None = None,
+        class_weights: ClassWeights = None,
         include_background: bool = True,
         reduction: Reduction = "image",
     ) -> None:
@@ -226,8 +228,7 @@ class SoftLoss(nn.Module):
         UsageError
             For shapes and types that do not fit.
         """
-        with torch.autocast(logits.device.type, enabled=False):
-            return self.of_batch(prepare(logits, targets, mask, self.activation))
+        return self.of_batch(prepare(logits, targets, mask, self.activation))
 
     def of_batch(self, batch: Batch) -> Tensor:
         """The loss of what `prepare` made."""
@@ -252,7 +253,7 @@ class SoftLoss(nn.Module):
         return weights
 
 
-def _as_weights(weights: Any) -> Tensor | None:
+def _as_weights(weights: ClassWeights) -> Tensor | None:
     if weights is None:
         return None
     found = torch.as_tensor(weights, dtype=torch.float32).detach().clone()

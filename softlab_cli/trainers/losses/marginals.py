@@ -116,9 +116,7 @@ class CrossEntropyWithMarginals(SoftLoss):
             `softlab_cli.marginals.label_marginals` has them; None for those of the
             targets.
         """
-        with torch.autocast(logits.device.type, enabled=False):
-            batch = prepare(logits, targets, mask, self.activation)
-            return self.of_batch(batch, proportions)
+        return self.of_batch(prepare(logits, targets, mask, self.activation), proportions)
 
     def of_batch(self, batch: Batch, proportions: Tensor | None = None) -> Tensor:
         """Cross-entropy and penalty of what `prepare` made."""

@@ -1,8 +1,9 @@
 """Losses that stand for the Dice score and the Jaccard index.
 
 With x the prediction and y the target of one class, all voxels in one vector, and
-L1 norms |.|, each is a share *error / (whole + smooth)*. `smooth` is the same number
-added to numerator and denominator of the overlap, which the error does not see.
+L1 norms |.|, each is a share *error / (whole + smooth)*: 1 - (overlap + smooth) /
+(whole + smooth) with overlap = whole - error, which loses no digits near 0. The whole
+is the union for Jaccard and the sum of both sizes for Dice.
 
 For hard x and y all of one name are the same: 1 - Jaccard or 1 - Dice.
 """
@@ -90,10 +91,10 @@ class JaccardMetricLoss(OverlapLoss):
         self.variant = variant
 
     def error_and_whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """2 |x - y| of |x + y| + |x - y|, or |x - y| of <x, y> + |x - y|."""
+        """|x - y| of (|x + y| + |x - y|) / 2, or of <x, y> + |x - y|: of the union."""
         if self.variant == 1:
             distance, total = self.sums((x - y).abs(), x + y)
-            return 2 * distance, total + distance
+            return distance, (total + distance) / 2
         distance, product = self.sums((x - y).abs(), x * y)
         return distance, product + distance
 
