@@ -32,7 +32,7 @@ from softlab_cli.scanning import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts
 from softlab_cli.store.writer import StoreWriter
-from softlab_cli.volume import Geometry, Image
+from softlab_cli.volume import Geometry
 
 __all__ = [
     "AnyMethod",
@@ -172,14 +172,14 @@ def _prepare_maps(task: CaseTask, method: GeoLS) -> Iterator[Prepared]:
     case, store = task.case, StoreWriter(task.store, task.info)
     ready = _prepare_one(case, OneHot(), task.info.classes, task.reading)
     image = read_images(case, ready.geometry, task.reading)
-    spare = _memory_for_maps(task, method, ready, image)
     ready = replace(ready, warnings=(*ready.warnings, *image.warnings))
     with (
         naming(case.images[0]),
         make_maps(
-            method, ready, image.intensities, store, case.case_id, task.threads, max_memory=spare
+            method, ready, image.intensities, store, case.case_id, task.threads,
+            max_memory=task.max_memory,
         ) as made,
-    ):
+    ):  # fmt: skip
         del image  # the maps are made
         yield made
 
@@ -212,9 +212,12 @@ def make_maps(
         The case.
     threads
         Threads that compute.
-    max_memory, block
-        As for `GeoLS.prepare`.
+    max_memory
+        Bytes for the process that does it; None for no limit.
+    block
+        Blocks that will be softened; by default those of the store.
     """
+    spare = _memory_for_maps(max_memory, method, ready, intensities, store, threads)
     with (
         store.scratch(case_id) as folder,
         method.prepare(
@@ -225,7 +228,7 @@ def make_maps(
             case_id=case_id,
             scratch_folder=folder,
             threads=threads,
-            max_memory=max_memory,
+            max_memory=spare,
             block=block,
         ) as maps,
     ):
@@ -233,14 +236,21 @@ def make_maps(
         yield replace(ready, softener=maps, warnings=warnings, details={"geols": maps.facts})
 
 
-def _memory_for_maps(task: CaseTask, method: GeoLS, ready: Prepared, image: Image) -> int | None:
+def _memory_for_maps(
+    max_memory: int | None,
+    method: GeoLS,
+    ready: Prepared,
+    intensities: NDArray[np.float32],
+    store: StoreWriter,
+    threads: int,
+) -> int | None:
     """Bytes that are left when label map, image and blocks have theirs."""
-    if task.max_memory is None:
+    if max_memory is None:
         return None
     block = Grid.for_volume(ready.geometry.shape, ready.geometry.ndim).block
-    blocks = blocks_bytes(method.workspace_bytes(len(task.info.classes), block), task.threads)
+    blocks = blocks_bytes(method.workspace_bytes(len(store.info.classes), block), threads)
     taken = PROCESS_BYTES + SHARD_BUFFER_BYTES + blocks
-    return max(0, task.max_memory - taken - ready.indices.nbytes - image.intensities.nbytes)
+    return max(0, max_memory - taken - ready.indices.nbytes - intensities.nbytes)
 
 
 def _prepare_raters(

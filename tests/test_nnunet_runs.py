@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from softlab_cli.errors import StoreError
+from softlab_cli.nnunet.dataset import check_store
 from softlab_cli.nnunet.preprocess import preprocess
 from softlab_cli.nnunet.trainer import nnUNetTrainerSoftLab
 from softlab_cli.store.reader import Store
@@ -160,6 +162,17 @@ def test_other_classes_are_refused(dataset) -> None:
     facts.write_text(facts.read_text().replace('"three": 3', '"three": 3, "four": 4'))
     said = refusal(dataset)
     assert "has the 4 classes 0, 1, 2, 3, and the data set the 5 classes 0, 1, 2, 3, 4" in said
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [({"labels_only": True}, "hard labels only"), ({"sums_to_one": False}, "do not add up to 1")],
+)
+def test_stores_of_another_kind_are_refused(dataset, facts, said) -> None:
+    store = Store(dataset.preprocessed / "softlab/nnUNetPlans_3d_fullres/svls.zarr")
+    store.info = replace(store.info, **facts)
+    with pytest.raises(StoreError, match=said):
+        check_store(store, folder_of(dataset), ["case0"], [0, 1, 2, 3])
 
 
 def test_a_missing_store_is_explained(dataset) -> None:

@@ -113,8 +113,11 @@ def check_store(
         Label values of the data set, without the ignore label.
     """
     remedy = "Run softlab nnunet preprocess again, with the options that made the store."
-    if store.info.labels_only:
-        raise StoreError("holds hard labels only.", remedy=remedy, path=store.path)
+    if store.info.labels_only or not store.info.sums_to_one:
+        what = (
+            "hard labels only" if store.info.labels_only else "soft labels that do not add up to 1"
+        )
+        raise StoreError(f"holds {what}.", remedy="Make another store.", path=store.path)
     if store.classes.values != tuple(labels):
         raise StoreError(
             f"has the {len(store.classes)} classes {_some(store.classes.values)}, and the data "

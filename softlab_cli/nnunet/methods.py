@@ -46,6 +46,8 @@ class Subject:
         How it will be cut.
     threads
         Threads that may compute.
+    max_memory
+        Bytes for the process that does it.
     """
 
     case: PreprocessedCase
@@ -53,6 +55,7 @@ class Subject:
     store: StoreWriter
     grid: Grid
     threads: int
+    max_memory: int
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _prepare_maps(method: GeoLS, subject: Subject) -> Iterator[Prepared]:
     case, ready = subject.case, _hard_labels(OneHot(), subject)
     with make_maps(
         method, ready, case.intensities, subject.store, case.case_id, subject.threads,
-        block=subject.grid.block,
+        max_memory=subject.max_memory, block=subject.grid.block,
     ) as made:  # fmt: skip
         yield made
 

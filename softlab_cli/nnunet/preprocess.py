@@ -14,7 +14,7 @@ from softlab_cli.caseid import check_case_id
 from softlab_cli.errors import InputError, SoftlabError, StoreError, UsageError
 from softlab_cli.events import CaseFinished, Event, Listener, RunFinished
 from softlab_cli.executors import make_executor
-from softlab_cli.memory import available_cores
+from softlab_cli.memory import available_bytes, available_cores
 from softlab_cli.nnunet.methods import METHODS, Subject, make_method
 from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
@@ -52,6 +52,8 @@ class HookTask:
         Label maps of the raters that the case has.
     threads
         Threads that soften blocks.
+    max_memory
+        Bytes for the process that does it.
     reason
         Why the case is computed again, if it is.
     """
@@ -64,6 +66,7 @@ class HookTask:
     store: Path
     raters: tuple[Rater, ...] = ()
     threads: int = 1
+    max_memory: int = 0
     reason: str = ""
 
 
@@ -131,7 +134,7 @@ def preprocess(
         task = HookTask(
             configuration, "", method, one, _store_info(configuration, method, one),
             store_path(configuration.dataset_folder, configuration.data_identifier, name or method),
-            named, threads or max(1, available_cores() // workers),
+            named, threads or max(1, available_cores() // workers), available_bytes() // workers,
         )  # fmt: skip
         reports[task.store] = _run(task, workers, overwrite, listen)
     return reports
@@ -237,7 +240,7 @@ def _make_case(task: HookTask) -> CaseFinished:
     sources = tuple(describe_source(file, "label") for _, file in task.raters)
     shape = case.geometry.shape
     grid = Grid.for_slices(shape) if task.configuration.is_2d else Grid.for_volume(shape)
-    subject = Subject(case, task.raters, store, grid, task.threads)
+    subject = Subject(case, task.raters, store, grid, task.threads, task.max_memory)
     with recipe.prepare(task.method, subject) as ready:
         details = {**ready.details, **case.describe(with_image=recipe.takes_image)}
         ready = replace(ready, details=details)
