@@ -13,15 +13,17 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo test lint bench data install clean help svls ls onehot info verify nnunet-demo
+.PHONY: demo test lint bench bench-cuda data install tools clean help svls ls onehot geols info verify
+.PHONY: nnunet-demo
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
 	@echo "make test    linters, types and tests"
 	@echo "make bench   speed and memory against other ways of doing the same"
+	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
 	@echo "make nnunet-demo   soft labels in nnU-Net: preprocess, train, predict (minutes)"
 	@echo "make data    bring the real scans of the demo and the tests"
-	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot"
+	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot, geols"
 	@echo "make info OUT=soft.zarr    make verify OUT=soft.zarr"
 	@echo "make clean   remove what the targets made"
 
@@ -30,10 +32,20 @@ help:
 # Packages are installed again only when what we need has changed.
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[plot]'
+	touch $@
+
+# The tests need the trainers as well, so torch. FastGeodis is built from source
+# against the torch that is there; the tests need no CUDA of it.
+$(VENV)/tools: $(VENV)/installed constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pip install --quiet --no-build-isolation \
+	    --no-cache-dir --no-deps FastGeodis==1.0.5
 	touch $@
 
 install: $(VENV)/installed
+
+tools: $(VENV)/tools
 
 data: install
 	$(BIN)/python examples/get_data.py
@@ -52,24 +64,30 @@ demo: data
 test: data lint
 	$(BIN)/python -m pytest
 
-lint: install
+lint: tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-nnunet-demo: install
-	$(BIN)/python -m pip install --quiet --editable '.[nnunet]'
+nnunet-demo: tools
 	$(BIN)/python examples/nnunet/demo.py
 
 # ---- speed ----------------------------------------------------------------
 
-bench: install
-	$(BIN)/python -m pip install --quiet --constraint tests/benchmarks/constraints.txt '.[bench]'
+bench: tools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
 	$(BIN)/python -m tests.benchmarks --write docs/BENCHMARKS.md
+
+# On a machine with a GPU and nvcc. FastGeodis is built again, now with its CUDA kernel.
+bench-cuda: tools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cuda]'
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-cache-dir --no-deps \
+	    --force-reinstall FastGeodis==1.0.5 || echo "FastGeodis stays without CUDA."
+	$(BIN)/python -m tests.benchmarks.cuda
 
 # ---- batches --------------------------------------------------------------
 
-svls ls onehot: install
+svls ls onehot geols: install
 	$(SOFTLAB) $@ --in $(IN) --out $(OUT) $(OPTIONS)
 
 info verify: install

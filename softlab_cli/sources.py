@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from softlab_cli.errors import InputError
 
-__all__ = ["Source", "describe_source", "same_content", "sha256_of"]
+__all__ = ["Source", "describe_source", "same_content", "sha256_of", "size_and_mtime"]
 
 Role = Literal["label", "image"]
 
@@ -77,7 +77,7 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _facts(path: Path) -> tuple[int, int]:
+def size_and_mtime(path: Path) -> tuple[int, int]:
     """Size in bytes and time of the last change, nanoseconds; of a folder, of all its files."""
     facts = [file.stat() for file in (_files(path) if path.is_dir() else [path])]
     return sum(f.st_size for f in facts), max((f.st_mtime_ns for f in facts), default=-1)
@@ -92,7 +92,7 @@ def describe_source(path: Path, role: Role) -> Source:
         When the file cannot be read.
     """
     try:
-        size, mtime_ns = _facts(path)
+        size, mtime_ns = size_and_mtime(path)
         checksum = sha256_of(path)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
@@ -119,7 +119,7 @@ def same_content(kept: Sequence[Source], now: Sequence[tuple[Path, Role]]) -> bo
 
 def _unchanged(kept: Source, path: Path) -> bool:
     try:
-        size, mtime_ns = _facts(path)
+        size, mtime_ns = size_and_mtime(path)
     except OSError:
         return False
     if size != kept.size:

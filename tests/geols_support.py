@@ -1,4 +1,4 @@
-"""What tests of GeoLS share: an engine that is easily seen to be right, cases, and a way through."""
+"""What tests of GeoLS share: a plainly right engine, cases, and a way through the method."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SlowEngine:
                 before = found.copy()
                 for step in STEPS:
                     _relax(image, found, step, spacing_mm, cost)
-                changed = not np.array_equal(before, found)
+                changed = not np.array_equal(before, found, equal_nan=True)
             yield found
 
 
@@ -104,7 +104,7 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn, largest: int = 7, classes: int = 4, channels: int = 2) -> Case:
+def cases(draw: st.DrawFn, largest: int = 6, classes: int = 4, channels: int = 2) -> Case:
     """Small cases with noisy images and uneven spacing."""
     labels = draw(label_maps(largest, classes))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

@@ -108,3 +108,56 @@ def map_of(distance: NDArray[Any]) -> NDArray[np.float64]:
     d = distance.astype(np.float64)
     g = np.exp(-d / d.mean()) if d.mean() > 0 else np.ones(d.shape)
     return (g - g.min()) / (g.max() - g.min()) if g.max() > g.min() else g
+
+
+def raster_scan(
+    image: NDArray[np.float32],
+    seeds: NDArray[np.int64],
+    spacing_mm: Spacing,
+    intensity_weight: float,
+    iterations: int,
+) -> NDArray[np.float32]:
+    """GeodisTK 0.1.7's raster scan, voxel by voxel, in its mix of float32 and float64.
+
+    Checked once against the package itself: equal bits for 600 classes in 60 volumes.
+    """
+    shape = image.shape[1:]
+    distance = np.full(shape, 1e10, np.float32)
+    distance.flat[seeds] = 0
+    # Of each pair of opposite steps, the one that goes back along Y, else X, else Z.
+    forward = [s for s in STEPS if (s[1], s[2], s[0]) < (0, 0, 0)]
+    places = list(np.ndindex(*shape))
+    for _ in range(iterations):
+        for order, sign in ((places, 1), (places[::-1], -1)):
+            steps = [(sign * z, sign * y, sign * x) for z, y, x in forward]
+            for voxel in order:
+                _visit(distance, image, voxel, steps, spacing_mm, intensity_weight)
+    return distance
+
+
+def _visit(
+    distance: NDArray[np.float32],
+    image: NDArray[np.float32],
+    voxel: Any,
+    steps: list[Voxel],
+    spacing_mm: Spacing,
+    intensity_weight: float,
+) -> None:
+    weight = float(np.float32(intensity_weight))
+    for step in steps:
+        other = tuple(v + s for v, s in zip(voxel, step, strict=True))
+        if not all(0 <= v < n for v, n in zip(other, distance.shape, strict=True)):
+            continue
+        length = np.float32(0)
+        for n, spacing in zip(step, spacing_mm, strict=True):
+            length += np.float32(spacing) * np.float32(spacing) if n else np.float32(0)
+        difference = np.float32(0)
+        for channel in image:
+            difference += (channel[voxel] - channel[other]) ** 2
+        i = (
+            float(np.sqrt(difference))
+            if len(image) > 1
+            else float(abs(channel[voxel] - channel[other]))
+        )
+        speed = np.float32((1.0 - weight) + weight / (i + 1e-5))
+        distance[voxel] = min(distance[voxel], distance[other] + np.sqrt(length) / speed)

@@ -172,7 +172,7 @@ class TestFiles:
 class TestMetadata:
     def test_another_number_of_classes(self, store: Path) -> None:
         edit_json(store / "a/soft/zarr.json", wider)
-        found = one_defect(store, "metadata", "(4, 11, 9, 18)", "3 classes")
+        found = one_defect(store, "metadata", "(4, 11, 9, 18)", "3 along the first axis")
         assert found.case_id == "a"
 
     def test_another_shape(self, store: Path) -> None:

@@ -106,8 +106,7 @@ class RasterEngine:
         _, height, width, _ = distance.shape
         offsets = np.array(FORWARD_STEPS) @ np.array([height * width, width, 1])
         flat = distance.reshape(-1, CLASS_LANES)
-        best = aligned_empty(CLASS_LANES)
-        scan(flat, costs.reshape(len(costs), -1), offsets, shape, self.iterations, best)
+        scan(flat, costs.reshape(len(costs), -1), offsets, shape, self.iterations)
 
 
 def _step_costs(

@@ -1,15 +1,14 @@
 """Seeds: the voxels of each class that its geodesic distance is measured from.
 
 Everything happens inside a class's bounding box, which gives the same voxels as the
-whole volume would. A *component* is a part of a class that hangs together over the
-26-neighbourhood.
+whole volume would.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from softlab_cli.blocks import Region, Shape, clip, grow, region_shape, shift
 from softlab_cli.errors import UsageError
 from softlab_cli.geodesic.base import Seeds
+from softlab_cli.geodesic.components import deepest_voxel, emptied_components
 
 __all__ = [
     "SEED_STRATEGIES",
@@ -43,10 +43,10 @@ SEED_STRATEGIES: tuple[str, ...] = get_args(SeedStrategy)
 LARGE_AT_ONCE = 2
 """Classes with large boxes that are worked on at the same time."""
 
-BYTES_PER_VOXEL = 12
+BYTES_PER_VOXEL = 10
 """What one class occupies for each voxel of its box: mask, skeleton, components."""
 
-BYTES_PER_DEEP_VOXEL = 24
+BYTES_PER_DEEP_VOXEL = 16
 """What the search for a component's deepest voxel occupies for each voxel of its box."""
 
 
@@ -302,9 +302,9 @@ def class_seeds(
     else:
         kept = _skeleton(mask)
     emptied = 0
-    for region, component in _emptied(mask, kept):
+    for region, component in emptied_components(mask, kept):
         with one_at_a_time or threading.Lock():
-            kept[region][_deepest(component, spacing_mm, shape)] = True
+            kept[region][deepest_voxel(component, spacing_mm, shape)] = True
         emptied += 1
     return ClassSeeds(box.class_index, _places(kept, box.region, shape), emptied)
 
@@ -352,55 +352,3 @@ def _eroded(
     inside = shift(box.region, (around[0].start, around[1].start, around[2].start))
     kept: NDArray[np.bool_] = eroded[inside]
     return kept
-
-
-def _emptied(
-    mask: NDArray[np.bool_], kept: NDArray[np.bool_]
-) -> Iterator[tuple[Region, NDArray[np.bool_]]]:
-    """Components without a kept voxel: box and mask of each."""
-    from scipy.ndimage import find_objects, label
-
-    numbers, count = label(mask, np.ones((3, 3, 3), np.bool_))
-    has_seeds = np.zeros(count + 1, np.bool_)
-    has_seeds[numbers[kept]] = True
-    missing = np.flatnonzero(~has_seeds[1:]) + 1
-    regions = find_objects(numbers) if len(missing) else []
-    for number in missing.tolist():
-        region = regions[number - 1]
-        yield region, numbers[region] == number
-
-
-def _deepest(
-    component: NDArray[np.bool_], spacing_mm: tuple[float, float, float], shape: Shape
-) -> tuple[int, int, int]:
-    """The voxel farthest from the component's outside, in mm; the first of several.
-
-    Outside the volume nothing is the component, but an axis along which the volume
-    has one voxel only has no outside.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    margin = [int(n > 1) for n in shape]
-    padded = np.pad(component, [(m, m) for m in margin])
-    nearest = distance_transform_edt(
-        padded, sampling=spacing_mm, return_distances=False, return_indices=True
-    )
-    best, place = -1.0, (0, 0, 0)
-    for z in range(padded.shape[0]):
-        depth = _squared_depth(nearest, z, spacing_mm)
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        if depth[y, x] > best:
-            best = float(depth[y, x])
-            place = (z - margin[0], int(y) - margin[1], int(x) - margin[2])
-    return place
-
-
-def _squared_depth(
-    nearest: NDArray[np.int32], z: int, spacing_mm: tuple[float, float, float]
-) -> NDArray[np.float64]:
-    """Squared distance, mm^2, from each voxel of a slice to the nearest one outside."""
-    own = np.indices(nearest.shape[2:])
-    offsets = (nearest[0, z] - z, nearest[1, z] - own[0], nearest[2, z] - own[1])
-    squares = [(o * s) ** 2 for o, s in zip(offsets, spacing_mm, strict=True)]
-    depth: NDArray[np.float64] = squares[0] + squares[1] + squares[2]
-    return depth

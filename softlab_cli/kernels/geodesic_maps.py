@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import Real, Unsigned, inlined, kernel
+from softlab_cli.kernels.compiling import Int, Real, Unsigned, inlined, kernel
 from softlab_cli.kernels.half import to_half
 
 __all__ = [
@@ -238,21 +238,43 @@ def soften_class(
     mass = entropy = i = 0
     for z in range(labels.shape[0]):
         for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                label = labels[z, y, x]
-                soft = _soft_label(weights[i], wholes[i], label == own, smoothing)
-                value = np.uint16(0)
-                if soft >= min_mass and label != ignored:
-                    value = to_half(soft / kept[i])
-                values[z, y, x] = value
-                mass += mass_of[Unsigned(value)]
-                entropy += entropy_of[Unsigned(value)]
-                shared[i] = value == largest[i] or (shared[i] and value < largest[i])
-                largest[i] = max(largest[i], value)
-                if label == own:
-                    hard[i] = value
-                i += 1
+            line, row = labels[z, y], values[z, y]
+            stop = i + len(line)
+            _soften_row(
+                line, own, ignored, weights[i:stop], wholes[i:stop], kept[i:stop],
+                smoothing, min_mass, row,
+            )  # fmt: skip
+            _compare_row(line, own, row, largest[i:stop], shared[i:stop], hard[i:stop])
+            for x in range(len(line)):
+                mass += mass_of[Unsigned(row[Unsigned(x)])]
+                entropy += entropy_of[Unsigned(row[Unsigned(x)])]
+            i = stop
     return mass, entropy
+
+
+@inlined
+def _soften_row(
+    line: NDArray[Any], own: Int, ignored: Int, weights: NDArray[np.float32],
+    wholes: NDArray[np.float64], kept: NDArray[np.float64], smoothing: float, min_mass: float,
+    row: NDArray[np.uint16],
+) -> None:  # fmt: skip
+    for x in range(len(line)):
+        label = line[Unsigned(x)]
+        soft = _soft_label(weights[Unsigned(x)], wholes[Unsigned(x)], label == own, smoothing)
+        is_kept = soft >= min_mass and label != ignored
+        row[Unsigned(x)] = to_half(soft / kept[Unsigned(x)] if is_kept else 0.0)
+
+
+@inlined
+def _compare_row(
+    line: NDArray[Any], own: Int, row: NDArray[np.uint16],
+    largest: NDArray[np.uint16], shared: NDArray[np.bool_], hard: NDArray[np.uint16],
+) -> None:  # fmt: skip
+    for x in range(len(line)):
+        value, most = row[Unsigned(x)], largest[Unsigned(x)]
+        shared[Unsigned(x)] = (value == most) | (shared[Unsigned(x)] & (value < most))
+        largest[Unsigned(x)] = max(value, most)
+        hard[Unsigned(x)] = value if line[Unsigned(x)] == own else hard[Unsigned(x)]
 
 
 @kernel

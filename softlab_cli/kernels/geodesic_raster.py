@@ -74,7 +74,6 @@ def scan(
     offsets: NDArray[np.int64],
     size: tuple[int, int, int],
     iterations: int,
-    best: NDArray[np.float32],
 ) -> None:
     """Scan forward and backward, so many times.
 
@@ -91,8 +90,6 @@ def scan(
         (Z, Y, X) of the volume within the border.
     iterations
         Of a forward and a backward scan each.
-    best
-        (CLASS_LANES,) float32, scratch.
     """
     depth, height, width = size
     for _ in range(iterations):
@@ -100,12 +97,12 @@ def scan(
             for y in range(1, height + 1):
                 p = (z * (height + 2) + y) * (width + 2) + 1
                 for x in range(width):
-                    _visit(distance, costs, offsets, p + x, False, best)
+                    _visit(distance, costs, offsets, p + x, False)
         for z in range(depth, 0, -1):
             for y in range(height, 0, -1):
                 p = (z * (height + 2) + y) * (width + 2) + 1
                 for x in range(width - 1, -1, -1):
-                    _visit(distance, costs, offsets, p + x, True, best)
+                    _visit(distance, costs, offsets, p + x, True)
 
 
 @bare_inlined
@@ -115,16 +112,58 @@ def _visit(
     offsets: NDArray[np.int64],
     p: Int,
     backward: bool,
-    best: NDArray[np.float32],
 ) -> None:
-    """Relax the steps from 13 neighbours of a voxel, for all classes."""
+    """Relax the steps from 13 neighbours of a voxel, one of them twice, for all classes."""
+    _relax_seven(distance, costs, offsets, p, backward, 0)
+    _relax_seven(distance, costs, offsets, p, backward, 6)
+
+
+@bare_inlined
+def _step(
+    costs: NDArray[np.float32], offsets: NDArray[np.int64], p: Int, k: Int, backward: bool
+) -> Any:
+    """Where the k-th neighbour of a voxel lies, and what the step from it costs."""
+    if backward:
+        q = p - offsets[Unsigned(k)]
+        return q, costs[Unsigned(k), Unsigned(q)]
+    return p + offsets[Unsigned(k)], costs[Unsigned(k), Unsigned(p)]
+
+
+@bare_inlined
+def _relax_seven(
+    distance: NDArray[np.float32],
+    costs: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    p: Int,
+    backward: bool,
+    k: Int,
+) -> None:
+    """Relax the steps from seven neighbours, the k-th and after, for all classes.
+
+    Written out: the compiler makes vector instructions of a loop over classes when the
+    loop is too long to be unrolled and touches no more than eight other voxels.
+    """
+    q0, c0 = _step(costs, offsets, p, k + 0, backward)
+    q1, c1 = _step(costs, offsets, p, k + 1, backward)
+    q2, c2 = _step(costs, offsets, p, k + 2, backward)
+    q3, c3 = _step(costs, offsets, p, k + 3, backward)
+    q4, c4 = _step(costs, offsets, p, k + 4, backward)
+    q5, c5 = _step(costs, offsets, p, k + 5, backward)
+    q6, c6 = _step(costs, offsets, p, k + 6, backward)
     for lane in range(CLASS_LANES):
-        best[Unsigned(lane)] = distance[Unsigned(p), Unsigned(lane)]
-    for k in range(13):
-        q = p - offsets[Unsigned(k)] if backward else p + offsets[Unsigned(k)]
-        cost = costs[Unsigned(k), Unsigned(q if backward else p)]
-        for lane in range(CLASS_LANES):
-            t = distance[Unsigned(q), Unsigned(lane)] + cost
-            best[Unsigned(lane)] = t if t < best[Unsigned(lane)] else best[Unsigned(lane)]
-    for lane in range(CLASS_LANES):
-        distance[Unsigned(p), Unsigned(lane)] = best[Unsigned(lane)]
+        best = distance[Unsigned(p), Unsigned(lane)]
+        t = distance[Unsigned(q0), Unsigned(lane)] + c0
+        best = t if t < best else best
+        t = distance[Unsigned(q1), Unsigned(lane)] + c1
+        best = t if t < best else best
+        t = distance[Unsigned(q2), Unsigned(lane)] + c2
+        best = t if t < best else best
+        t = distance[Unsigned(q3), Unsigned(lane)] + c3
+        best = t if t < best else best
+        t = distance[Unsigned(q4), Unsigned(lane)] + c4
+        best = t if t < best else best
+        t = distance[Unsigned(q5), Unsigned(lane)] + c5
+        best = t if t < best else best
+        t = distance[Unsigned(q6), Unsigned(lane)] + c6
+        best = t if t < best else best
+        distance[Unsigned(p), Unsigned(lane)] = best

@@ -17,7 +17,6 @@ from softlab_cli.errors import UsageError
 from softlab_cli.geodesic.base import Engine, Metric, StepCost
 from softlab_cli.geodesic.seeds import (
     ClassBox,
-    ClassSeeds,
     SeedOptions,
     class_boxes,
     every_class_seeds,
@@ -26,8 +25,15 @@ from softlab_cli.geodesic.seeds import (
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.memory import MIB
+from softlab_cli.methods.checks import check_choice, check_share
 from softlab_cli.methods.geodesic_maps import Blend, GeodesicMaps, MapMaker
-from softlab_cli.methods.images import check_image, constant_channels
+from softlab_cli.methods.geols_report import (
+    check_image,
+    constant_warnings,
+    facts_of,
+    flat_warnings,
+    seed_warnings,
+)
 from softlab_cli.methods.map_scratch import MapScratch
 from softlab_cli.volume import Geometry
 
@@ -53,8 +59,6 @@ LIBRARY_BYTES = 48 * MIB
 BYTES_PER_BLOCK_VOXEL = 2 + 4 + 3 * 8 + 2 * 2 + 1 + 2 + 32
 """What a workspace holds for each voxel of a block: a map, its numbers, three sums
 over classes, marks, a copy of the labels; and what numpy needs in passing."""
-
-NAMED_AT_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,12 @@ class GeoLS:
     name: ClassVar[str] = "geols"
 
     def __post_init__(self) -> None:
-        _check_share("smoothing", self.smoothing, 1)
-        _check_share("intensity weight", self.intensity_weight, 1)
-        _check_share("min mass", self.min_mass, 1 - self.smoothing)
-        _check_choice("metric", self.metric, METRICS)
-        _check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
-        _check_choice("parity", self.parity or PARITIES[0], PARITIES)
+        check_share("smoothing", self.smoothing, 1)
+        check_share("intensity weight", self.intensity_weight, 1)
+        check_share("min mass", self.min_mass, 1 - self.smoothing)
+        check_choice("metric", self.metric, METRICS)
+        check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
+        check_choice("parity", self.parity or PARITIES[0], PARITIES)
         _ = self.seed_options
         self._check_together()
 
@@ -325,8 +329,17 @@ class GeoLS:
             self._written(boxes, classes),
             {found.class_index: number for number, found in enumerate(seeds)},
             scratch,
-            self._facts(boxes, seeds, flat, classes, engine) | {"scratch_bytes": scratch.size},
-            self._warnings(image, seeds, flat, classes),
+            {
+                "engine": engine.name,
+                "deterministic": engine.deterministic,
+                **facts_of(boxes, seeds, flat, classes),
+                "scratch_bytes": scratch.size,
+            },
+            (
+                *constant_warnings(image if seeds else image[:0], self.cost, self.channel_mode),
+                *seed_warnings(seeds, self.seeds, classes),
+                *flat_warnings(flat),
+            ),
         )
 
     def _foreground(self, boxes: Sequence[ClassBox], classes: ClassTable) -> list[ClassBox]:
@@ -351,66 +364,3 @@ class GeoLS:
         found = {box.class_index for box in boxes} - {classes.ignore_index}
         background = classes.background_index
         return tuple(sorted(found if background is None else found | {background}))
-
-    def _facts(
-        self,
-        boxes: Sequence[ClassBox],
-        seeds: Sequence[ClassSeeds],
-        flat: Sequence[str],
-        classes: ClassTable,
-        engine: Engine,
-    ) -> dict[str, Any]:
-        names, present = classes.names, {box.class_index for box in boxes}
-        return {
-            "engine": engine.name,
-            "deterministic": engine.deterministic,
-            "seed_voxels": {names[s.class_index]: len(s.places) for s in seeds},
-            "components_without_seeds": {
-                names[s.class_index]: s.emptied for s in seeds if s.emptied
-            },
-            "classes_at_distance_0": list(flat),
-            "classes_without_voxels": [n for i, n in enumerate(names) if i not in present],
-        }
-
-    def _warnings(
-        self,
-        image: NDArray[np.float32],
-        seeds: Sequence[ClassSeeds],
-        flat: Sequence[str],
-        classes: ClassTable,
-    ) -> tuple[str, ...]:
-        found = []
-        constant = constant_channels(image) if seeds and self.intensity_weight else []
-        if constant and (self.channel_mode == "mean" or len(constant) == len(image)):
-            which = ", ".join(map(str, constant))
-            found.append(f"image channel {which} is constant, so no soft label follows it")
-        emptied = [s for s in seeds if s.emptied]
-        if emptied:
-            named = _some([classes.names[s.class_index] for s in emptied])
-            found.append(
-                f"seeds by {self.seeds} are none for {sum(s.emptied for s in emptied)} components "
-                f"(of {named}); each has its deepest voxel as a seed instead"
-            )
-        if flat:
-            found.append(f"every voxel is at distance 0 from {_some(flat)}, whose map is 1")
-        return tuple(found)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-    return ", ".join(names[:NAMED_AT_MOST]) + more
-
-
-def _check_share(name: str, value: float, most: float) -> None:
-    if not 0 <= value <= most:
-        raise UsageError(
-            f"a {name} of {value:g} has no meaning.",
-            remedy=f"Choose a number from 0 to {most:g}.",
-        )
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UsageError(
-            f"there is no {name} {value!r}.", remedy=f"Choose one of {', '.join(choices)}."
-        )

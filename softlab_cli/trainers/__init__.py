@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from softlab_cli.trainers.dataset import SoftLabelDataset
     from softlab_cli.trainers.losses import (
         CombinedLoss,
         CrossEntropyWithMarginals,
@@ -37,11 +38,13 @@ __all__ = [
     "SoftCrossEntropy",
     "SoftDiceLoss",
     "SoftJaccardLoss",
+    "SoftLabelDataset",
     "SquaredDiceLoss",
     "TverskyLoss",
 ]
 
 _HOMES = dict.fromkeys(__all__, "softlab_cli.trainers.losses")
+_HOMES["SoftLabelDataset"] = "softlab_cli.trainers.dataset"
 
 
 def __getattr__(name: str) -> Any:

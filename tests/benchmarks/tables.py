@@ -250,6 +250,26 @@ def patches(quick: bool) -> str:
     return "\n\n".join([title, table(head, rows), code(commands)])
 
 
+def loaders(quick: bool) -> str:
+    """Patches per second from a store to a tensor, in PyTorch's DataLoader."""
+    rows, commands, names = [], [], []
+    for name, patch in (("aal-5", 128), ("aal-117", 64)):
+        ours = softlab_job(name)
+        run_job(Result(ours))
+        often = ["--count", "12", "--repeats", "1"] if quick else ["--count", "40"]
+        for workers in (1, 2):
+            command = [PYTHON, "-m", "tests.benchmarks.loader", str(ours.out), "aal",
+                       "--patch", str(patch), "--workers", str(workers), *often]  # fmt: skip
+            facts = facts_of(Job("", command, one_core=False))
+            names = list(facts)
+            figures = [f"{number(f['per_s'])} ({number(f['cpu_s'])})" for f in facts.values()]
+            rows.append([f"{INPUTS[name].classes} classes, {patch}^3", str(workers), *figures])
+            commands.append(show_command(command))
+    head = ["", "workers", *(f"{name}: patches/s (processor s each)" for name in names)]
+    title = "## Patches from a store to a tensor, in PyTorch's DataLoader"
+    return "\n\n".join([title, table(head, rows), code(commands)])
+
+
 TABLES = {
     "start": Table(("small-5", "aal-5"), start_up),
     "aal-5": Table(("aal-5", "twice-aal-5"), whole_tool("aal-5", "181 x 217 x 181, 5 classes")),
@@ -266,4 +286,5 @@ TABLES = {
     ),
     "many": Table(("many-117",), many_cases, False),
     "patches": Table(("aal-5", "aal-117"), patches),
+    "loader": Table(("aal-5", "aal-117"), loaders),
 }

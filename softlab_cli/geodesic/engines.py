@@ -1,0 +1,96 @@
+"""Every engine by its name; modules are imported when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, cast
+
+from softlab_cli.errors import EngineError, UsageError
+from softlab_cli.geodesic.base import Engine
+
+__all__ = ["AUTO", "ENGINES", "resolve_engine"]
+
+AUTO = "auto"
+"""Stands for cuda where there is a device, else for numba."""
+
+
+class _Engines(Mapping[str, type[Any]]):
+    """Name to class; a class is imported when it is looked up."""
+
+    def __init__(self, places: Mapping[str, tuple[str, str]]) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> type[Any]:
+        module, kind = self._places[name]
+        try:
+            return cast(type[Any], getattr(import_module(module), kind))
+        except ImportError as error:
+            raise EngineError(
+                f"the engine {name!r} cannot be imported: {error}.",
+                remedy="Install what is missing, or choose the engine 'numba'.",
+            ) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+ENGINES: Mapping[str, type[Any]] = _Engines(
+    {
+        "numba": ("softlab_cli.geodesic.exact", "ExactEngine"),
+        "cuda": ("softlab_cli.geodesic.cuda", "CudaEngine"),
+        "fastgeodis": ("softlab_cli.geodesic.fastgeodis", "FastGeodisEngine"),
+        "parity": ("softlab_cli.geodesic.raster", "RasterEngine"),
+    }
+)
+"""Every engine, by its name on the command line."""
+
+
+def resolve_engine(name: str = AUTO, iterations: int | None = None) -> Engine:
+    """An engine that works here.
+
+    Parameters
+    ----------
+    name
+        One of `ENGINES`, or ``auto``: cuda where there is a device, else numba.
+    iterations
+        For engines that stop after some iterations; None is the engine's own default.
+
+    Raises
+    ------
+    UsageError
+        There is no such engine, or it converges and takes no iterations.
+    EngineError
+        The engine cannot work here.
+    """
+    if name == AUTO:
+        name = "cuda" if _works("cuda") else "numba"
+    if name not in iter(ENGINES):
+        raise UsageError(
+            f"there is no engine {name!r}.", remedy=f"Choose one of {', '.join([AUTO, *ENGINES])}."
+        )
+    kind = ENGINES[name]
+    if iterations is None:
+        engine = kind()
+    elif not hasattr(kind, "iterations"):
+        raise UsageError(
+            f"the engine {name!r} runs until it has converged: it takes no iterations.",
+            remedy="Leave iterations out, or choose the engine 'parity' or 'fastgeodis'.",
+        )
+    elif iterations < 1:
+        raise UsageError(f"iterations is {iterations}.", remedy="Give 1 or more.")
+    else:
+        engine = kind(iterations=iterations)
+    engine.check()
+    return cast(Engine, engine)
+
+
+def _works(name: str) -> bool:
+    try:
+        ENGINES[name]().check()
+    except EngineError:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""What GeoLS asks of an image, and what it says about a case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.blocks import Shape
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import InputError
+from softlab_cli.geodesic.base import StepCost
+from softlab_cli.geodesic.seeds import ClassBox, ClassSeeds
+
+__all__ = ["check_image", "constant_warnings", "facts_of", "flat_warnings", "seed_warnings"]
+
+NAMED_AT_MOST = 10
+
+
+def check_image(image: NDArray[np.float32], shape: Shape) -> None:
+    """Raise `InputError` unless an image has voxels of this shape and finite intensities.
+
+    Parameters
+    ----------
+    image
+        (channels, Z, Y, X) intensities.
+    shape
+        Voxels of the label map along (Z, Y, X).
+    """
+    if image.ndim != 4 or image.shape[1:] != shape or len(image) == 0:
+        raise InputError(
+            f"the image has the shape {image.shape}, and a label map of the shape {shape} needs "
+            f"(channels, {', '.join(map(str, shape))}).",
+            remedy="Give the image that the label map was drawn on.",
+        )
+    # Smallest and largest need no memory, and are not finite where any voxel is not.
+    if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+        raise _not_finite(image)
+
+
+def _not_finite(image: NDArray[np.float32]) -> InputError:
+    planes = image.reshape(-1, *image.shape[2:])
+    counts = [int(np.count_nonzero(~np.isfinite(plane))) for plane in planes]
+    first = int(np.flatnonzero(counts)[0])
+    channel, z = divmod(first, image.shape[1])
+    y, x = np.argwhere(~np.isfinite(planes[first]))[0].tolist()
+    return InputError(
+        f"{sum(counts)} {'intensity is' if sum(counts) == 1 else 'intensities are'} NaN or "
+        f"infinite; the first is that of voxel (z {z}, y {y}, x {x}) in channel {channel}.",
+        remedy="Replace them by finite numbers.",
+    )
+
+
+def constant_warnings(
+    image: NDArray[np.float32], cost: StepCost, channel_mode: str
+) -> tuple[str, ...]:
+    """Say which channels give no support although they should.
+
+    Parameters
+    ----------
+    image
+        (channels, Z, Y, X) finite intensities; no channels when none are used.
+    cost, channel_mode
+        How they are used.
+    """
+    constant = [i for i, channel in enumerate(image) if channel.min() == channel.max()]
+    is_used = constant and cost.intensity_weight > 0
+    if not is_used or (channel_mode == "vector" and len(constant) < len(image)):
+        return ()
+    which = ", ".join(map(str, constant))
+    return (f"image channel {which} is constant, so the soft labels have no support in it",)
+
+
+def seed_warnings(
+    seeds: Sequence[ClassSeeds], strategy: str, classes: ClassTable
+) -> tuple[str, ...]:
+    """Say which components have another seed than their strategy's.
+
+    Parameters
+    ----------
+    seeds
+        The seeds of the classes.
+    strategy
+        How they were chosen.
+    classes
+        The class table.
+    """
+    emptied = [found for found in seeds if found.emptied]
+    if not emptied:
+        return ()
+    count = sum(found.emptied for found in emptied)
+    named = _some([classes.names[found.class_index] for found in emptied])
+    return (
+        f"the {strategy} leaves nothing of {count} "
+        f"{'component' if count == 1 else 'components'} of {named}: "
+        "the deepest voxel is the seed instead",
+    )
+
+
+def flat_warnings(flat: Sequence[str]) -> tuple[str, ...]:
+    """Say which classes, by name, all voxels are at distance 0 from."""
+    if not flat:
+        return ()
+    return (f"every voxel is at distance 0 from {_some(flat)}: the map is 1 everywhere",)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return ", ".join(names[:NAMED_AT_MOST]) + more
+
+
+def facts_of(
+    boxes: Sequence[ClassBox],
+    seeds: Sequence[ClassSeeds],
+    flat: Sequence[str],
+    classes: ClassTable,
+) -> dict[str, Any]:
+    """What was found out about the classes of a case, by name, ready for JSON.
+
+    Parameters
+    ----------
+    boxes
+        The class indices that occur.
+    seeds
+        The seeds of those that have a map.
+    flat
+        Names of classes that all voxels are at distance 0 from.
+    classes
+        The class table.
+    """
+    names, present = classes.names, {box.class_index for box in boxes}
+    return {
+        "seed_voxels": {names[s.class_index]: len(s.places) for s in seeds},
+        "components_without_seeds": {names[s.class_index]: s.emptied for s in seeds if s.emptied},
+        "classes_at_distance_0": list(flat),
+        "classes_without_voxels": [n for i, n in enumerate(names) if i not in present],
+    }
