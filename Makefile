@@ -15,7 +15,8 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo demo-raters test lint bench bench-cuda data install tools clean help svls ls onehot geols info verify
+.PHONY: demo demo-raters nnunet-demo test lint bench bench-cuda data install tools clean help
+.PHONY: svls ls onehot geols info verify
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
@@ -23,6 +24,7 @@ help:
 	@echo "make test    linters, types and tests"
 	@echo "make bench   speed and memory against other ways of doing the same"
 	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
+	@echo "make nnunet-demo   soft labels in nnU-Net: preprocess, train, predict (minutes)"
 	@echo "make data    bring the real scans of the demo and the tests"
 	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot, geols"
 	@echo "make info OUT=soft.zarr    make verify OUT=soft.zarr"
@@ -80,6 +82,9 @@ lint: tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+nnunet-demo: tools
+	$(BIN)/python examples/nnunet/demo.py
 
 # ---- speed ----------------------------------------------------------------
 

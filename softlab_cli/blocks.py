@@ -21,6 +21,8 @@ BLOCK_3D: Shape = (64, 64, 64)
 SHARD_3D: Shape = (256, 256, 256)
 BLOCK_2D: Shape = (1, 512, 512)
 SHARD_2D: Shape = (1, 2048, 2048)
+BLOCK_OF_SLICE: Shape = (1, 256, 256)
+SHARD_OF_SLICES: Shape = (64, 2048, 2048)
 
 
 def region_shape(region: Region) -> Shape:
@@ -85,6 +87,15 @@ class Grid:
             min(most, -(-n // b) * b) for n, b, most in zip(shape, block, largest, strict=True)
         )
         return cls(shape, block, (z, y, x))
+
+    @classmethod
+    def for_slices(cls, shape: Shape) -> Grid:
+        """For volumes that are read slice by slice: no block reaches past its slice."""
+        z, y, x = (
+            min(most, -(-n // b) * b)
+            for n, b, most in zip(shape, BLOCK_OF_SLICE, SHARD_OF_SLICES, strict=True)
+        )
+        return cls(shape, BLOCK_OF_SLICE, (z, y, x))
 
     @property
     def shards(self) -> Shape:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from softlab_cli.blocks import Region
+from softlab_cli.blocks import Grid, Region
 from softlab_cli.cases import Case
 from softlab_cli.classes import ClassTable
 from softlab_cli.events import CaseFinished
@@ -25,11 +25,11 @@ from softlab_cli.preparing import CaseTask, Prepared, count_labels, prepare
 from softlab_cli.scanning import case_files, failure, naming
 from softlab_cli.softblock import SoftSums
 from softlab_cli.sources import Source, describe_source
-from softlab_cli.store.schema import CaseInfo
+from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.statistics import LabelCounts, case_statistics, sums_with_box
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
 
-__all__ = ["process_case"]
+__all__ = ["process_case", "write_case"]
 
 
 def process_case(task: CaseTask) -> CaseFinished:
@@ -47,16 +47,43 @@ def process_case(task: CaseTask) -> CaseFinished:
 
 def _soften_case(task: CaseTask) -> CaseFinished:
     sources, store = _sources(task.case), StoreWriter(task.store, task.info)
-    with (
-        prepare(task) as ready,
-        store.case(task.case.case_id, ready.geometry, len(ready.raters)) as writer,
-    ):
-        sums = _write_blocks(task, ready, writer)
+    with prepare(task) as ready:
+        outcome = write_case(ready, store, task.case_id, sources, task.threads)
+    return replace(outcome, message=task.reason)
+
+
+def write_case(
+    ready: Prepared,
+    store: StoreWriter,
+    case_id: str,
+    sources: tuple[Source, ...],
+    threads: int,
+    grid: Grid | None = None,
+) -> CaseFinished:
+    """Soften a case that is prepared, and store it.
+
+    Parameters
+    ----------
+    ready
+        The case.
+    store
+        The store; it exists.
+    case_id
+        Name of the case in the store.
+    sources
+        The files that the case was made from.
+    threads
+        Threads that soften blocks.
+    grid
+        How the volume is cut; by default as all volumes are.
+    """
+    with store.case(case_id, ready.geometry, len(ready.raters), grid) as writer:
+        sums = _write_blocks(ready, store.info, writer, threads)
         kept = CaseInfo(
             ready.geometry, sources, warnings=ready.warnings, details=ready.details,
             raters=ready.raters,
         )  # fmt: skip
-        return _complete(task, writer, kept, ready.counts, sums)
+        return _complete(case_id, store.info, writer, kept, ready.counts, sums)
 
 
 def _import_case(task: CaseTask) -> CaseFinished:
@@ -68,7 +95,9 @@ def _import_case(task: CaseTask) -> CaseFinished:
         made = write_fractions(soft, classes, task.reading, writer, task.threads)
         details = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
         kept = CaseInfo(soft.geometry, sources, warnings=soft.warnings, details=details)
-        return _complete(task, writer, kept, count_labels(made.class_indices, classes), made.sums)
+        counts = count_labels(made.class_indices, classes)
+        outcome = _complete(case.case_id, task.info, writer, kept, counts, made.sums)
+    return replace(outcome, message=task.reason)
 
 
 def _sources(case: Case) -> tuple[Source, ...]:
@@ -76,32 +105,37 @@ def _sources(case: Case) -> tuple[Source, ...]:
 
 
 def _complete(
-    task: CaseTask, writer: CaseWriter, kept: CaseInfo, counts: LabelCounts, sums: SoftSums
+    case_id: str,
+    info: StoreInfo,
+    writer: CaseWriter,
+    kept: CaseInfo,
+    counts: LabelCounts,
+    sums: SoftSums,
 ) -> CaseFinished:
     statistics = case_statistics(
         counts,
-        None if task.info.labels_only else sums,
-        background_index=task.info.classes.background_index,
+        None if info.labels_only else sums,
+        background_index=info.classes.background_index,
         spacing_mm=kept.geometry.spacing_mm,
     )
     size = writer.complete(replace(kept, statistics=statistics))
     return CaseFinished(
-        task.case.case_id, "done", task.reason, kept.warnings,
-        stored_bytes=size, voxels=int(np.prod(kept.geometry.shape)),
+        case_id, "done", warnings=kept.warnings, stored_bytes=size,
+        voxels=int(np.prod(kept.geometry.shape)),
     )  # fmt: skip
 
 
-def _write_blocks(task: CaseTask, ready: Prepared, writer: CaseWriter) -> SoftSums:
+def _write_blocks(ready: Prepared, info: StoreInfo, writer: CaseWriter, threads: int) -> SoftSums:
     """Soften and write block by block; threads soften and compress, this one writes."""
     local = threading.local()
-    classes, softener = task.info.classes, ready.softener
-    encode_raters = _rater_encoder(ready, classes, writer) if task.info.keep_raters else None
+    classes, softener = info.classes, ready.softener
+    encode_raters = _rater_encoder(ready, classes, writer) if info.keep_raters else None
 
     def encode(region: Region) -> tuple[list[EncodedBlock], list[SoftSums]]:
         encoded, sums = [writer.encode_label(region, ready.class_indices[region])], []
         if encode_raters is not None:
             encoded += encode_raters(region)
-        if not task.info.labels_only:
+        if not info.labels_only:
             if not hasattr(local, "workspace"):
                 local.workspace = softener.workspace(classes, ready.geometry, writer.grid.block)
             for block in softener.soften(ready.indices, region, local.workspace):
@@ -110,7 +144,7 @@ def _write_blocks(task: CaseTask, ready: Prepared, writer: CaseWriter) -> SoftSu
         return encoded, sums
 
     total = SoftSums.zero(len(classes))
-    for encoded, sums in ordered_map(encode, writer.grid.regions(), task.threads):
+    for encoded, sums in ordered_map(encode, writer.grid.regions(), threads):
         for block in encoded:
             writer.append(block)
         for part in sums:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid
+from softlab_cli.blocks import Grid, Shape
 from softlab_cli.cases import Case
 from softlab_cli.classes import ClassTable
 from softlab_cli.fusion.patterns import PatternBuilder, RaterPatterns
@@ -32,9 +32,17 @@ from softlab_cli.scanning import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts
 from softlab_cli.store.writer import StoreWriter
-from softlab_cli.volume import Geometry, Image
+from softlab_cli.volume import Geometry
 
-__all__ = ["AnyMethod", "CaseTask", "Prepared", "count_labels", "prepare"]
+__all__ = [
+    "AnyMethod",
+    "CaseTask",
+    "Prepared",
+    "count_labels",
+    "fuse_raters",
+    "make_maps",
+    "prepare",
+]
 
 
 AnyMethod = LocalMethod | RaterMethod | GeoLS | Import
@@ -73,6 +81,11 @@ class CaseTask:
     reason: str = ""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     max_memory: int | None = None
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        return self.case.case_id
 
 
 @dataclass(frozen=True)
@@ -156,46 +169,125 @@ def _prepare_one(
 
 @contextmanager
 def _prepare_maps(task: CaseTask, method: GeoLS) -> Iterator[Prepared]:
-    case, classes = task.case, task.info.classes
-    ready = _prepare_one(case, OneHot(), classes, task.reading)
+    case, store = task.case, StoreWriter(task.store, task.info)
+    ready = _prepare_one(case, OneHot(), task.info.classes, task.reading)
     image = read_images(case, ready.geometry, task.reading)
-    spare = _memory_for_maps(task, method, ready, image)
+    ready = replace(ready, warnings=(*ready.warnings, *image.warnings))
     with (
-        StoreWriter(task.store, task.info).scratch(case.case_id) as folder,
         naming(case.images[0]),
+        make_maps(
+            method, ready, image.intensities, store, case.case_id, task.threads,
+            max_memory=task.max_memory,
+        ) as made,
+    ):  # fmt: skip
+        del image  # the maps are made
+        yield made
+
+
+@contextmanager
+def make_maps(
+    method: GeoLS,
+    ready: Prepared,
+    intensities: NDArray[np.float32],
+    store: StoreWriter,
+    case_id: str,
+    threads: int,
+    *,
+    max_memory: int | None = None,
+    block: Shape | None = None,
+) -> Iterator[Prepared]:
+    """A case with the maps of GeoLS as its softener.
+
+    Parameters
+    ----------
+    method
+        GeoLS with its parameters.
+    ready
+        The case with its hard labels.
+    intensities
+        (channels, Z, Y, X) on the same grid.
+    store
+        Where maps wait that memory has no room for.
+    case_id
+        The case.
+    threads
+        Threads that compute.
+    max_memory
+        Bytes for the process that does it; None for no limit.
+    block
+        Blocks that will be softened; by default those of the store.
+    """
+    spare = _memory_for_maps(max_memory, method, ready, intensities, store, threads)
+    with (
+        store.scratch(case_id) as folder,
         method.prepare(
             ready.indices,
-            image.intensities,
-            classes,
+            intensities,
+            store.info.classes,
             ready.geometry,
-            case_id=case.case_id,
+            case_id=case_id,
             scratch_folder=folder,
-            threads=task.threads,
+            threads=threads,
             max_memory=spare,
+            block=block,
         ) as maps,
     ):
-        warnings = (*ready.warnings, *image.warnings, *maps.warnings)
-        del image  # the maps are made
+        warnings = (*ready.warnings, *maps.warnings)
         yield replace(ready, softener=maps, warnings=warnings, details={"geols": maps.facts})
 
 
-def _memory_for_maps(task: CaseTask, method: GeoLS, ready: Prepared, image: Image) -> int | None:
+def _memory_for_maps(
+    max_memory: int | None,
+    method: GeoLS,
+    ready: Prepared,
+    intensities: NDArray[np.float32],
+    store: StoreWriter,
+    threads: int,
+) -> int | None:
     """Bytes that are left when label map, image and blocks have theirs."""
-    if task.max_memory is None:
+    if max_memory is None:
         return None
     block = Grid.for_volume(ready.geometry.shape, ready.geometry.ndim).block
-    blocks = blocks_bytes(method.workspace_bytes(len(task.info.classes), block), task.threads)
+    blocks = blocks_bytes(method.workspace_bytes(len(store.info.classes), block), threads)
     taken = PROCESS_BYTES + SHARD_BUFFER_BYTES + blocks
-    return max(0, task.max_memory - taken - ready.indices.nbytes - image.intensities.nbytes)
+    return max(0, max_memory - taken - ready.indices.nbytes - intensities.nbytes)
 
 
 def _prepare_raters(
     case: Case, method: RaterMethod, info: StoreInfo, options: ReadingOptions
 ) -> Prepared:
+    geometry, patterns, warnings = _read_raters(case, info.classes, options)
+    return fuse_raters(method, patterns, case.raters, geometry, info, warnings)
+
+
+def fuse_raters(
+    method: RaterMethod,
+    patterns: RaterPatterns,
+    raters: tuple[str, ...],
+    geometry: Geometry,
+    info: StoreInfo,
+    warnings: tuple[str, ...] = (),
+) -> Prepared:
+    """What a method makes of the raters of a case.
+
+    Parameters
+    ----------
+    method
+        How they are fused.
+    patterns
+        Their labels.
+    raters
+        Their names.
+    geometry
+        The voxel grid.
+    info
+        What holds for the store: the classes, and whether it keeps the raters.
+    warnings
+        What was found odd before.
+    """
     classes = info.classes
-    geometry, patterns, warnings = _read_raters(case, classes, options)
-    labels = method.fuse(patterns, case.raters, classes.background_index)
-    statistics = rater_statistics(patterns, case.raters, classes.background_index)
+    labels = method.fuse(patterns, raters, classes.background_index)
+    statistics = rater_statistics(patterns, raters, classes.background_index)
     fused = labels.fused
     hard = fused.hard_label(classes.index_dtype, classes.ignore_index)
     *hard_voxels, unlabelled = fused.hard_voxels
@@ -208,7 +300,7 @@ def _prepare_raters(
         fused.indices,
         (*warnings, *statistics.warnings),
         {"raters": statistics.to_json(), "fusion": labels.facts},
-        case.raters,
+        raters,
         patterns if info.keep_raters else None,
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from softlab_cli.events import (
     CaseFinished,
@@ -14,13 +14,25 @@ from softlab_cli.events import (
     RunFinished,
     StageStarted,
 )
-from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.executors import Executor, WorkerDied, make_executor
 from softlab_cli.onecase import process_case
 from softlab_cli.planning import Plan, Request, make_plan
 from softlab_cli.preparing import AnyMethod
 from softlab_cli.store.writer import StoreWriter
 
-__all__ = ["execute", "run"]
+__all__ = ["execute", "run", "run_tasks"]
+
+
+class OneCase(Protocol):
+    """A task that does one case."""
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        ...
+
+
+Task = TypeVar("Task", bound=OneCase)
 
 
 def ignore(event: Event) -> None:
@@ -85,11 +97,40 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
     if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
         out = plan.request.out
         StoreWriter.create_or_open(out, plan.info, overwrite=plan.request.overwrite)
-    listen(StageStarted("soften", len(plan.tasks)))
     executor = make_executor(plan.crew.workers, plan.request.dask)
-    for task, result in executor.run(process_case, plan.tasks):
+    return run_tasks(process_case, plan.tasks, executor, listen, outcomes, started)
+
+
+def run_tasks(
+    function: Callable[[Task], CaseFinished],
+    tasks: Sequence[Task],
+    executor: Executor,
+    listen: Listener,
+    outcomes: Sequence[CaseFinished],
+    started: float,
+) -> RunFinished:
+    """Do tasks, one for each case, and report.
+
+    Parameters
+    ----------
+    function
+        Does one task; raises nothing.
+    tasks
+        The cases that are to be done.
+    executor
+        Where they run.
+    listen
+        Is told of every case as it ends.
+    outcomes
+        Cases that have ended before.
+    started
+        When the run began, of `time.perf_counter`.
+    """
+    outcomes = list(outcomes)
+    listen(StageStarted("soften", len(tasks)))
+    for task, result in executor.run(function, tasks):
         if isinstance(result, WorkerDied):
-            result = CaseFinished(task.case.case_id, "failed", message=result.reason)
+            result = CaseFinished(task.case_id, "failed", message=result.reason)
         listen(result)
         outcomes.append(result)
     report = RunFinished(

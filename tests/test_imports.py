@@ -53,6 +53,10 @@ FENCES = {
     "torchio": {"trainers"},
     "zstandard": {"store"},
     "google_crc32c": {"store"},
+    "nnunetv2": {"nnunet"},
+    "batchgenerators": {"nnunet"},
+    "batchgeneratorsv2": {"nnunet"},
+    "blosc2": {"nnunet"},
 }
 """Third-party package: the modules of softlab that may import it."""
 

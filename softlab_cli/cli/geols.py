@@ -9,16 +9,7 @@ import click
 from softlab_cli.cli.options import run_options, together
 from softlab_cli.cli.soften import soften
 
-
-@click.command("geols")
-@together(
-    click.option(
-        "--smoothing",
-        type=float,
-        default=0.1,
-        show_default=True,
-        help="The paper's alpha: share of the soft label that follows the image.",
-    ),
+geols_options = [
     click.option(
         "--seeds",
         type=click.Choice(["skeleton", "erosion", "random", "region"]),
@@ -79,6 +70,20 @@ from softlab_cli.cli.soften import soften
         show_default=True,
         help="What computes distances; numba and cuda give the same bits.",
     ),
+]
+"""Parameters of GeoLS, but for the amount of smoothing and whose numbers to reproduce."""
+
+
+@click.command("geols")
+@together(
+    click.option(
+        "--smoothing",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="The paper's alpha: share of the soft label that follows the image.",
+    ),
+    *geols_options,
     click.option(
         "--iterations",
         type=int,

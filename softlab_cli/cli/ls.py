@@ -6,20 +6,12 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.options import run_options, together
+from softlab_cli.cli.options import run_options, smoothing
 from softlab_cli.cli.soften import soften
 
 
 @click.command("ls")
-@together(
-    click.option(
-        "--smoothing",
-        type=float,
-        default=0.1,
-        show_default=True,
-        help="Share that is spread evenly over all classes (alpha), 0 to 1.",
-    )
-)
+@smoothing
 @run_options
 def command(smoothing: float, **run: Any) -> None:
     """Uniform label smoothing: (1 - alpha) one-hot + alpha / C."""

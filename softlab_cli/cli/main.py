@@ -29,6 +29,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "import": "Soft labels that the files already have (DICOM SEG, contours).",
         "run": "Any of these, from a configuration file.",
     },
+    "Train with it": {
+        "nnunet": "In nnU-Net v2: soft labels of its preprocessed cases, and a trainer.",
+    },
     "Look at a store": {
         "info": "What is in it.",
         "verify": "Whether it is sound; exits 1 on any defect.",

@@ -23,6 +23,7 @@ __all__ = [
     "raters",
     "run_options",
     "series",
+    "smoothing",
     "store_argument",
     "svls_options",
     "together",
@@ -185,6 +186,14 @@ raters = [
     ),
 ]
 """Where the raters of a case are, and what becomes of them."""
+
+smoothing = click.option(
+    "--smoothing",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share that is spread evenly over all classes (alpha), 0 to 1.",
+)
 
 _INPUT = [
     click.option(

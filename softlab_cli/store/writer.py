@@ -129,7 +129,9 @@ class StoreWriter:
                 path=self.path,
             )
 
-    def case(self, case_id: str, geometry: Geometry, raters: int = 0) -> CaseWriter:
+    def case(
+        self, case_id: str, geometry: Geometry, raters: int = 0, grid: Grid | None = None
+    ) -> CaseWriter:
         """Begin a case; use it in a ``with`` statement.
 
         Parameters
@@ -140,6 +142,8 @@ class StoreWriter:
             The case's voxel grid.
         raters
             Raters whose labels are kept, in a store that does so.
+        grid
+            How the volume is cut; by default `Grid.for_volume`.
 
         Raises
         ------
@@ -147,7 +151,8 @@ class StoreWriter:
             For a case id that cannot be the name of a Zarr group.
         """
         check_case_id(case_id)
-        return CaseWriter(self.path, self.info, case_id, geometry, raters)
+        grid = grid or Grid.for_volume(geometry.shape, geometry.ndim)
+        return CaseWriter(self.path, self.info, case_id, geometry, grid, raters)
 
     @contextmanager
     def scratch(self, case_id: str) -> Iterator[Path]:
@@ -197,9 +202,15 @@ class CaseWriter:
     """
 
     def __init__(
-        self, store: Path, info: StoreInfo, case_id: str, geometry: Geometry, raters: int = 0
+        self,
+        store: Path,
+        info: StoreInfo,
+        case_id: str,
+        geometry: Geometry,
+        grid: Grid,
+        raters: int = 0,
     ) -> None:
-        self.grid = Grid.for_volume(geometry.shape, geometry.ndim)
+        self.grid = grid
         self._store = store
         self._info = info
         self._case_id = case_id
