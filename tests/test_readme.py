@@ -28,6 +28,7 @@ def workplace(tmp_path, monkeypatch) -> Path:
     write_image(tmp_path / "labels" / "s01.nii.gz", blobs((64, 64, 64), 4), (1.5, 1, 1))
     write_image(tmp_path / "ct" / "s01.nii.gz", np.zeros((64, 64, 64), np.int16), (1.5, 1, 1))
     write_image(tmp_path / "labels" / "s02.nii.gz", blobs((20, 24, 28), 4))
+    write_image(tmp_path / "ct" / "s02.nii.gz", np.zeros((20, 24, 28), np.int16))
     for number in (1, 2, 3):
         rater = blobs((20, 24, 28), 4, seed=number)
         write_image(tmp_path / f"r{number}" / "s01.nii.gz", rater)
