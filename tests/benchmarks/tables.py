@@ -335,6 +335,20 @@ def loaders(quick: bool) -> str:
     return "\n\n".join([title, table(head, rows), code(commands)])
 
 
+def nnunet_loader(quick: bool) -> str:
+    """What soft labels cost nnU-Net's loader."""
+    command = [PYTHON, "-m", "tests.benchmarks.nnunet_loader", *(["--count", "6"] * quick)]
+    facts = facts_of(Job("", command))
+    rows = [
+        ["stock", number(facts["stock"]), "1"],
+        ["with soft labels", number(facts["soft"]), number(facts["ratio"])],
+        ["of these, reading the store", number(facts["reading"]), ""],
+    ]
+    title = "## nnU-Net's loader and augmentation, 5 classes, 96 x 96 x 80, batches of 2"
+    head = ["", "processor s a batch", "times stock"]
+    return "\n\n".join([title, table(head, rows), code([show_command(command)])])
+
+
 TABLES = {
     "start": Table(("small-5", "aal-5"), start_up),
     "aal-5": Table(("aal-5", "twice-aal-5"), whole_tool("aal-5", "181 x 217 x 181, 5 classes")),
@@ -355,5 +369,6 @@ TABLES = {
     "many": Table(("many-117",), many_cases, False),
     "patches": Table(("aal-5", "aal-117"), patches),
     "loader": Table(("aal-5", "aal-117"), loaders),
+    "nnunet-loader": Table((), nnunet_loader),
     "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
 }
