@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .geodesic import geodesic_engines
+from .geols import whole_geols
 from .inputs import INPUTS, RATERS, ROOT
 from .measure import Job, Result, alternate, facts_of, run_job
 from .report import comparison, number, show_command, table
@@ -369,6 +370,7 @@ TABLES = {
     "many": Table(("many-117",), many_cases, False),
     "patches": Table(("aal-5", "aal-117"), patches),
     "loader": Table(("aal-5", "aal-117"), loaders),
+    "geols": Table(("aal-5", "aal-117"), whole_geols),
     "nnunet-loader": Table((), nnunet_loader),
     "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
 }
