@@ -425,3 +425,31 @@ class TestErrors:
         )
         assert f" need {package}." in done.stdout
         assert f"pip install 'softlab[{package}]'" in done.stdout
+
+
+def test_a_rater_is_drawn_for_each_sample(made: Made, tmp_path: Path) -> None:
+    for rater, turn in (("r1", 0), ("r2", 1)):
+        for seed, (case_id, shape) in enumerate(SHAPES.items()):
+            label_map = np.roll(blobs(shape, 4, seed=seed), turn, axis=1)
+            write_nifti(tmp_path / rater / f"{case_id}.nii.gz", label_map)
+    folders = ("--in", tmp_path / "r1", "--in", tmp_path / "r2")
+    run_softlab("msvls", *folders, "--out", tmp_path / "s.zarr", "--labels", "0-3", "--keep-raters")
+    data = SoftLabelDataset(
+        tmp_path / "s.zarr", images=False, patch_size=6, samples_per_case=12, random_rater=True
+    )
+    plain = SoftLabelDataset(tmp_path / "s.zarr", images=False, patch_size=6, samples_per_case=12)
+    seen = set()
+    for sample, without in zip(data, plain, strict=False):
+        assert torch.equal(sample["region"], without["region"])  # the draw moves no patch
+        assert "rater" not in without
+        case = data.store[sample["case_id"]]
+        matches = [
+            rater
+            for rater in case.raters
+            if np.array_equal(case.read_rater(rater, slices(sample)), sample["rater"])
+        ]
+        assert matches
+        seen |= set(matches) if len(matches) == 1 else set()
+    assert seen == {"r1", "r2"}
+    with pytest.raises(StoreError, match="--keep-raters"):
+        SoftLabelDataset(made.store, random_rater=True)

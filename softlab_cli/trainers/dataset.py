@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.blocks import Region, Shape, clip, region_shape, shift
-from softlab_cli.errors import ClassError, UsageError
+from softlab_cli.errors import ClassError, StoreError, UsageError
 from softlab_cli.opening import open_store
 from softlab_cli.store.reader import Case, Padding, Store
 from softlab_cli.trainers.extras import missing_extra
@@ -44,6 +44,7 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
     ``soft``     (C, *patch) `soft_dtype`, 0 in voxels that are not labelled
     ``label``    (*patch) int64 class indices, `ignore_index` where not labelled
     ``mask``     (*patch) bool, whether a voxel is labelled
+    ``rater``    (*patch) int64, what one rater drew; with ``random_rater=True`` only
     ``case_id``  str
     ``region``   (axes, 2) int64, first voxel and end along each array axis
     ============ ==========================================================
@@ -94,6 +95,9 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
         their ``sha256``, which reads them all.
     class_count
         Number of classes that the network has, if it is to be checked.
+    random_rater
+        Whether each sample also has the hard labels of one of the case's raters,
+        drawn anew for each; the store must have been made with ``--keep-raters``.
 
     Raises
     ------
@@ -138,6 +142,7 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
         cache_images: CacheImages = None,
         check: Check | None = None,
         class_count: int | None = None,
+        random_rater: bool = False,
     ) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self.case_ids = tuple(self.store if cases is None else cases)
@@ -149,8 +154,9 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
         self.padding = padding
         self.image_padding = image_padding
         self.soft_dtype = soft_dtype
+        self.random_rater = random_rater
         _check_arguments(self, foreground_probability, check)
-        _check_classes(self.store, class_count)
+        _check_store(self.store, class_count, random_rater)
         self._patches = {c: _patch_shape(patch_size, self.store[c]) for c in self.case_ids}
         self._paths = {} if images is False else find_images(self.store, images, self.case_ids)
         if check is not None:
@@ -189,10 +195,14 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
         rng = np.random.default_rng((self.seed, int(self._epoch), index))
         region = self._sampler.draw(case, self._patches[case.case_id], rng)
         sample = self._read(case, region)
+        if self.random_rater:
+            rater = int(rng.integers(len(case.raters)))
+            drawn = case.read_rater(rater, _cut(case, region), padding=self.padding)
+            sample["rater"] = torch.from_numpy(drawn.astype(np.int64))
         return sample if self.transform is None else self.transform(sample)
 
     def _read(self, case: Case, region: Region) -> Sample:
-        cut = region[3 - case.geometry.ndim :]
+        cut = _cut(case, region)
         label = torch.from_numpy(case.read_label(cut, padding=self.padding).astype(np.int64))
         sample = {
             "soft": torch.from_numpy(case.read(cut, padding=self.padding)).to(self.soft_dtype),
@@ -211,6 +221,11 @@ class SoftLabelDataset(torch.utils.data.Dataset[Sample]):
         if callable(self.normalise):
             patch = np.asarray(self.normalise(patch), np.float32)
         return torch.from_numpy(np.ascontiguousarray(patch))
+
+
+def _cut(case: Case, region: Region) -> tuple[slice, ...]:
+    """A region as the case's arrays have it, without Z in 2D."""
+    return region[3 - case.geometry.ndim :]
 
 
 def cut_image(
@@ -256,7 +271,13 @@ def _patch_shape(patch_size: int | Sequence[int] | None, case: Case) -> Shape:
     return z, y, x
 
 
-def _check_classes(store: Store, class_count: int | None) -> None:
+def _check_store(store: Store, class_count: int | None, random_rater: bool) -> None:
+    if random_rater and not store.info.keep_raters:
+        raise StoreError(
+            "does not keep the labels of each rater, and random_rater asks for them.",
+            remedy="Make it with --keep-raters.",
+            path=store.path,
+        )
     if class_count is not None and class_count != len(store.classes):
         raise ClassError(
             f"has {len(store.classes)} classes, and {class_count} are expected.",
