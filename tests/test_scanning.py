@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from softlab_cli.cases import Case
 from softlab_cli.reading import ReadingOptions
 from softlab_cli.scanning import LastLabelMap
 from softlab_cli.volume import Geometry, LabelMap
+from tests.interleaving import interleaved
 
 OPTIONS = ReadingOptions()
 
@@ -60,16 +59,7 @@ def test_other_options_read_again(reads: list[Path]) -> None:
 @pytest.mark.parametrize("way", ["read", "take"])
 def test_threads_get_the_label_map_of_their_own_case(way: str) -> None:
     """Another case is read between any two lines, as another thread might."""
-    last, usual = LastLabelMap(), sys.gettrace()
-
-    def interfere(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line" and frame.f_code.co_name in ("read", "take"):
-            assert number_in(last.read(case_of(2), OPTIONS)) == 2
-        return interfere
-
-    sys.settrace(interfere)
-    try:
+    last = LastLabelMap()
+    with interleaved("read", "take", act=lambda: last.read(case_of(2), OPTIONS)):
         found = getattr(last, way)(case_of(1), OPTIONS)
-    finally:
-        sys.settrace(usual)
     assert number_in(found) == 1
