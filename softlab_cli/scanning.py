@@ -14,9 +14,9 @@ from softlab_cli.cases import Case
 from softlab_cli.errors import SoftlabError
 from softlab_cli.events import CaseFinished
 from softlab_cli.indexing import distinct_values
+from softlab_cli.numbering import Occurring
 from softlab_cli.readers import read_label_map
 from softlab_cli.reading import (
-    Occurring,
     ReadingOptions,
     is_object,
     read_labels,

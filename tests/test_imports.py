@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "softlab_cli"
 LAYERS = [
     {"errors", "version"},
     {"blocks", "caseid", "classes", "events", "memory", "sources", "volume"},
-    {"kernels", "segments", "softblock"},
+    {"kernels", "numbering", "segments", "softblock"},
     {"geodesic"},
     {"fusion", "indexing", "regrid"},
     {"executors", "methods", "progress", "readers", "store"},
