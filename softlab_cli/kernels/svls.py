@@ -78,20 +78,19 @@ def soften_block(
                     continue
                 if index != MIXED:
                     fill(index, there, count, planes)
-                elif has_ignored:
+                    continue
+                if has_ignored:
                     e, t = soften_with_ignored(
                         labels, here, there, count, plane_step, row_step,
                         ignore_index, segment, tables, planes,
                     )  # fmt: skip
-                    entropy += e
-                    ties += t
                 else:
                     e, t = _soften_segment(
                         labels, here, there, count, plane_step, row_step,
                         segment, tables, planes,
                     )  # fmt: skip
-                    entropy += e
-                    ties += t
+                entropy += e
+                ties += t
     return entropy, ties
 
 
