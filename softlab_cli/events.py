@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["CaseFinished", "Event", "Listener", "Notice", "RunFinished", "StageStarted", "to_json"]
+__all__ = [
+    "CaseFinished",
+    "Event",
+    "Listener",
+    "Notice",
+    "RunFinished",
+    "StageStarted",
+    "StageStepped",
+    "ignore",
+    "to_json",
+]
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -81,6 +91,10 @@ class RunFinished:
 
 Event = StageStarted | StageStepped | Notice | CaseFinished | RunFinished
 Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that listens to nothing."""
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError
 from softlab_cli.executors import ordered_map
 from softlab_cli.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
+from softlab_cli.numbering import class_values
 from softlab_cli.readers import FileProbe, dicom, read_label_map
 from softlab_cli.reading import (
     ReadingOptions,
     chosen_segments,
-    class_values,
     image_grid,
     is_object,
     series_for,

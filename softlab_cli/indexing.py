@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from softlab_cli.blocks import Region
 from softlab_cli.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.errors import ClassError
+from softlab_cli.kernels.views import read_only
 
 __all__ = [
     "IndexedLabelMap",
@@ -136,7 +137,7 @@ def foreground_box(class_indices: NDArray[Any], classes: ClassTable) -> Region |
     if classes.background_index is not None:
         wanted[classes.background_index] = False
     box = np.array([[n, -1] for n in class_indices.shape], np.int64)
-    find_box(_read_only(class_indices), wanted, box)
+    find_box(read_only(class_indices), wanted, box)
     if box[0, 1] < 0:
         return None
     z, y, x = (slice(int(first), int(last) + 1) for first, last in box)
@@ -179,15 +180,7 @@ def _check_range(values: NDArray[Any]) -> None:
 def _flat(values: NDArray[Any]) -> NDArray[Any]:
     """All values in one row, of an unsigned type; none is negative, so their bits are the same."""
     native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-    return _read_only(native.reshape(-1).view(f"u{native.dtype.itemsize}"))
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    # Kernels are compiled once for arrays that may be written and once for those
-    # that may not; a view that may not is always to be had.
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return read_only(native.reshape(-1).view(f"u{native.dtype.itemsize}"))
 
 
 def _no_class(unknown: NDArray[np.intp], counts: NDArray[np.int64]) -> ClassError:

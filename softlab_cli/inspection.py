@@ -11,7 +11,7 @@ from softlab_cli.caseid import image_suffix
 from softlab_cli.cases import discover_cases
 from softlab_cli.errors import SoftlabError
 from softlab_cli.indexing import distinct_values
-from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
+from softlab_cli.readers import dicom, is_dicom, probe, read_label_map
 from softlab_cli.reading import ReadingOptions, read_labels, series_for
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import softlab_facts
@@ -151,7 +151,7 @@ def _file(path: Path) -> Found:
         label_map = read_label_map(path)
         counts = distinct_values(label_map.values)
     except SoftlabError as error:
-        if _is_damaged(seen, path):
+        if _is_damaged(path):
             return Found(path, "unreadable", seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     if len(counts) > MOST_LABEL_VALUES:
@@ -160,7 +160,7 @@ def _file(path: Path) -> Found:
     return Found(path, "label map", seen.geometry, labels, facts, label_map.warnings)
 
 
-def _is_damaged(seen: FileProbe, path: Path) -> bool:
+def _is_damaged(path: Path) -> bool:
     from softlab_cli.readers import read_image
 
     try:

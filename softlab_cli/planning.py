@@ -28,14 +28,10 @@ from softlab_cli.memory import (
     format_bytes,
 )
 from softlab_cli.methods import Fuse, GeoLS, takes_raters
+from softlab_cli.numbering import Occurring, common_classes
 from softlab_cli.preparing import AnyMethod, CaseTask
 from softlab_cli.readers import FileProbe
-from softlab_cli.reading import (
-    Occurring,
-    ReadingOptions,
-    common_classes,
-    probe_labels,
-)
+from softlab_cli.reading import ReadingOptions, probe_labels
 from softlab_cli.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.scanning import ScanTask, case_files, failure, scan_case
 from softlab_cli.sources import same_content

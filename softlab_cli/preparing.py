@@ -27,7 +27,8 @@ from softlab_cli.indexing import IndexedLabelMap, distinct_values, foreground_bo
 from softlab_cli.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
 from softlab_cli.methods import GeoLS, LocalMethod, OneHot, RaterMethod, takes_raters
 from softlab_cli.methods.base import Softener
-from softlab_cli.reading import ReadingOptions, number_as, read_labels
+from softlab_cli.numbering import number_as
+from softlab_cli.reading import ReadingOptions, read_labels
 from softlab_cli.scanning import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts

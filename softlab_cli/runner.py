@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypeVar
 
 from softlab_cli.events import (
     CaseFinished,
-    Event,
     Listener,
     RunFinished,
     StageStarted,
+    ignore,
 )
 from softlab_cli.executors import Executor, WorkerDied, make_executor
 from softlab_cli.onecase import process_case
@@ -33,10 +33,6 @@ class OneCase(Protocol):
 
 
 Task = TypeVar("Task", bound=OneCase)
-
-
-def ignore(event: Event) -> None:
-    """Listen to nothing."""
 
 
 def run(

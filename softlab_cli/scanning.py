@@ -14,9 +14,9 @@ from softlab_cli.cases import Case
 from softlab_cli.errors import SoftlabError
 from softlab_cli.events import CaseFinished
 from softlab_cli.indexing import distinct_values
+from softlab_cli.numbering import Occurring
 from softlab_cli.readers import read_label_map
 from softlab_cli.reading import (
-    Occurring,
     ReadingOptions,
     is_object,
     read_labels,
@@ -25,7 +25,15 @@ from softlab_cli.reading import (
 from softlab_cli.sources import Role
 from softlab_cli.volume import LabelMap
 
-__all__ = ["ScanTask", "case_files", "failure", "last_label_map", "naming", "scan_case"]
+__all__ = [
+    "LastLabelMap",
+    "ScanTask",
+    "case_files",
+    "failure",
+    "last_label_map",
+    "naming",
+    "scan_case",
+]
 
 
 def case_files(case: Case) -> list[tuple[Path, Role]]:
@@ -34,31 +42,42 @@ def case_files(case: Case) -> list[tuple[Path, Role]]:
     return labels + [(path, "image") for path in case.images]
 
 
-class _LastLabelMap:
-    """The label map that was read last, so that a scan of one case is not read again."""
+class LastLabelMap:
+    """The label map that was read last, so that a scan of one case is not read again.
+
+    Threads may share it (Dask runs several cases in one process): each gets the label
+    map of its own case, whatever the others read meanwhile.
+    """
 
     def __init__(self) -> None:
-        self.key: tuple[Any, ...] = ()
-        self.label_map: LabelMap | None = None
+        self._kept: tuple[tuple[Any, ...], LabelMap] | None = None
 
     def read(self, case: Case, options: ReadingOptions) -> LabelMap:
-        files = [path for path, _ in case_files(case)]
-        facts = [path.stat() if path.exists() else None for path in files]
-        key = (options, *files, *((f.st_size, f.st_mtime_ns) for f in facts if f))
-        if self.label_map is None or key != self.key:
-            self.label_map = None  # two maps at once would double the memory
-            path, rater = case.label_maps[0], case.raters[0]
-            self.label_map = read_labels(path, case.images, options, rater=rater)
-            self.key = key
-        return self.label_map
+        """The label map of a case that has one; it stays here, and must not be changed."""
+        key, kept = _identity(case, options), self._kept
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        self._kept = kept = None  # two maps at once would double the memory
+        path, rater = case.label_maps[0], case.raters[0]
+        label_map = read_labels(path, case.images, options, rater=rater)
+        self._kept = key, label_map
+        return label_map
 
     def take(self, case: Case, options: ReadingOptions) -> LabelMap:
+        """The same for a caller that may change it; it is kept no longer."""
         label_map = self.read(case, options)
-        self.label_map = None
+        self._kept = None
         return label_map
 
 
-last_label_map = _LastLabelMap()
+def _identity(case: Case, options: ReadingOptions) -> tuple[Any, ...]:
+    """What tells a case's label map from others, and from what its files were before."""
+    files = [path for path, _ in case_files(case)]
+    facts = [path.stat() if path.exists() else None for path in files]
+    return options, *files, *((f.st_size, f.st_mtime_ns) for f in facts if f)
+
+
+last_label_map = LastLabelMap()
 """Of this process; holds the only label map of a case that has one."""
 
 

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from softlab_cli.errors import InputError
 from softlab_cli.volume import Geometry
 
-__all__ = ["OVERLAP_RULES", "OverlapRule", "SoftSegments"]
+__all__ = ["OVERLAP_RULES", "PADDING_VALUE", "OverlapRule", "SoftSegments"]
 
 OverlapRule = Literal["error", "first", "last", "highest"]
 
 OVERLAP_RULES: tuple[OverlapRule, ...] = ("error", "first", "last", "highest")
 """What to do where segments overlap; the names of ``--on-overlap``."""
+
+PADDING_VALUE = 65535
+"""Label value of padding pixels that are to be ignored."""
 
 
 @dataclass(frozen=True)

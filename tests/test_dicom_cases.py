@@ -73,6 +73,20 @@ def test_case_folders(softlab, tmp_path) -> None:
     assert "skipped      2" in again.output
 
 
+def test_case_folders_whose_series_have_no_uid(softlab, tmp_path) -> None:
+    for name in ("p1", "p2"):
+        sources = make_case(tmp_path / "cases" / name)
+        for slice_ in sources:
+            del slice_.SeriesInstanceUID
+        shutil.rmtree(tmp_path / "cases" / name / "images")
+        save_slices(tmp_path / "cases" / name / "images", sources)
+    out = tmp_path / "soft.zarr"
+    done = softlab("svls", "--in", tmp_path / "cases", "--out", out)
+    assert done.exit_code == 0, done.output
+    for name in ("p1", "p2"):
+        np.testing.assert_array_equal(label_of(out, name), LABELS)
+
+
 def test_a_changed_slice_is_computed_again(softlab, tmp_path) -> None:
     make_case(tmp_path / "cases" / "p1")
     out = tmp_path / "soft.zarr"

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "softlab_cli"
 LAYERS = [
     {"errors", "version"},
     {"blocks", "caseid", "classes", "events", "memory", "sources", "volume"},
-    {"kernels", "segments", "softblock"},
+    {"kernels", "numbering", "segments", "softblock"},
     {"geodesic"},
     {"fusion", "indexing", "regrid"},
     {"executors", "methods", "progress", "readers", "store"},
@@ -103,6 +103,27 @@ def test_third_party_packages_stay_behind_their_fences(path: Path) -> None:
     for name in imported(path):
         allowed = FENCES.get(name.split(".")[0])
         assert allowed is None or top(path) in allowed, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_module_imports_what_is_private_to_another(path: Path) -> None:
+    """Neither a name, nor a module, nor an attribute of an imported module of softlab."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("softlab_cli"):
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            assert not [n for n in names if is_private(n)], f"{path}: {names}"
+            own |= {alias.asname or alias.name for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = node.value.id
+            private = name in own and name.islower() and is_private(node.attr)
+            assert not private, f"{path}: {name}.{node.attr}"
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.kernels.svls import CODES, GROUPS, MIDDLE_UNITS, SIDE_UNITS, code_sums
+from softlab_cli.kernels.neighbours import CODES, GROUPS, MIDDLE_UNITS, SIDE_UNITS, code_sums
 
 STEPS = np.array([0.5, 0.0, 0.5])
 WEIGHTS = np.exp(-(STEPS[:, None, None] * 3 + STEPS[:, None] * 2 + STEPS))

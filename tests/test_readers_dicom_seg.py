@@ -141,6 +141,39 @@ def test_overlaps_follow_the_rule(
     assert "a and b: 8 voxels" in found.warnings[0]
 
 
+@pytest.mark.parametrize(("rule", "wins"), [("first", 1), ("last", 2), ("highest", 2)])
+def test_overlaps_go_by_segments_also_where_some_share_a_label_value(
+    tmp_path: Path, slices: list[Dataset], series: Path, rule: str, wins: int
+) -> None:
+    pixels = np.zeros((*SHAPE, 3), np.uint8)
+    pixels[1:4, 2:6, 2:6, 0] = pixels[5, 0, 0, 2] = 1
+    pixels[2:5, 4:8, 4:8, 1] = 1
+    names = {1: "a", 2: "b", 3: "c"}
+    path = make_seg(tmp_path / "seg.dcm", slices, pixels, "BINARY", names)
+    values = {"a": 1, "b": 2, "c": 1}
+    found = read_seg(path, series, on_overlap=rule, values=values)  # type: ignore[arg-type]
+    assert set(np.unique(found.values[2:4, 4:6, 4:6])) == {wins}
+    assert found.values[5, 0, 0] == 1
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
+def test_a_segment_without_a_frame_is_empty(
+    tmp_path: Path, slices: list[Dataset], series: Path, kind: str
+) -> None:
+    pixels = np.zeros((*SHAPE, 2), np.uint8)
+    pixels[1:4, 2:6, 2:6, 1] = 1
+    more = {} if kind == "BINARY" else {"max_fractional_value": 1}
+    path = make_seg(
+        tmp_path / "seg.dcm", slices, pixels.astype(float) if more else pixels, kind,
+        {1: "empty", 2: "there"}, **more,
+    )  # fmt: skip
+    found = read_seg(path, series, threshold=0.5)
+    assert np.unique(found.values).tolist() == [0, 2]
+    assert any("without a frame (empty): empty" in warning for warning in found.warnings)
+    if kind == "FRACTIONAL":
+        assert not open_soft_seg(path, series).read(0).any()
+
+
 def test_overlaps_are_an_error_by_default(
     tmp_path: Path, slices: list[Dataset], series: Path
 ) -> None:

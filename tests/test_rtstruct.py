@@ -163,6 +163,8 @@ def test_copies_do_not_cancel_and_crossings_are_told(scene: Scene) -> None:
     assert (found.values == 2).sum() == 9 + 25 - 2
     assert "twice: 1 contour(s) that are copies" in found.warnings[0]
     assert "crossing: contours cross each other at Z index 3" in found.warnings[1]
+    soft = open_soft_rtstruct(path, scene.series, supersample=2)
+    assert soft.warnings == found.warnings
 
 
 def test_regions_are_chosen_by_name_or_pattern(scene: Scene) -> None:

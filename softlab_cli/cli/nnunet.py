@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from softlab_cli.cli.geols import geols_options
-from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together
+from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together, verbose
 from softlab_cli.cli.soften import describe_run
 from softlab_cli.progress import listeners
 
@@ -96,7 +96,7 @@ def command() -> None:
         type=click.IntRange(1),
         help="Threads in each worker.  [default: cores / workers]",
     ),
-    click.option("-v", "--verbose", is_flag=True, help="Name each case as it ends."),
+    verbose,
     progress,
     debug,
 )

@@ -117,6 +117,8 @@ progress = click.option(
     help="Show a progress bar (default: when standard error is a terminal).",
 )
 
+verbose = click.option("-v", "--verbose", is_flag=True, help="Name each case as it ends.")
+
 series = click.option(
     "--series",
     metavar="NAME",
@@ -318,7 +320,7 @@ _RUNNING = [
     ),
     click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler."),
     click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
-    click.option("-v", "--verbose", is_flag=True, help="Name each case as it ends."),
+    verbose,
     click.option(
         "--log-json",
         type=click.Path(path_type=Path),

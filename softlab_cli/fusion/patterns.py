@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.errors import ClassError, GeometryError, UsageError
+from softlab_cli.kernels.views import read_only
 
 __all__ = [
     "UNLABELLED",
@@ -123,7 +124,7 @@ class PatternBuilder:
         ClassError
             When it has an index that is no class.
         """
-        class_indices = _read_only(np.ascontiguousarray(class_indices))
+        class_indices = read_only(np.ascontiguousarray(class_indices))
         self._check(class_indices.reshape(-1))
         if self._indices is None:
             self._start(class_indices)
@@ -270,11 +271,3 @@ def _smallest(largest: int) -> np.dtype[Any]:
 
 def _wider(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"u{2 * dtype.itemsize}")
-
-
-def _read_only(array: Volume) -> Volume:
-    # Kernels are compiled once for arrays that may be written and once for those
-    # that may not; a view that may not is always to be had.
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -21,6 +21,7 @@ from softlab_cli.blocks import Region, Shape, clip, grow, region_shape, shift
 from softlab_cli.errors import UsageError
 from softlab_cli.geodesic.base import Seeds
 from softlab_cli.geodesic.components import deepest_voxel, emptied_components
+from softlab_cli.kernels.views import read_only
 
 __all__ = [
     "SEED_STRATEGIES",
@@ -167,9 +168,7 @@ def class_boxes(class_indices: NDArray[np.unsignedinteger[Any]]) -> list[ClassBo
     boxes = np.zeros((indices, 3, 2), np.int64)
     boxes[:] = [[n, -1] for n in class_indices.shape]
     voxels = np.zeros(indices, np.int64)
-    read_only = class_indices.view()
-    read_only.flags.writeable = False  # numba compiles once for each kind of array
-    find_class_boxes(read_only, boxes, voxels)
+    find_class_boxes(read_only(class_indices), boxes, voxels)
     return [
         ClassBox(int(index), _region(boxes[index]), int(voxels[index]))
         for index in np.flatnonzero(voxels)

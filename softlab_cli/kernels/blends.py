@@ -22,21 +22,10 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.block import MIXED
 from softlab_cli.kernels.compiling import Int, Unsigned, inlined, kernel
-from softlab_cli.kernels.half import HALF
+from softlab_cli.kernels.neighbours import FULL, Segment, load, new_segment
+from softlab_cli.kernels.planes import Planes, Tables, fill, plane_size
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.kernels.svls import (
-    CODES,
-    FULL,
-    Planes,
-    Tables,
-    _count,
-    _fill,
-    _find_other,
-    _new_segment,
-    _put,
-    _Segment,
-    _soften_with_ignored,
-)
+from softlab_cli.kernels.svls import put_two, soften_with_ignored
 
 __all__ = ["BlendTable", "paint_blends", "soften_agreed"]
 
@@ -67,7 +56,7 @@ class BlendTable(NamedTuple):
 
 @kernel
 def paint_blends(
-    padded: NDArray[Any], width: int, tables: Tables, blends: BlendTable, planes: Planes
+    padded: NDArray[Any], width: int, mass_of: NDArray[np.int64], blends: BlendTable, planes: Planes
 ) -> tuple[int, int]:
     """Write the shares of a fused block as they are.
 
@@ -77,7 +66,9 @@ def paint_blends(
         (z, y, x) numbers of the block; no halo.
     width
         Voxels of the block along X.
-    tables, blends
+    mass_of
+        What each float16 adds to a class's mass, as in `Tables`.
+    blends
         What to look up.
     planes
         Where the soft labels go.
@@ -99,7 +90,7 @@ def paint_blends(
                 while stop < width and row[Unsigned(stop)] == row[Unsigned(x)]:
                     stop += 1
                 e, t = _fill_number(
-                    np.int64(row[Unsigned(x)]), there + x, stop - x, tables, blends, planes
+                    np.int64(row[Unsigned(x)]), there + x, stop - x, mass_of, blends, planes
                 )
                 entropy += e
                 ties += t
@@ -140,7 +131,7 @@ def soften_agreed(
     row_step = padded.shape[2]
     plane_step = 0 if slicewise else padded.shape[1] * row_step
     corner = plane_step + row_step + 1
-    segment = _new_segment(labels)
+    segment = new_segment(labels)
     entropy = ties = 0
     for z in range(inner.shape[0]):
         for y in range(inner.shape[1]):
@@ -151,7 +142,7 @@ def soften_agreed(
                 disputed[z, y, s] = 0
                 if inner[z, y, s] != MIXED:
                     e, t = _fill_number(
-                        np.int64(inner[z, y, s]), there, count, tables, blends, planes
+                        np.int64(inner[z, y, s]), there, count, tables.mass, blends, planes
                     )
                 else:
                     e, t, disputed[z, y, s] = _soften_segment(
@@ -165,38 +156,35 @@ def soften_agreed(
 
 @inlined
 def _fill_number(
-    number: Int, there: int, count: int, tables: Tables, blends: BlendTable, planes: Planes
-) -> tuple[int, int]:
+    number: Int, there: int, count: int, mass_of: NDArray[np.int64],
+    blends: BlendTable, planes: Planes,
+) -> tuple[int, int]:  # fmt: skip
     """Write the shares of one number to some voxels of a row; return entropy and ties."""
     if number < blends.class_count:
-        _fill(number, there, count, planes)
+        fill(number, there, count, planes)
         return 0, 0
     if number == blends.class_count:
         return 0, 0
     blend = number - blends.class_count - 1
-    size = planes.values.shape[1] * planes.values.shape[2] * planes.values.shape[3]
+    size = plane_size(planes)
     for entry in range(blends.starts[blend], blends.starts[blend + 1]):
         plane = planes.plane_of[Unsigned(blends.classes[entry])]
         value = blends.halves[entry]
         for x in range(count):
             planes.flat[Unsigned(plane * size + there + x)] = value
-        planes.mass[Unsigned(plane)] += count * tables.mass[Unsigned(value)]
+        planes.mass[Unsigned(plane)] += count * mass_of[Unsigned(value)]
     return count * blends.entropy[blend], count * blends.tied[blend]
 
 
 @inlined
 def _soften_segment(
     labels: NDArray[Any], here: int, there: int, count: int, plane_step: int, row_step: int,
-    segment: _Segment, tables: Tables, blends: BlendTable, planes: Planes,
+    segment: Segment, tables: Tables, blends: BlendTable, planes: Planes,
 ) -> tuple[int, int, np.uint64]:  # fmt: skip
     """Entropy, ties and the disputed voxels of one segment."""
     own, own_code = segment.own, segment.own_code
     other, other_code = segment.other, segment.other_code
-    for x in range(SEGMENT):
-        own[x] = labels[Unsigned(here + x)]
-    _find_other(labels, here, plane_step, row_step, other)
-    _count(labels, here, plane_step, row_step, own, own_code)
-    _count(labels, here, plane_step, row_step, other, other_code)
+    load(labels, here, plane_step, row_step, segment)
     entropy = ties = x = 0
     disputed = np.uint64(0)
     while x < count:
@@ -205,7 +193,7 @@ def _soften_segment(
             stop = x + 1
             while stop < count and own_code[Unsigned(stop)] == FULL:
                 stop += 1
-            e, t = _fill_number(number, there + x, stop - x, tables, blends, planes)
+            e, t = _fill_number(number, there + x, stop - x, tables.mass, blends, planes)
             x = stop
         else:
             e = t = 0
@@ -218,9 +206,9 @@ def _soften_segment(
                 code = np.int64(own_code[Unsigned(x)])
                 second_code = np.int64(other_code[Unsigned(x)])
                 if code + second_code == FULL and second != blends.class_count:
-                    e, t = _put_two(number, second, code, second_code, there + x, tables, planes)
+                    e, t = put_two(number, second, code, second_code, there + x, tables, planes)
                 else:
-                    e, t = _soften_with_ignored(
+                    e, t = soften_with_ignored(
                         labels, here + x, there + x, 1, plane_step, row_step,
                         blends.class_count, segment, tables, planes,
                     )  # fmt: skip
@@ -228,16 +216,3 @@ def _soften_segment(
         entropy += e
         ties += t
     return entropy, ties, disputed
-
-
-@inlined
-def _put_two(
-    first: Int, second: Int, code: Int, second_code: Int, there: int,
-    tables: Tables, planes: Planes,
-) -> tuple[int, int]:  # fmt: skip
-    """Soft labels of a voxel's own class and of the only other one around."""
-    value = tables.halves[Unsigned(CODES + code)]
-    entropy = _put(first, there, value, tables, planes)
-    value = tables.halves[Unsigned(second_code)]
-    entropy += _put(second, there, value, tables, planes)
-    return entropy, int(value == HALF)

@@ -15,7 +15,7 @@ from softlab_cli.kernels.block import MIXED
 from softlab_cli.kernels.compiling import Real, Unsigned, kernel
 from softlab_cli.kernels.disputes import Largest
 from softlab_cli.kernels.half import ONE, to_half
-from softlab_cli.kernels.svls_wide import UNWEIGHTED, Sums, Taps, _add, _sum_along_y
+from softlab_cli.kernels.wide_sums import Sums, Taps, sum_along_x, sum_along_y, sum_along_z
 
 __all__ = ["find_disputed_rows", "soften_shares"]
 
@@ -109,38 +109,22 @@ def _sum_around(
     """Sums along all axes for slice z of the block; returns the next slice to sum in."""
     size, step = len(taps.z), padded.shape[2]
     while ready <= min(box[1], z + size - 1):
-        slot = ready % size
-        _sum_along_x(padded[ready].reshape(-1), step, shares, box, taps.x, sums)
-        _sum_along_y(rows, step, box, taps.y, sums, sums.xy_others[slot], sums.xy_all[slot])
+        _look_up(padded[ready].reshape(-1), step, shares, box, sums.mask)
+        sum_along_x(step, box, taps.x, sums)
+        sum_along_y(rows, step, box, taps.y, sums, ready % size)
         ready += 1
-    start = max(0, box[2] - len(taps.y) + 1) * step
-    stop = min(rows, box[3] + 1) * step
-    sums.xyz[start:stop] = 0
-    for k in range(size):
-        if box[0] <= z + k <= box[1]:
-            slot = (z + k) % size
-            if k == size // 2:
-                _add(sums.xy_others[slot], start, stop - start, UNWEIGHTED, sums.xyz, start)
-            else:
-                _add(sums.xy_all[slot], start, stop - start, taps.z[k], sums.xyz, start)
+    sum_along_z(z, rows, step, box, taps, sums)
     return ready
 
 
 @kernel
-def _sum_along_x(
+def _look_up(
     numbers: NDArray[Any], step: int, shares: NDArray[np.float32], box: NDArray[np.int64],
-    taps: NDArray[np.float32], sums: Sums,
+    mask: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    start, stop = box[2] * step, (box[3] + 1) * step
-    for i in range(start, stop):
-        sums.mask[Unsigned(i)] = shares[Unsigned(numbers[Unsigned(i)])]
-    count = stop - start - (len(taps) - 1)
-    sums.x_others[start:stop] = 0
-    for k in range(len(taps)):
-        if k != len(taps) // 2:
-            _add(sums.mask, start + k, count, taps[k], sums.x_others, start)
-    sums.x_all[start:stop] = sums.x_others[start:stop]
-    _add(sums.mask, start + len(taps) // 2, count, UNWEIGHTED, sums.x_all, start)
+    """Write what each voxel has of the class."""
+    for i in range(box[2] * step, (box[3] + 1) * step):
+        mask[Unsigned(i)] = shares[Unsigned(numbers[Unsigned(i)])]
 
 
 @kernel

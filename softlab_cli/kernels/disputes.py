@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Unsigned, inlined, kernel
 from softlab_cli.kernels.half import to_half
+from softlab_cli.kernels.planes import Planes, Tables
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.kernels.svls import Planes, Tables
 
 __all__ = [
     "ROW",

@@ -14,11 +14,24 @@ from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
 from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
-__all__ = ["LocalMethod", "Softener", "Workspace", "scratch_bytes"]
+__all__ = [
+    "InWorkspace",
+    "LocalMethod",
+    "OwnClassOnly",
+    "Softener",
+    "Workspace",
+    "scratch_bytes",
+]
 
 
 class Workspace(Protocol):
     """Scratch memory of one thread; made by a method, used with that method only."""
+
+    def soften(
+        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region
+    ) -> Iterator[SoftBlock]:
+        """As `Softener.soften`."""
+        ...
 
 
 class Softener(Protocol):
@@ -90,6 +103,31 @@ class LocalMethod(Softener, Protocol):
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
         """Upper bound of what a workspace occupies."""
         ...
+
+
+class InWorkspace:
+    """What softens in its workspace, and needs nothing else for it."""
+
+    def soften(
+        self,
+        class_indices: NDArray[np.unsignedinteger[Any]],
+        region: Region,
+        workspace: Workspace,
+    ) -> Iterator[SoftBlock]:
+        """Soft labels of one block; see `Softener.soften`."""
+        return workspace.soften(class_indices, region)
+
+
+class OwnClassOnly(InWorkspace):
+    """A method whose soft label depends on nothing but a voxel's own class."""
+
+    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
+        """None: a voxel's own class is all that matters."""
+        return 0, 0, 0
+
+    def workspace_bytes(self, class_count: int, block: Shape) -> int:
+        """Upper bound of what a workspace occupies."""
+        return scratch_bytes(class_count, block, (0, 0, 0))
 
 
 def scratch_bytes(class_count: int, block: Shape, halo: Shape) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +22,14 @@ from softlab_cli.kernels.disputes import (
     find_wholes,
     soften_disputed,
 )
-from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
-from softlab_cli.kernels.svls import GROUPS, Planes, Tables, code_sums
-from softlab_cli.kernels.svls_wide import Taps, find_denominators
+from softlab_cli.kernels.neighbours import GROUPS
+from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.methods.blend_scratch import BlendBlock, BlendScratch
-from softlab_cli.methods.gaussian import Weights, neighbour_sum
-from softlab_cli.methods.scratch import ENTROPY, MASS, NO_CLASSES
-from softlab_cli.methods.stencil import _new_sums
-from softlab_cli.softblock import SoftBlock, SoftSums
+from softlab_cli.methods.gaussian import Weights
+from softlab_cli.methods.grouping import GroupedWorkspace
+from softlab_cli.methods.scratch import ENTROPY, MASS
+from softlab_cli.methods.svls_kernels import WideKernel, narrow_tables, narrow_weights
+from softlab_cli.softblock import SoftSums
 
 __all__ = ["BlendPainter", "Blender", "NarrowBlender", "WideBlender"]
 
@@ -48,7 +46,7 @@ def _blend_table(fused: FusedMap) -> BlendTable:
     )  # fmt: skip
 
 
-class Blender(ABC):
+class Blender(GroupedWorkspace[BlendBlock]):
     """Workspace of the methods that write fused label maps.
 
     Parameters
@@ -61,28 +59,17 @@ class Blender(ABC):
         Neighbours on each side of it.
     """
 
+    scratch: BlendScratch
+
     def __init__(self, fused: FusedMap, block: Shape, halo: Shape) -> None:
-        self.scratch = BlendScratch(fused, block, halo)
+        super().__init__(BlendScratch(fused, block, halo))
         self._shares, self._total = fused.blends.shares, fused.blends.total
         self._table = _blend_table(fused)
 
-    def soften(self, class_indices: NDArray[Any], region: Region) -> Iterator[SoftBlock]:
-        """Soft labels of a block, in groups of at most `MAX_CLASSES_AT_ONCE` classes."""
-        block = self.scratch.load(class_indices, region)
-        if block.is_uniform:
-            yield self._uniform(block)
-            return
-        for start in range(0, len(block.classes), MAX_CLASSES_AT_ONCE):
-            group = slice(start, start + MAX_CLASSES_AT_ONCE)
-            self.scratch.claim(block.classes[group], block.boxes[group], block.shape)
-            mass, sums = self._fill(block, group)
-            kept = self.scratch.drop_empty(mass)
-            classes = block.classes[group][kept]
-            sums.mass[classes] = mass[kept]
-            yield self.scratch.soft_block(region, classes, sums)
+    def _load(self, class_indices: NDArray[Any], region: Region) -> BlendBlock:
+        return self.scratch.load(class_indices, region)
 
-    def _uniform(self, block: BlendBlock) -> SoftBlock:
-        """A block that one number fills with its halo: constants only."""
+    def _uniform(self, block: BlendBlock) -> tuple[SoftSums, dict[int, float]]:
         sums = SoftSums.zero(self.scratch.class_count)
         number = int(block.numbers[0])
         shares = self._shares_of(number)
@@ -90,8 +77,7 @@ class Blender(ABC):
         sums.mass[list(shares)] = block.voxels * MASS[halves]
         sums.entropy = int(block.voxels * ENTROPY[halves].sum())
         sums.ties = block.voxels * int(np.count_nonzero(halves == halves.max(initial=0)) > 1)
-        constants = {index: float(value) for index, value in shares.items() if value}
-        return self.scratch.soft_block(block.region, NO_CLASSES, sums, constants)
+        return sums, {index: float(value) for index, value in shares.items() if value}
 
     def _shares_of(self, number: int) -> dict[int, np.float16]:
         if number < self.scratch.class_count:
@@ -103,34 +89,20 @@ class Blender(ABC):
         halves = (self._shares.parts[entries] / self._total).astype(np.float16)
         return dict(zip(self._shares.classes[entries].tolist(), halves, strict=True))
 
-    def _planes(self) -> tuple[NDArray[np.int64], Planes]:
-        """Masses, all 0, and where the kernels write."""
-        scratch = self.scratch
-        mass = np.zeros(len(scratch.values), np.int64)
-        return mass, Planes(scratch.values, scratch.flat_values, scratch.plane_of, mass)
-
-    @abstractmethod
-    def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
-        """Write a group's planes; returns each plane's mass, and the other sums."""
-
 
 class BlendPainter(Blender):
     """The shares as they are."""
 
     def __init__(self, fused: FusedMap, block: Shape) -> None:
         super().__init__(fused, block, (0, 0, 0))
-        self._tables = Tables(np.zeros((2, 0)), np.zeros(0, np.uint16), MASS, ENTROPY)
 
     def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
-        mass, planes = self._planes()
-        sums = SoftSums.zero(self.scratch.class_count)
-        entropy, ties = paint_blends(
-            block.padded, block.shape[2], self._tables, self._table, planes
-        )
+        planes, sums = self._planes(), SoftSums.zero(self.scratch.class_count)
+        entropy, ties = paint_blends(block.padded, block.shape[2], MASS, self._table, planes)
         if group.start == 0:
             # The kernel meets all classes each time: what is summed over them counts once.
             sums.entropy, sums.ties = entropy, ties
-        return mass[: len(block.classes[group])], sums
+        return planes.mass[: len(block.classes[group])], sums
 
 
 class SmoothBlender(Blender):
@@ -175,13 +147,10 @@ class NarrowBlender(SmoothBlender):
     def __init__(self, fused: FusedMap, block: Shape, weights: Weights) -> None:
         super().__init__(fused, block, weights)
         self._slicewise = len(weights[0]) == 1
-        z = np.array([0, 1, 0]) if self._slicewise else weights[0]
-        neighbours = z[:, None, None] * weights[1][:, None] * weights[2]
-        sums = code_sums(neighbours)
-        halves = (sums / sums[1, -1]).astype(np.float16).view(np.uint16)
-        self._tables = Tables(sums, halves.reshape(-1), MASS, ENTROPY)
+        neighbours = narrow_weights(weights)
+        self._tables = narrow_tables(neighbours)
         by_group = np.array([neighbours[1 + dz, 1 + dy, 1 + dx] for (dz, dy, dx), _, _ in GROUPS])
-        self._weighing = Weighing(by_group, sums[0, -1:], self._total)
+        self._weighing = Weighing(by_group, self._tables.sums[0, -1:], self._total)
         self._parts = self._new_parts(block)
 
     def _new_parts(self, block: Shape) -> Parts:
@@ -196,9 +165,8 @@ class NarrowBlender(SmoothBlender):
         )
 
     def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
-        mass, planes = self._planes()
+        planes, sums = self._planes(), SoftSums.zero(self.scratch.class_count)
         disputed = self._disputed_of(block)
-        sums = SoftSums.zero(self.scratch.class_count)
         entropy, ties = soften_agreed(
             block.padded, block.inner, block.shape[2], self._slicewise,
             self._tables, self._table, planes, disputed,
@@ -219,7 +187,7 @@ class NarrowBlender(SmoothBlender):
         if group.stop >= len(block.classes):
             ties, sums.argmax_changes = count_ties(disputed, self._largest)
             sums.ties += ties
-        return mass[: len(block.classes[group])], sums
+        return planes.mass[: len(block.classes[group])], sums
 
 
 class WideBlender(SmoothBlender):
@@ -227,16 +195,14 @@ class WideBlender(SmoothBlender):
 
     def __init__(self, fused: FusedMap, block: Shape, weights: Weights) -> None:
         super().__init__(fused, block, weights)
-        z, y, x = (w.astype(np.float32) for w in weights)
-        self._sum = np.array([neighbour_sum(weights)], np.float32)
-        self._taps = Taps(z, y, x, self._sum, MASS, ENTROPY)
-        self._sums = _new_sums(block, weights)
+        self._kernel = WideKernel(block, weights)
         self._shares_now = np.zeros(len(fused.blends), np.float32)
 
     def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
         disputed = self._disputed_of(block)
         if group.start == 0:
-            self._prepare(block, disputed)
+            find_disputed_rows(block.inner, self.scratch.ignore_index, disputed)
+            self._kernel.find_denominators(block, self.scratch.ignore_index)
         sums = SoftSums.zero(self.scratch.class_count)
         entries = self._entries(block, group)
         classes, boxes = block.classes[group], block.boxes[group]
@@ -246,20 +212,11 @@ class WideBlender(SmoothBlender):
             self._shares_now[entries.numbers[mine]] = entries.parts[mine] / self._total
             mass[i], entropy = soften_shares(
                 block.padded, disputed, block.shape[2], self.scratch.ignore_index,
-                index, self._shares_now, boxes[i], self._taps, self._sums, self._largest,
-                self.scratch.values[i],
+                index, self._shares_now, boxes[i], self._kernel.taps, self._kernel.sums,
+                self._largest, self.scratch.values[i],
             )  # fmt: skip
             sums.entropy += entropy
             self._shares_now[entries.numbers[mine]] = 0
         if group.stop >= len(block.classes):
             sums.ties, sums.argmax_changes = count_ties(disputed, self._largest)
         return mass, sums
-
-    def _prepare(self, block: BlendBlock, disputed: NDArray[np.uint64]) -> None:
-        find_disputed_rows(block.inner, self.scratch.ignore_index, disputed)
-        self._sums.denominators.fill(2 * self._sum[0])
-        if block.ignored_box is not None:
-            find_denominators(
-                block.padded, block.inner, block.shape[2], self.scratch.ignore_index,
-                block.ignored_box, self._taps, self._sums,
-            )  # fmt: skip

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.blocks import Shape
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import UsageError
 from softlab_cli.fusion.fused import FusedMap, fuse_patterns
@@ -24,10 +21,9 @@ from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.patterns import RaterPatterns
 from softlab_cli.fusion.shares import Shares
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.base import LocalMethod, scratch_bytes
+from softlab_cli.methods.base import InWorkspace, LocalMethod, scratch_bytes
 from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
-from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
 __all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "weights_of"]
@@ -82,7 +78,7 @@ class RaterMethod(Protocol):
 
 
 @dataclass(frozen=True)
-class FusedLabels:
+class FusedLabels(InWorkspace):
     """The fused raters of one case, to be softened block by block as by a local method.
 
     Parameters
@@ -107,23 +103,6 @@ class FusedLabels:
             return BlendPainter(self.fused, block)
         blender = NarrowBlender if self.svls.kernel_size == 3 else WideBlender
         return blender(self.fused, block, self.svls.weights(geometry))
-
-    def soften(
-        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
-    ) -> Iterator[SoftBlock]:
-        """Soft labels of one block.
-
-        Parameters
-        ----------
-        class_indices
-            (Z, Y, X) from ``fused.indices``, whole or in part, as for a local method.
-        region
-            The block, counted from the corner of `class_indices`.
-        workspace
-            From `workspace`.
-        """
-        blocks: Iterator[SoftBlock] = workspace.soften(class_indices, region)
-        return blocks
 
 
 @dataclass(frozen=True)

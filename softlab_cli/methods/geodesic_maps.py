@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -17,8 +16,8 @@ from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError
 from softlab_cli.geodesic.base import Engine, Seeds, StepCost
 from softlab_cli.geodesic.seeds import ClassSeeds
+from softlab_cli.methods.base import InWorkspace
 from softlab_cli.methods.map_scratch import MapScratch, places_of
-from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
 __all__ = ["Blend", "GeodesicMaps", "MapMaker"]
@@ -47,10 +46,12 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class GeodesicMaps:
+class GeodesicMaps(InWorkspace):
     """The maps of one case, to be softened block by block; a context manager.
 
     Leaving it removes its scratch. Made by `softlab_cli.methods.geols.GeoLS.prepare`.
+    `soften` wants the whole volume that the maps were made of, and a block of the grid
+    that they were made for.
 
     Parameters
     ----------
@@ -78,12 +79,7 @@ class GeodesicMaps:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -95,23 +91,6 @@ class GeodesicMaps:
         from softlab_cli.methods.map_blending import MapBlender
 
         return MapBlender(self, len(classes), classes.ignore_index, block)
-
-    def soften(
-        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
-    ) -> Iterator[SoftBlock]:
-        """Soft labels of one block.
-
-        Parameters
-        ----------
-        class_indices
-            (Z, Y, X), the whole volume that the maps were made of.
-        region
-            A block of the grid that the maps were made for.
-        workspace
-            From `workspace`.
-        """
-        blocks: Iterator[SoftBlock] = workspace.soften(class_indices, region)
-        return blocks
 
 
 @dataclass(frozen=True)

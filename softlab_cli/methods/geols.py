@@ -17,6 +17,7 @@ from softlab_cli.errors import UsageError
 from softlab_cli.geodesic.base import Engine, Metric, StepCost
 from softlab_cli.geodesic.seeds import (
     ClassBox,
+    ClassSeeds,
     SeedOptions,
     class_boxes,
     every_class_seeds,
@@ -347,15 +348,25 @@ class GeoLS:
             "deterministic": engine.deterministic,
             "scratch_bytes": scratch.size,
         }
+        warnings = self._warnings(image, seeds, flat, classes)
+        numbers = {found.class_index: number for number, found in enumerate(seeds)}
+        written = self._written(boxes, classes)
+        return GeodesicMaps(self._blend(classes), written, numbers, scratch, facts, warnings)
+
+    def _warnings(
+        self,
+        image: NDArray[np.float32],
+        seeds: Sequence[ClassSeeds],
+        flat: Sequence[str],
+        classes: ClassTable,
+    ) -> tuple[str, ...]:
+        """What the user should know of the image, the seeds and the maps."""
         used = image if seeds else image[:0]
-        warnings = (
+        return (
             *constant_warnings(used, self.cost, self.channel_mode),
             *seed_warnings(seeds, self.seeds, classes),
             *flat_warnings(flat),
         )
-        numbers = {found.class_index: number for number, found in enumerate(seeds)}
-        written = self._written(boxes, classes)
-        return GeodesicMaps(self._blend(classes), written, numbers, scratch, facts, warnings)
 
     def _foreground(self, boxes: Sequence[ClassBox], classes: ClassTable) -> list[ClassBox]:
         """The classes that get a map; without smoothing none is needed."""

@@ -18,6 +18,7 @@ from softlab_cli.kernels.geodesic_maps import (
     soften_class,
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
+from softlab_cli.kernels.views import read_only
 from softlab_cli.methods.scratch import ENTROPY, MASS
 from softlab_cli.softblock import SoftBlock, SoftSums
 
@@ -62,9 +63,7 @@ class MapBlender:
 
     def soften(self, class_indices: NDArray[Any], region: Region) -> Iterator[SoftBlock]:
         """Soft labels of a block, in groups of at most `MAX_CLASSES_AT_ONCE` classes."""
-        labels = np.ascontiguousarray(class_indices[region])
-        labels = labels.view()
-        labels.flags.writeable = False  # numba compiles once for each kind of array
+        labels = read_only(np.ascontiguousarray(class_indices[region]))
         if (labels == self._ignore_index).all():
             return
         self._begin(labels, region)

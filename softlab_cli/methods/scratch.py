@@ -18,6 +18,7 @@ from softlab_cli.kernels.block import (
 )
 from softlab_cli.kernels.half import entropy_units, mass_units
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
+from softlab_cli.kernels.views import read_only
 from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 
 __all__ = ["ENTROPY", "MASS", "NO_CLASSES", "PaddedBlock", "Scratch"]
@@ -139,7 +140,7 @@ class Scratch:
         z, y, x = (s.start - h for s, h in zip(region, self.halo, strict=True))
         width = region[2].stop - region[2].start + 2 * self.halo[2]
         copy_with_halo(
-            _read_only(class_indices), (z, y, x), (*padded.shape[:2], width),
+            read_only(class_indices), (z, y, x), (*padded.shape[:2], width),
             padded.shape[2], padded,
         )  # fmt: skip
         self._count = find_classes(
@@ -208,11 +209,3 @@ class Scratch:
         """A `SoftBlock` of the first planes, one for each class."""
         values = self._values[: len(classes)].view(np.float16)
         return SoftBlock(region, tuple(classes.tolist()), values, constants or {}, sums)
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    # Numba compiles once for arrays that may be written and once for those that
-    # may not; a view that may not is always to be had.
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.blocks import Shape
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import UsageError
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.base import scratch_bytes
+from softlab_cli.methods.base import InWorkspace, scratch_bytes
 from softlab_cli.methods.gaussian import Weights, gaussian_weights
-from softlab_cli.softblock import SoftBlock
 from softlab_cli.volume import Geometry
 
 __all__ = ["SVLS", "Sigma"]
@@ -29,7 +27,7 @@ TABLE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class SVLS:
+class SVLS(InWorkspace):
     """Spatially varying label smoothing.
 
     Each class's one-hot map is convolved with a Gaussian whose centre is replaced
@@ -126,13 +124,6 @@ class SVLS:
         padded_slice = rows * (block[2] + SEGMENT + self.kernel_size)
         slices = 4 + 2 * (1 if self.slicewise else self.kernel_size)
         return scratch + 4 * (slices * padded_slice + block[0] * block[1] * block[2])
-
-    def soften(
-        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
-    ) -> Iterator[SoftBlock]:
-        """Soft labels of one block."""
-        blocks: Iterator[SoftBlock] = workspace.soften(class_indices, region)
-        return blocks
 
 
 def _checked(sigma: Sigma, unit: str) -> float | tuple[float, float, float]:

@@ -12,7 +12,7 @@ from typing import Any
 from softlab_cli.blocks import Grid
 from softlab_cli.caseid import check_case_id
 from softlab_cli.errors import InputError, SoftlabError, StoreError, UsageError
-from softlab_cli.events import CaseFinished, Event, Listener, RunFinished
+from softlab_cli.events import CaseFinished, Listener, RunFinished, ignore
 from softlab_cli.executors import make_executor
 from softlab_cli.memory import available_bytes, available_cores
 from softlab_cli.nnunet.methods import METHODS, Subject, make_method
@@ -68,10 +68,6 @@ class HookTask:
     threads: int = 1
     max_memory: int = 0
     reason: str = ""
-
-
-def ignore(event: Event) -> None:
-    """Listen to nothing."""
 
 
 def preprocess(

@@ -92,7 +92,10 @@ def find_label_objects(path: Path) -> LabelObjects:
             LabelObject(s.files[0].path, s.uid, s.description)
             for s in scan.of_kind("segmentation", "contours")
         )
-        images = {s.uid: tuple(f.path for f in s.files) for s in scan.of_kind("image")}
+        images: dict[str, tuple[Path, ...]] = {}
+        for series in scan.of_kind("image"):  # several may lack a UID
+            files = tuple(file.path for file in series.files)
+            images[series.uid] = images.get(series.uid, ()) + files
     return LabelObjects(labels, images, scan.broken)
 
 

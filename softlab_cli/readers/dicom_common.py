@@ -103,11 +103,6 @@ class DicomFile:
             raise InputError(problem, remedy=FETCH_AGAIN, path=self.path) from error
 
     @property
-    def transfer_syntax(self) -> str:
-        """UID of the transfer syntax, or an empty string."""
-        return _meta(self.header, "TransferSyntaxUID")
-
-    @property
     def sop_class(self) -> str:
         """UID of the SOP class, or an empty string."""
         return self.text("SOPClassUID") or _meta(self.header, "MediaStorageSOPClassUID")

@@ -185,7 +185,7 @@ def _native(file: DicomFile, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     shape = file.integer("Rows"), file.integer("Columns")
     bits, pixels = file.integer("BitsAllocated"), shape[0] * shape[1]
     held = min(file.pixel_bytes, file.path.stat().st_size - file.pixel_offset)
-    if (needed := (pixels * bits * (max(wanted) + 1) + 7) // 8) > held:
+    if (needed := (pixels * bits * (max(wanted, default=-1) + 1) + 7) // 8) > held:
         raise InputError(
             f"is truncated: its header promises {needed} bytes of pixels, it holds {held}.",
             remedy=FETCH_AGAIN,

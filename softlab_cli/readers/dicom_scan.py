@@ -146,7 +146,7 @@ def scan_dicom(path: Path) -> Scan:
 def _candidates(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    inside = (p for p in path.rglob("*") if not any(q.startswith(".") for q in p.parts[-1:]))
+    inside = (p for p in path.rglob("*") if not p.name.startswith("."))
     return sorted(p for p in inside if p.is_file() and p.name not in _IGNORED_NAMES)
 
 

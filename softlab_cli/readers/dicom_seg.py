@@ -17,15 +17,12 @@ from softlab_cli.readers.dicom_pixels import FrameReader
 from softlab_cli.readers.dicom_reference import Placement, Placer, find_grid
 from softlab_cli.readers.dicom_seg_file import SegFile
 from softlab_cli.readers.dicom_segments import Painter, Segment
-from softlab_cli.segments import OverlapRule, SoftSegments
+from softlab_cli.segments import PADDING_VALUE, OverlapRule, SoftSegments
 from softlab_cli.volume import GRID_TOLERANCE_VOXELS, LabelMap
 
-__all__ = ["IGNORE_VALUE", "Padding", "open_soft_seg", "read_seg"]
+__all__ = ["Padding", "open_soft_seg", "read_seg"]
 
 Padding = Literal["background", "ignore"]
-
-IGNORE_VALUE = 65535
-"""Label value of padding pixels that are to be ignored."""
 
 
 def read_seg(
@@ -228,7 +225,7 @@ class _Placed:
 
     def label_map(self, padding: Padding) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Label map of a LABELMAP, and the label values to ignore."""
-        mark = IGNORE_VALUE if padding == "ignore" else 0
+        mark = PADDING_VALUE if padding == "ignore" else 0
         padded = self.seg.file.value("PixelPaddingValue")
         lookup = self._lookup(None if padded is None else int(padded), mark)
         small = int(lookup.max()) <= 255

@@ -149,7 +149,7 @@ class Painter:
     segments
         All segments that will be painted.
     rule
-        ``first`` and ``last`` go by the order of `segments`, ``highest`` by the
+        ``first`` and ``last`` go by the order of painting, ``highest`` by the
         label value, or by the score where scores are given. ``error`` counts.
     scored
         Whether pixels come with scores.
@@ -168,15 +168,6 @@ class Painter:
         self.rule = rule
         self.best = np.zeros(shape, np.uint16) if scored and rule == "highest" else None
         self._names = {s.value: s.name for s in segments}
-        self._rank = np.zeros(largest + 1, np.int64)
-        for place, segment in enumerate(segments, 1):
-            self._rank[segment.value] = {
-                "first": -place,
-                "error": -place,
-                "last": place,
-                "highest": segment.value,
-            }[rule]
-        self._rank[0] = np.iinfo(np.int64).min
         self._overlaps: dict[tuple[int, int], int] = {}
 
     def paint(
@@ -205,11 +196,18 @@ class Painter:
             view[inside] = value
             return
         self._count(held, value)
-        wins = self._rank[value] > self._rank[held]
         if scores is not None and best is not None:
             wins = scores[inside] > best[inside]
             best[inside] = np.maximum(best[inside], scores[inside])
+        else:
+            wins = self._wins(value, held)
         view[inside] = np.where(wins, value, held)
+
+    def _wins(self, value: int, held: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where a segment takes over from those that were painted before."""
+        if self.rule == "last":
+            return np.ones(held.shape, bool)
+        return held == 0 if self.rule in ("first", "error") else held < value
 
     def _count(self, held: NDArray[Any], value: int) -> None:
         others, counts = np.unique(held[(held != 0) & (held != value)], return_counts=True)

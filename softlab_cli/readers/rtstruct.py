@@ -13,6 +13,7 @@ slice, so there is no partial volume along Z.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,8 @@ def open_soft_rtstruct(
     with quiet():
         drawn = _Drawn.of(Path(path), images, rois, values)
     shape = drawn.grid.geometry.shape
+    for _, outlines in drawn.regions:
+        deque(outlines.fill(), maxlen=0)  # what is odd shows when contours are filled
 
     def read(index: int) -> NDArray[np.float32]:
         volume = np.zeros(shape, np.float32)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from softlab_cli.errors import StoreError
-from softlab_cli.events import Event, Listener, StageStarted, StageStepped
+from softlab_cli.events import Listener, StageStarted, StageStepped, ignore
 from softlab_cli.sources import Source, sha256_of
 from softlab_cli.store.arrays import ArrayReader
 from softlab_cli.store.defects import Defect
@@ -59,16 +59,12 @@ def verify_store(
     store = Store(path)
     found = [] if cases is not None else list(_check_root(store))
     wanted = list(store) if cases is None else list(cases)
-    tell = listen or _ignore
+    tell = listen or ignore
     tell(StageStarted("verify", len(wanted)))
     for case_id in wanted:
         found += _check_case(store, case_id, check_sources)
         tell(StageStepped("verify", case_id))
     return found
-
-
-def _ignore(event: Event) -> None:
-    """Listen to nothing."""
 
 
 def _check_root(store: Store) -> Iterator[Defect]:

@@ -59,11 +59,12 @@ class ImageCache:
             When the folder cannot be written.
         """
         key = (case.case_id, paths)
-        if key not in self._held:
+        image = self._held.get(key)
+        if image is None:
             if self.where != "memory":
                 self._held.clear()
-            self._held[key] = self._open(case, paths)
-        return self._held[key]
+            image = self._held[key] = self._open(case, paths)
+        return image
 
     def _open(self, case: Case, paths: ImagePaths) -> Intensities:
         if self.where is None or self.where == "memory":

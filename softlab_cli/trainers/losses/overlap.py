@@ -68,7 +68,33 @@ class OverlapLoss(PerClassLoss):
         return tuple(f.sum(0, keepdim=True) if self.reduction == "batch" else f for f in found)
 
 
-class JaccardMetricLoss(OverlapLoss):
+class DistanceLoss(OverlapLoss):
+    """A loss whose error is |x - y|, of a whole that has two variants.
+
+    Parameters
+    ----------
+    variant
+        1 goes by |x + y|, 2 by <x, y>.
+    smooth, absent, activation, class_weights, include_background, reduction
+        As for `OverlapLoss`.
+    """
+
+    def __init__(self, variant: Literal[1, 2] = 1, **options: Unpack[OverlapOptions]) -> None:
+        super().__init__(**options)
+        check_choice("variant", variant, (1, 2))
+        self.variant = variant
+
+    def error_and_whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """|x - y|, and the whole."""
+        distance, other = self.sums((x - y).abs(), x + y if self.variant == 1 else x * y)
+        return distance, self.whole(distance, other)
+
+    def whole(self, distance: Tensor, other: Tensor) -> Tensor:
+        """The whole, from |x - y| and from |x + y| or <x, y>."""
+        raise NotImplementedError
+
+
+class JaccardMetricLoss(DistanceLoss):
     """Jaccard metric loss: 1 - Jaccard for soft labels, smallest (0) exactly at x = y.
 
     variant 1: 1 - (|x + y| - |x - y|) / (|x + y| + |x - y|)
@@ -85,21 +111,12 @@ class JaccardMetricLoss(OverlapLoss):
         As for `OverlapLoss`.
     """
 
-    def __init__(self, variant: Literal[1, 2] = 1, **options: Unpack[OverlapOptions]) -> None:
-        super().__init__(**options)
-        check_choice("variant", variant, (1, 2))
-        self.variant = variant
-
-    def error_and_whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """|x - y| of (|x + y| + |x - y|) / 2, or of <x, y> + |x - y|: of the union."""
-        if self.variant == 1:
-            distance, total = self.sums((x - y).abs(), x + y)
-            return distance, (total + distance) / 2
-        distance, product = self.sums((x - y).abs(), x * y)
-        return distance, product + distance
+    def whole(self, distance: Tensor, other: Tensor) -> Tensor:
+        """(|x + y| + |x - y|) / 2, or <x, y> + |x - y|: the union."""
+        return (other + distance) / 2 if self.variant == 1 else other + distance
 
 
-class DiceSemimetricLoss(OverlapLoss):
+class DiceSemimetricLoss(DistanceLoss):
     """Dice semimetric loss: 1 - Dice for soft labels, smallest (0) exactly at x = y.
 
     variant 1: 1 - (|x + y| - |x - y|) / |x + y|
@@ -117,18 +134,9 @@ class DiceSemimetricLoss(OverlapLoss):
         As for `OverlapLoss`.
     """
 
-    def __init__(self, variant: Literal[1, 2] = 1, **options: Unpack[OverlapOptions]) -> None:
-        super().__init__(**options)
-        check_choice("variant", variant, (1, 2))
-        self.variant = variant
-
-    def error_and_whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """|x - y| of |x + y|, or of 2 <x, y> + |x - y|."""
-        if self.variant == 1:
-            distance, total = self.sums((x - y).abs(), x + y)
-            return distance, total
-        distance, product = self.sums((x - y).abs(), x * y)
-        return distance, 2 * product + distance
+    def whole(self, distance: Tensor, other: Tensor) -> Tensor:
+        """|x + y|, or 2 <x, y> + |x - y|."""
+        return other if self.variant == 1 else 2 * other + distance
 
 
 class SoftJaccardLoss(OverlapLoss):

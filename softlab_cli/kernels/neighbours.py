@@ -1,0 +1,188 @@
+"""The 26 neighbours of each voxel of a segment, class by class, as one whole number.
+
+They fall into seven groups of equal weight: those one step away along X, Y or Z,
+along two axes at once (XY, XZ, YZ) and along all three. How many neighbours of each
+group have a class is written as one whole number, the *code*: each neighbour adds
+the unit of its group.
+
+For a kernel in the slice only, the step along Z is 0: the neighbours above and
+below are the voxel itself, no other class is met, and their groups weigh nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.kernels.compiling import Int, Unsigned, inlined, kernel
+from softlab_cli.kernels.sizes import SEGMENT
+
+__all__ = [
+    "CODES",
+    "FULL",
+    "GROUPS",
+    "MIDDLE_UNITS",
+    "SIDE_UNITS",
+    "Segment",
+    "code_sums",
+    "load",
+    "look_around",
+    "new_segment",
+    "take",
+]
+
+GROUPS = (
+    # steps (z, y, x), unit in the code, and 1 + the number of such neighbours
+    ((0, 0, 1), 1, 3),
+    ((0, 1, 0), 3, 3),
+    ((1, 0, 0), 9, 3),
+    ((0, 1, 1), 27, 5),
+    ((1, 0, 1), 135, 5),
+    ((1, 1, 0), 675, 5),
+    ((1, 1, 1), 3375, 9),
+)
+
+FULL = sum(unit * (radix - 1) for _, unit, radix in GROUPS)
+"""Code of a class that all neighbours have."""
+
+CODES = FULL + 1
+
+_UNITS = {(0, 0, 0): 0} | {steps: unit for steps, unit, _ in GROUPS}
+_ROWS = [(abs(dz), abs(dy)) for dz in (-1, 0, 1) for dy in (-1, 0, 1)]
+
+# The nine rows of neighbours: unit of the middle one, and of the two beside it.
+MIDDLE_UNITS = tuple(_UNITS[(dz, dy, 0)] for dz, dy in _ROWS)
+SIDE_UNITS = tuple(_UNITS[(dz, dy, 1)] for dz, dy in _ROWS)
+
+AROUND = 32
+"""The 27 voxels of a neighbourhood, filled up so that loops over them are vectorised."""
+
+
+class Segment(NamedTuple):
+    """Scratch memory for `SEGMENT` voxels, and for the neighbourhood of one."""
+
+    own: NDArray[Any]
+    other: NDArray[Any]
+    own_code: NDArray[np.uint16]
+    other_code: NDArray[np.uint16]
+    around: NDArray[Any]
+    units: NDArray[np.int32]
+
+
+def code_sums(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight that each code stands for.
+
+    Parameters
+    ----------
+    weights
+        (3, 3, 3) weights of the neighbours, the same on both sides of each axis;
+        the centre is not used.
+
+    Returns
+    -------
+    sums
+        (2, CODES): of the neighbours, and of the neighbours and the centre, which
+        weighs as much as all neighbours together.
+    """
+    codes = np.arange(CODES)
+    sums = np.zeros(CODES)
+    for (dz, dy, dx), unit, radix in GROUPS:
+        sums += codes // unit % radix * weights[1 + dz, 1 + dy, 1 + dx]
+    return np.stack([sums, sums + sums[FULL]])
+
+
+@kernel
+def new_segment(labels: NDArray[Any]) -> Segment:
+    """Scratch memory for segments of a padded block."""
+    units = np.zeros(AROUND, np.int32)
+    for row in range(9):
+        units[3 * row] = units[3 * row + 2] = SIDE_UNITS[row]
+        units[3 * row + 1] = MIDDLE_UNITS[row]
+    return Segment(
+        np.empty(SEGMENT, labels.dtype), np.empty(SEGMENT, labels.dtype),
+        np.empty(SEGMENT, np.uint16), np.empty(SEGMENT, np.uint16),
+        np.zeros(AROUND, labels.dtype), units,
+    )  # fmt: skip
+
+
+@inlined
+def load(labels: NDArray[Any], here: int, plane_step: int, row_step: int, segment: Segment) -> None:
+    """Read a segment: each voxel's class, another one around, and the codes of both."""
+    for x in range(SEGMENT):
+        segment.own[x] = labels[Unsigned(here + x)]
+    _find_other(labels, here, plane_step, row_step, segment.other)
+    _count(labels, here, plane_step, row_step, segment.own, segment.own_code)
+    _count(labels, here, plane_step, row_step, segment.other, segment.other_code)
+
+
+@kernel
+def _find_other(
+    labels: NDArray[Any], here: int, plane_step: int, row_step: int, other: NDArray[Any]
+) -> None:
+    """For each voxel one class of its neighbourhood that is not its own, if there is one."""
+    low = np.empty(SEGMENT, labels.dtype)
+    high = np.empty(SEGMENT, labels.dtype)
+    for x in range(SEGMENT):
+        low[x] = labels[Unsigned(here + x)]
+        high[x] = labels[Unsigned(here + x)]
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            row = here + dz * plane_step + dy * row_step
+            for x in range(SEGMENT):
+                left = labels[Unsigned(row + x - 1)]
+                middle = labels[Unsigned(row + x)]
+                right = labels[Unsigned(row + x + 1)]
+                low[x] = min(low[x], min(left, min(middle, right)))
+                high[x] = max(high[x], max(left, max(middle, right)))
+    for x in range(SEGMENT):
+        other[x] = high[x] if high[x] != labels[Unsigned(here + x)] else low[x]
+
+
+@kernel
+def _count(
+    labels: NDArray[Any], here: int, plane_step: int, row_step: int,
+    target: NDArray[Any], code: NDArray[np.uint16],
+) -> None:  # fmt: skip
+    """Code of each voxel's target class."""
+    for x in range(SEGMENT):
+        code[x] = 0
+    row = 0
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            start = here + dz * plane_step + dy * row_step
+            middle_unit = np.uint16(MIDDLE_UNITS[row])
+            side_unit = np.uint16(SIDE_UNITS[row])
+            row += 1
+            for x in range(SEGMENT):
+                left = np.uint16(labels[Unsigned(start + x - 1)] == target[x])
+                middle = np.uint16(labels[Unsigned(start + x)] == target[x])
+                right = np.uint16(labels[Unsigned(start + x + 1)] == target[x])
+                code[x] += np.uint16(middle_unit * middle + side_unit * np.uint16(left + right))
+
+
+@kernel
+def look_around(
+    labels: NDArray[Any], here: int, plane_step: int, row_step: int, around: NDArray[Any]
+) -> None:
+    """Read the 27 voxels of one neighbourhood."""
+    n = 0
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            row = here + dz * plane_step + dy * row_step
+            around[Unsigned(n)] = labels[Unsigned(row - 1)]
+            around[Unsigned(n + 1)] = labels[Unsigned(row)]
+            around[Unsigned(n + 2)] = labels[Unsigned(row + 1)]
+            n += 3
+
+
+@inlined
+def take(index: Int, done: Int, segment: Segment) -> int:
+    """Code of a class among the voxels around; they become those of a class that is done."""
+    code: Any = np.int32(0)  # as narrow as the units, so that more fit into a register
+    for n in range(AROUND):
+        same = segment.around[n] == index
+        code += segment.units[n] if same else np.int32(0)
+        segment.around[n] = done if same else segment.around[n]
+    return int(code)

@@ -1,0 +1,144 @@
+"""Weighted sums over wide neighbourhoods, axis by axis.
+
+The sum over a class's neighbours, each times its Gaussian weight, is taken along
+X, then Y, then Z, for a whole slice at once. The centre weighs 1 in a Gaussian and
+must be left out; where it is much heavier than all neighbours, taking it away
+afterwards would leave rounding errors only. So each step makes two sums: *all*,
+and *others* without the voxel itself. Terms are added in one fixed order, and
+those that are left out are 0: the result does not depend on the blocks.
+
+Slices are handled as one long row each, as they lie in memory, so that loops are
+long. Voxels between the end of one row of the block and the start of the next
+hold sums over both rows, which nobody reads.
+
+Each function takes the rows of the block, the voxels from one padded row to the
+next, and the box of the class: first and last z, first and last y in the padded block.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.kernels.compiling import Real, Unsigned, kernel
+
+__all__ = ["Sums", "Taps", "sum_along_x", "sum_along_y", "sum_along_z"]
+
+UNWEIGHTED = np.float32(1)
+
+
+class Taps(NamedTuple):
+    """The kernel.
+
+    Parameters
+    ----------
+    z, y, x
+        (2 radius + 1,) float32, Gaussian along each axis, 1 in the middle.
+    total
+        (1,) float32, sum of the weights of all neighbours.
+    mass, entropy
+        (ONE + 1,) int64 from `softlab_cli.kernels.half`.
+    """
+
+    z: NDArray[np.float32]
+    y: NDArray[np.float32]
+    x: NDArray[np.float32]
+    total: NDArray[np.float32]
+    mass: NDArray[np.int64]
+    entropy: NDArray[np.int64]
+
+
+class Sums(NamedTuple):
+    """Scratch memory, float32; P is the number of voxels in a padded slice.
+
+    Parameters
+    ----------
+    mask, x_others, x_all
+        (P,), the class in one slice, and its sums along X.
+    xy_others, xy_all
+        (2 radius + 1, P), sums along X and Y of the slices that are needed at once.
+    xyz
+        (P,), sums along all axes, without the centre.
+    denominators
+        (z, y, x), sum of the weights of all valid voxels, the centre included.
+    """
+
+    mask: NDArray[np.float32]
+    x_others: NDArray[np.float32]
+    x_all: NDArray[np.float32]
+    xy_others: NDArray[np.float32]
+    xy_all: NDArray[np.float32]
+    xyz: NDArray[np.float32]
+    denominators: NDArray[np.float32]
+
+
+@kernel
+def sum_along_x(
+    step: int, box: NDArray[np.int64], taps: NDArray[np.float32], sums: Sums
+) -> None:  # fmt: skip
+    """Sums along X of what the mask holds of a slice."""
+    start, stop = box[2] * step, (box[3] + 1) * step
+    count = stop - start - (len(taps) - 1)
+    sums.x_others[start:stop] = 0
+    for k in range(len(taps)):
+        if k != len(taps) // 2:
+            _add(sums.mask, start + k, count, taps[k], sums.x_others, start)
+    sums.x_all[start:stop] = sums.x_others[start:stop]
+    _add(sums.mask, start + len(taps) // 2, count, UNWEIGHTED, sums.x_all, start)
+
+
+@kernel
+def sum_along_y(
+    rows: int, step: int, box: NDArray[np.int64], taps: NDArray[np.float32], sums: Sums, slot: int
+) -> None:
+    """Sums along X and Y of a slice, kept in a slot, of those along X."""
+    others, every = sums.xy_others[slot], sums.xy_all[slot]
+    begin = max(0, box[2] - len(taps) + 1) * step
+    end = min(rows, box[3] + 1) * step
+    every[begin:end] = 0
+    for k in range(len(taps)):
+        if k != len(taps) // 2:
+            _add_rows(rows, step, box, k, sums.x_all, taps[k], every)
+    others[begin:end] = every[begin:end]
+    _add_rows(rows, step, box, len(taps) // 2, sums.x_all, UNWEIGHTED, every)
+    _add_rows(rows, step, box, len(taps) // 2, sums.x_others, UNWEIGHTED, others)
+
+
+@kernel
+def sum_along_z(
+    z: int, rows: int, step: int, box: NDArray[np.int64], taps: Taps, sums: Sums
+) -> None:
+    """Sums along all axes for slice z of the block, of the slices around it."""
+    start = max(0, box[2] - len(taps.y) + 1) * step
+    stop = min(rows, box[3] + 1) * step
+    size = len(taps.z)
+    sums.xyz[start:stop] = 0
+    for k in range(size):
+        if box[0] <= z + k <= box[1]:
+            slot = (z + k) % size
+            if k == size // 2:
+                _add(sums.xy_others[slot], start, stop - start, UNWEIGHTED, sums.xyz, start)
+            else:
+                _add(sums.xy_all[slot], start, stop - start, taps.z[k], sums.xyz, start)
+
+
+@kernel
+def _add_rows(
+    rows: int, step: int, box: NDArray[np.int64], k: int,
+    source: NDArray[np.float32], weight: Real, target: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Add the rows of the class to those that lie k rows further up."""
+    first = max(0, box[2] - k)
+    stop = min(rows, box[3] + 1 - k)
+    _add(source, (first + k) * step, (stop - first) * step, weight, target, first * step)
+
+
+@kernel
+def _add(
+    source: NDArray[np.float32], start: int, count: int, weight: Real,
+    target: NDArray[np.float32], to: int,
+) -> None:  # fmt: skip
+    for i in range(count):
+        target[Unsigned(to + i)] += weight * source[Unsigned(start + i)]

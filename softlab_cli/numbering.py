@@ -1,0 +1,118 @@
+"""Label values of named segments: the same in all cases, as the class table has them.
+
+The numbers that files give to segments are label values as long as they mean the
+same in all cases; class names settle it where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from softlab_cli.classes import ClassTable
+from softlab_cli.errors import ClassError
+from softlab_cli.volume import LabelMap
+
+__all__ = ["Occurring", "class_values", "common_classes", "number_as"]
+
+
+@dataclass(frozen=True)
+class Occurring:
+    """Label values that occur in a case, and the names that its file gives them."""
+
+    values: frozenset[int]
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def common_classes(
+    found: Iterable[Occurring], ignore_values: Iterable[int]
+) -> tuple[ClassTable, str]:
+    """One class table for cases that may number the same names differently.
+
+    The numbers of the files are the label values when each name has one number
+    in all cases and no number has two names; otherwise names get 1, 2, 3... in
+    their order.
+
+    Parameters
+    ----------
+    found
+        What occurs in each case.
+    ignore_values
+        Label values that are no class.
+
+    Returns
+    -------
+    classes
+        The table; named segments are classes even where they are empty.
+    note
+        What the user should know, or nothing.
+
+    Raises
+    ------
+    ClassError
+        When names disagree and other cases have label values without names.
+    """
+    plain, numbers = {0}, dict[str, set[int]]()
+    for case in found:
+        plain |= case.values - set(case.names)
+        for value, name in case.names.items():
+            numbers.setdefault(name, set()).add(value)
+    ignored = set(ignore_values)
+    pairs = {(v, name) for name, values in numbers.items() for v in values}
+    if len({v for v, _ in pairs}) == len(pairs) == len(numbers):
+        names = dict(pairs)
+        return ClassTable.from_values({*plain, *names}, names, ignored), ""
+    if plain - {0} - ignored:
+        raise ClassError(
+            "some cases have label values without names, and in others the same names have "
+            "different numbers.",
+            remedy="Say which value each name has, such as --labels 0,1=liver,2=spleen.",
+        )
+    names = {i: name for i, name in enumerate(sorted(numbers), 1)}
+    note = "segments are numbered differently in different cases; label values go by their names"
+    return ClassTable.from_values({0, *names}, names, ignored), note
+
+
+def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:
+    """A label map whose named segments have the label values of the class table.
+
+    Parameters
+    ----------
+    label_map
+        Unchanged where its file has no names.
+    classes
+        A class with a segment's name gives its value; a class with its number
+        and no name of its own takes the segment as it is.
+    path
+        The file, for messages.
+
+    Raises
+    ------
+    ClassError
+        When a segment is no class.
+    """
+    names: Mapping[int, str] = label_map.metadata.get("names", {})
+    values = class_values(names, classes, path)
+    if all(value == number for number, value in values.items()):
+        return label_map
+    lookup = np.arange(max(int(label_map.values.max()), *values) + 1, dtype=np.uint16)
+    lookup[list(values)] = list(values.values())
+    return replace(label_map, values=lookup[label_map.values])
+
+
+def class_values(names: Mapping[int, str], classes: ClassTable, path: Path) -> dict[int, int]:
+    """Label value in the class table of each numbered name; see `number_as`."""
+    by_name = {c.name: c.value for c in classes.classes}
+    unnamed = {c.value for c in classes.classes if c.name == f"label_{c.value}"}
+    values = {n: by_name.get(name, n if n in unnamed else -1) for n, name in names.items()}
+    if strange := [names[n] for n, value in values.items() if value < 0]:
+        raise ClassError(
+            f"{', '.join(map(repr, strange))}: no such class.",
+            remedy=f"There are: {', '.join(classes.names)}. Choose segments with --roi, name the "
+            "classes with --labels, or start again with --overwrite.",
+            path=path,
+        )
+    return values
