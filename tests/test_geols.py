@@ -235,3 +235,12 @@ def test_geols_on_plain_arrays(geols, scans) -> None:
     assert flat.shape == (4, *SHAPE[1:])
     with pytest.raises(InputError, match="the image has the shape"):
         softlab_cli.geols(labels, image[1:], spacing_mm=SPACING_MM)
+
+
+@pytest.mark.parametrize(
+    ("idle", "needs"), [("--erosion-voxels", "erosion"), ("--random-seed", "random")]
+)
+def test_options_of_other_seeds_are_refused(geols, idle, needs) -> None:
+    found = geols(idle, 3)
+    assert found.exit_code == 2
+    assert f"{idle} has no effect here. It is for --seeds {needs}" in found.stderr

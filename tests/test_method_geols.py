@@ -459,7 +459,7 @@ def test_parameters_name_what_the_seeds_depend_on() -> None:
     [
         ({"smoothing": 1.1}, "smoothing of 1.1 .* 0 to 1"),
         ({"smoothing": float("nan")}, "smoothing of nan"),
-        ({"intensity_weight": -1}, "intensity weight of -1"),
+        ({"intensity_weight": -1}, "an intensity weight of -1"),
         ({"min_mass": 0.95}, "min mass of 0.95 .* 0 to 0.9"),
         ({"seeds": "middle"}, "skeleton, erosion, random, region"),
         ({"metric": "euclidean"}, "geodistk, fastgeodis"),
