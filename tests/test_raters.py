@@ -190,6 +190,22 @@ def test_a_pattern_that_fits_nothing(softlab, raters, tmp_path) -> None:
     assert "once each" in senseless.stderr
 
 
+def test_files_that_a_pattern_leaves_out_are_said(softlab, raters, tmp_path) -> None:
+    shutil.copy(raters[0] / "a.nii.gz", tmp_path / "r1" / "a_anna.nii.gz")
+    options = ("--rater-pattern", "{case}_{rater}", "--out", tmp_path / "o.zarr")
+    done = softlab("msvls", "--in", raters[0], *options)
+    assert done.exit_code == 0, done.output
+    assert "left out what is not named like '{case}_{rater}': a.nii.gz, b.nii.gz" in done.stderr
+
+
+def test_one_rater_for_every_case_is_said(softlab, raters, tmp_path) -> None:
+    one = softlab("msvls", "--in", raters[0], "--out", tmp_path / "one.zarr")
+    assert one.exit_code == 0
+    assert "no case has more than one rater" in one.stderr
+    several = softlab("msvls", *ins(raters), "--out", tmp_path / "several.zarr")
+    assert "more than one rater" not in several.stderr
+
+
 def test_raters_from_a_manifest(softlab, raters, tmp_path) -> None:
     rows = ["case_id,label,rater"]
     rows += [f"{f.name[0]},{f},{folder.name}" for folder in raters for f in folder.iterdir()]
