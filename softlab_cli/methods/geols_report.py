@@ -60,7 +60,8 @@ def _not_finite(image: NDArray[np.float32]) -> InputError:
     y, x = np.argwhere(~np.isfinite(planes[first]))[0].tolist()
     return InputError(
         f"{sum(counts)} {'intensity is' if sum(counts) == 1 else 'intensities are'} NaN or "
-        f"infinite as float32; the first is that of voxel (z {z}, y {y}, x {x}) in channel {channel}.",
+        f"infinite as float32; the first is that of voxel (z {z}, y {y}, x {x}) in channel "
+        f"{channel}.",
         remedy="Replace them by finite numbers.",
     )
 
