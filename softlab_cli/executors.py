@@ -8,6 +8,7 @@ it yields a `WorkerDied` in place of a result; the other tasks still run.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -102,7 +103,7 @@ class ProcessExecutor:
                 while waiting and len(running) < self.workers:
                     task = waiting.popleft()
                     try:
-                        running[pool.submit(function, task)] = task
+                        running[pool.submit(_interruptible, function, task)] = task
                     except BrokenProcessPool:
                         waiting.appendleft(task)
                         suspects.extend(running.values())
@@ -117,13 +118,29 @@ class ProcessExecutor:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     # "spawn" behaves the same everywhere and never inherits a lock that is held.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+    )
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the main process: a worker without a task has nothing to clean up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interruptible(function: Callable[[Task], Result], task: Task) -> Result:
+    """Do a task, which Ctrl-C ends as it does without workers: cleaning up behind it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return function(task)
+    finally:
+        _ignore_interrupts()
 
 
 def _run_alone(function: Callable[[Task], Result], task: Task) -> Result | WorkerDied:
     with _pool(1) as pool:
         try:
-            return pool.submit(function, task).result()
+            return pool.submit(_interruptible, function, task).result()
         except BrokenProcessPool:
             return WorkerDied("its worker process was killed, most likely for want of memory")
 

@@ -105,7 +105,8 @@ def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
     if request.labels_only:
         _check_labels_only(method)
     existing = _existing_store(request)
-    draft = _Draft.find(method, request, existing)
+    draft = _Draft.find(method, request, existing, listen)
+    _tell_raters(method, draft.every, listen)
     classes = (
         given_classes(request)
         or kept_classes(request, existing)
@@ -218,6 +219,17 @@ def _maps_bytes(
     )
 
 
+def _tell_raters(method: AnyMethod, cases: tuple[Case, ...], listen: Listener) -> None:
+    """Say so when a method of several raters is given one for each case."""
+    if takes_raters(method) and all(len(case.label_maps) < 2 for case in cases):
+        listen(
+            Notice(
+                "no case has more than one rater; repeat --in for others, or say with "
+                "--rater-pattern how file names tell case and rater"
+            )
+        )
+
+
 def _tell_scratch(
     method: AnyMethod, classes: ClassTable, draft: _Draft, crew: Crew, listen: Listener
 ) -> None:
@@ -262,13 +274,16 @@ class _Draft:
     reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, method: AnyMethod, request: Request, existing: StoreWriter | None) -> _Draft:
+    def find(
+        cls, method: AnyMethod, request: Request, existing: StoreWriter | None, listen: Listener
+    ) -> _Draft:
         """All cases of the request; complete ones are set aside, headers are read."""
         cases = discover_cases(
             request.inputs,
             request.images,
             series=request.reading.series,
             rater_pattern=request.rater_pattern,
+            tell=lambda message: listen(Notice(message)),
         )
         part = select_part(cases, *request.part) if request.part else cases
         draft = cls(method, tuple(cases), {case.case_id: case for case in part})

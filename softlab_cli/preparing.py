@@ -299,7 +299,7 @@ def fuse_raters(
         _label_counts(indexed, classes),
         labels,
         fused.indices,
-        (*warnings, *statistics.warnings),
+        (*warnings, *labels.warnings, *statistics.warnings),
         {"raters": statistics.to_json(), "fusion": labels.facts},
         raters,
         patterns if info.keep_raters else None,

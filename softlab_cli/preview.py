@@ -6,7 +6,7 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ picture) point in the patient: the radiologists' view, the patient's right on th
 
 MOST_NAMES = 24
 """Class names in the legend; more would not be read."""
+
+FAINT = 0.25
+"""Soft labels that differ no more from the hard one would look like it."""
 
 OPPOSITE = dict(zip("RASLPI", "LPIRAS", strict=True))
 
@@ -176,7 +179,7 @@ class Panels:
     soft
         Class index to its (rows, columns) soft label.
     entropy
-        (rows, columns), bits.
+        (rows, columns), nats.
     image
         (rows, columns) intensities, where there are any.
     """
@@ -187,6 +190,35 @@ class Panels:
     soft: dict[int, NDArray[np.float32]]
     entropy: NDArray[np.float32]
     image: NDArray[np.float32] | None
+
+
+class Map(NamedTuple):
+    """A slice in colours: its title, numbers, colour map, and the ends of that."""
+
+    title: str
+    values: NDArray[np.float32]
+    colours: str
+    lowest: float
+    highest: float | None
+
+
+def soft_map(name: str, soft: NDArray[np.float32], hard: NDArray[np.bool_]) -> Map:
+    """How the soft label of a class is shown; one close to the hard label by what differs.
+
+    Parameters
+    ----------
+    name
+        Name of the class.
+    soft
+        (rows, columns) its soft label.
+    hard
+        (rows, columns) where the hard label is the class.
+    """
+    change = soft - hard.astype(np.float32)
+    most = float(np.abs(change).max())
+    if not 0 < most <= FAINT:
+        return Map(f"soft label of {name}", soft, "viridis", 0, 1)
+    return Map(f"{name}: soft minus hard label", change, "RdBu_r", -most, most)
 
 
 def _read_label(case: Any, region: Region) -> NDArray[Any]:
@@ -221,7 +253,7 @@ def _soft_slices(
     softness: dict[int, float] = {}
     for index in range(len(case.classes)):
         p = _read_soft(case, region, index, axis)
-        entropy = entropy - p * np.log2(np.where(p > 0, p, 1))
+        entropy = entropy - p * np.log(np.where(p > 0, p, 1))
         softness[index] = float((p * (1 - p)).sum())
         if index == case.classes.background_index:
             softness[index] *= 1e-6  # shown only when there is nothing else
@@ -275,14 +307,15 @@ def _draw(out: Path, panels: Panels, view: View) -> None:
     first, *others = figure.subplots(1, count)
     colours = palette(len(panels.classes))
     _show_hard(first, view, panels, colours)
-    maps: list[tuple[str, NDArray[np.float32], str, float | None]] = [
-        (f"soft label of {panels.classes.names[index]}", values, "viridis", 1.0)
+    maps = [
+        soft_map(panels.classes.names[index], values, panels.hard == index)
         for index, values in panels.soft.items()
     ]
-    maps.append(("entropy of the soft label (bits)", panels.entropy, "magma", None))
-    for axes, (title, values, colour_map, top) in zip(others, maps, strict=True):
-        drawn = axes.imshow(view.turn(values), cmap=colour_map, vmin=0, vmax=top)
-        axes.set_title(title)
+    maps.append(Map("entropy of the soft label (nats)", panels.entropy, "magma", 0, None))
+    for axes, shown in zip(others, maps, strict=True):
+        pixels = view.turn(shown.values)
+        drawn = axes.imshow(pixels, cmap=shown.colours, vmin=shown.lowest, vmax=shown.highest)
+        axes.set_title(shown.title)
         figure.colorbar(drawn, ax=axes, shrink=0.7)
     for axes in (first, *others):
         _dress(axes, view)
@@ -327,9 +360,15 @@ def _show_hard(axes: Axes, view: View, panels: Panels, colours: NDArray[np.float
 
 def _dress(axes: Axes, view: View) -> None:
     """Pixel shape, no ticks, and letters for where the edges lie in the patient."""
+    from matplotlib.patheffects import withStroke
+
+    outline = [withStroke(linewidth=2, foreground="black")]  # for letters over light pixels
     axes.set_aspect(view.aspect)
     axes.set_xticks([])
     axes.set_yticks([])
     places = [(0.5, 0.97), (0.97, 0.5), (0.5, 0.03), (0.03, 0.5)]
     for letter, (x, y) in zip(view.edges, places, strict=False):
-        axes.text(x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center")
+        axes.text(
+            x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center",
+            path_effects=outline,
+        )  # fmt: skip

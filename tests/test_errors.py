@@ -227,10 +227,11 @@ def test_a_traceback_only_on_demand(softlab, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "command"),
-        ('command = "rm"', "rm"),
-        ("command =", "TOML"),
-        ('command = "svls"\nsigma = 1', "sigma"),
+        ("", "config.toml: names no command; there are svls, ls,"),
+        ('command = "rm"', "config.toml: names the command 'rm'; there are svls, ls,"),
+        ("command =", "config.toml: is not TOML"),
+        ('command = "svls"\nsigma = 1', "config.toml: svls has no option 'sigma'."),
+        ('command = "svls"\nworkers = 0', "Usage: cli svls ["),
     ],
 )
 def test_bad_configurations(softlab, tmp_path, text, reason) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +73,40 @@ def test_ordered_map_bounds_the_work_in_flight() -> None:
     next(results)
     time.sleep(0.05)
     assert started <= 7
+
+
+def linger(task: tuple[int, Path]) -> None:
+    """Wait to be interrupted, and clean up; number 0 has nothing to do."""
+    number, folder = task
+    if number == 0:
+        return
+    (folder / f"begun-{number}").touch()
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(0.3)
+        (folder / f"ended-{number}").touch()
+
+
+def run_until_interrupted(folder: str) -> None:
+    """Two tasks that linger, and a worker that is idle; exits 7 when it is interrupted."""
+    with suppress(KeyboardInterrupt):
+        list(ProcessExecutor(3).run(linger, [(i, Path(folder)) for i in range(3)]))
+        sys.exit(0)
+    sys.exit(7)
+
+
+def test_an_interrupt_lets_workers_clean_up_and_prints_nothing(tmp_path: Path) -> None:
+    code = f"from tests.test_executors import run_until_interrupted as run; run({str(tmp_path)!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True
+    )
+    for _ in range(3000):
+        if len(list(tmp_path.glob("begun-*"))) == 2:
+            break
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to workers as well
+    errors = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 7
+    assert len(list(tmp_path.glob("ended-*"))) == 2
+    assert "Traceback" not in errors

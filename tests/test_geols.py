@@ -235,3 +235,24 @@ def test_geols_on_plain_arrays(geols, scans) -> None:
     assert flat.shape == (4, *SHAPE[1:])
     with pytest.raises(InputError, match="the image has the shape"):
         softlab_cli.geols(labels, image[1:], spacing_mm=SPACING_MM)
+
+
+@pytest.mark.parametrize(
+    ("idle", "needs"), [("--erosion-voxels", "erosion"), ("--random-seed", "random")]
+)
+def test_options_of_other_seeds_are_refused(geols, idle, needs) -> None:
+    found = geols(idle, 3)
+    assert found.exit_code == 2
+    assert f"{idle} has no effect here. It is for --seeds {needs}" in found.stderr
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd"])
+@pytest.mark.filterwarnings("error")
+def test_intensities_beyond_float32_are_one_clear_error(softlab, scans, ending) -> None:
+    (scans / "images" / "a_0000.nii.gz").unlink()
+    write_image(scans / "images" / f"a.{ending}", image_of(0).astype(float) * 1e300, SPACING_MM)
+    folders = ("--in", scans / "labels", "--images", scans / "images")
+    found = softlab("geols", *folders, "--out", scans / "soft.zarr", "--workers", 1)
+    assert found.exit_code == 1
+    assert "NaN or infinite as float32" in found.stderr
+    assert "RuntimeWarning" not in found.stderr

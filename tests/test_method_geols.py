@@ -363,19 +363,30 @@ def test_intensities_that_are_not_finite_are_counted(
 ) -> None:
     image = brain.image.copy()
     image[1, 2, 5, 6] = image[1, 4, 0, 0] = bad
-    message = r"2 intensities are NaN or infinite; .* \(z 2, y 5, x 6\) in channel 1"
+    message = r"2 intensities are NaN or infinite as float32; .* \(z 2, y 5, x 6\) in channel 1"
     with pytest.raises(InputError, match=message):
         prepare(GeoLS(), replace(brain, image=image), tmp_path)
 
 
 def test_distances_that_overflow_are_refused_and_nothing_stays(tmp_path: Path) -> None:
-    image = np.array([3e38, -3e38] * 3, np.float32).reshape(1, 1, 1, 6)
+    image = np.array([1e15, -1e15] * 3, np.float32).reshape(1, 1, 1, 6)
+    far = replace(GOLDEN, image=image, spacing_mm=(1.0, 1.0, 1e24))
     with (
         np.errstate(over="ignore", invalid="ignore"),
         pytest.raises(InputError, match=r"class label_1 are not finite.* Rescale"),
     ):
-        prepare(GeoLS(), replace(GOLDEN, image=image), tmp_path, max_memory=0)
+        prepare(GeoLS(), far, tmp_path, max_memory=0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("extreme", [2e15, -3e38])
+def test_intensities_too_large_for_distances_are_refused(
+    tmp_path: Path, brain: Case, extreme: float
+) -> None:
+    image = brain.image.copy()
+    image[0, 2, 5, 6] = extreme
+    with pytest.raises(InputError, match=r"intensities reach from .* Rescale"):
+        prepare(GeoLS(), replace(brain, image=image), tmp_path)
 
 
 def test_an_image_of_another_shape_is_refused(tmp_path: Path, brain: Case) -> None:
@@ -459,7 +470,7 @@ def test_parameters_name_what_the_seeds_depend_on() -> None:
     [
         ({"smoothing": 1.1}, "smoothing of 1.1 .* 0 to 1"),
         ({"smoothing": float("nan")}, "smoothing of nan"),
-        ({"intensity_weight": -1}, "intensity weight of -1"),
+        ({"intensity_weight": -1}, "an intensity weight of -1"),
         ({"min_mass": 0.95}, "min mass of 0.95 .* 0 to 0.9"),
         ({"seeds": "middle"}, "skeleton, erosion, random, region"),
         ({"metric": "euclidean"}, "geodistk, fastgeodis"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import softlab_cli
-from softlab_cli.preview import PLANES, View, palette
+from softlab_cli.preview import PLANES, View, palette, soft_map
 from softlab_cli.volume import Geometry
 from tests.conftest import blobs, write_image
 
@@ -70,6 +70,18 @@ def test_a_picture_is_written(softlab, tmp_path, shape) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
     chosen = softlab("preview", store, "a", "--out", out, "--class", "1", "--class", "label_2")
     assert chosen.exit_code == 0, chosen.output
+
+
+def test_faint_soft_labels_are_shown_by_what_they_change() -> None:
+    hard = np.array([[True, False, False]])
+    faint = soft_map("liver", np.float32([[0.95, 0.1, 0.0]]), hard)
+    assert faint.title == "liver: soft minus hard label"
+    np.testing.assert_allclose(faint.values, [[-0.05, 0.1, 0.0]], atol=1e-7)
+    assert faint.lowest == -faint.highest == pytest.approx(-0.1)
+    for soft in (np.float32([[0.5, 0.5, 0.0]]), hard.astype(np.float32)):
+        shown = soft_map("liver", soft, hard)
+        assert (shown.title, shown.lowest, shown.highest) == ("soft label of liver", 0, 1)
+        np.testing.assert_array_equal(shown.values, soft)
 
 
 def test_an_image_on_another_grid_is_left_out_and_said(softlab, tmp_path) -> None:

@@ -190,6 +190,22 @@ def test_a_pattern_that_fits_nothing(softlab, raters, tmp_path) -> None:
     assert "once each" in senseless.stderr
 
 
+def test_files_that_a_pattern_leaves_out_are_said(softlab, raters, tmp_path) -> None:
+    shutil.copy(raters[0] / "a.nii.gz", tmp_path / "r1" / "a_anna.nii.gz")
+    options = ("--rater-pattern", "{case}_{rater}", "--out", tmp_path / "o.zarr")
+    done = softlab("msvls", "--in", raters[0], *options)
+    assert done.exit_code == 0, done.output
+    assert "left out what is not named like '{case}_{rater}': a.nii.gz, b.nii.gz" in done.stderr
+
+
+def test_one_rater_for_every_case_is_said(softlab, raters, tmp_path) -> None:
+    one = softlab("msvls", "--in", raters[0], "--out", tmp_path / "one.zarr")
+    assert one.exit_code == 0
+    assert "no case has more than one rater" in one.stderr
+    several = softlab("msvls", *ins(raters), "--out", tmp_path / "several.zarr")
+    assert "more than one rater" not in several.stderr
+
+
 def test_raters_from_a_manifest(softlab, raters, tmp_path) -> None:
     rows = ["case_id,label,rater"]
     rows += [f"{f.name[0]},{f},{folder.name}" for folder in raters for f in folder.iterdir()]
@@ -384,6 +400,47 @@ def test_weights_that_are_none(softlab, raters, tmp_path) -> None:
     assert "such as r1=0.5" in senseless.stderr
     unused = softlab(*command, "--method", "staple", "--rater-weight", "r1=1")
     assert unused.exit_code == 2
+
+
+@pytest.mark.parametrize("weight", ["inf", "nan", "-1", "0"])
+def test_weights_that_cannot_be_used_stop_before_anything_is_made(
+    softlab, raters, tmp_path, weight
+) -> None:
+    out = tmp_path / "o.zarr"
+    found = softlab("msvls", "--in", raters[0], "--rater-weight", f"r1={weight}", "--out", out)
+    assert found.exit_code == 2
+    assert "finite numbers from 0 up" in found.stderr
+    assert not out.exists()
+
+
+def test_two_weights_for_one_rater(softlab, raters, tmp_path) -> None:
+    twice = ("--rater-weight", "r1=1", "--rater-weight", "r1=2")
+    found = softlab("fuse", "--in", raters[0], *twice, "--out", tmp_path / "o.zarr")
+    assert found.exit_code == 2
+    assert "'r1' is given two weights" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("idle", "needs"),
+    [
+        (("--kernel-size", 5), "--smooth"),
+        (("--slicewise",), "--smooth"),
+        (("--staple-iterations", 1000), "--method staple"),
+    ],
+)
+def test_options_without_effect_are_refused(softlab, raters, tmp_path, idle, needs) -> None:
+    found = softlab("fuse", *ins(raters), *idle, "--out", tmp_path / "o.zarr")
+    assert found.exit_code == 2
+    assert f"{idle[0]} has no effect here. It is for {needs}" in found.stderr
+
+
+def test_staple_that_did_not_converge_is_said(softlab, raters, tmp_path) -> None:
+    command = ("fuse", "--method", "staple", *ins(raters))
+    capped = softlab(*command, "--staple-iterations", 2, "--out", tmp_path / "capped.zarr")
+    assert capped.exit_code == 0
+    assert "a: STAPLE stopped at step 2 before it converged" in capped.stderr
+    done = softlab(*command, "--out", tmp_path / "done.zarr")
+    assert "STAPLE" not in done.stderr
 
 
 # Plain arrays

@@ -54,6 +54,7 @@ def test_a_new_case_is_added(softlab, labels, tmp_path) -> None:
     write_image(labels / "case9.nii.gz", blobs((8, 8, 8), 3))
     again = softlab("svls", "--in", labels, "--out", out)
     assert "done         1" in again.output
+    assert "again" not in again.output
     assert "skipped      3" in again.output
     assert "case9" in softlab_cli.open_store(out)
 
@@ -65,6 +66,7 @@ def test_changed_files_are_computed_again_and_said(softlab, labels, tmp_path) ->
     write_image(labels / "case0.nii.gz", changed, (2, 1, 1))
     again = softlab("svls", "--in", labels, "--out", out, "-v")
     assert "done: case0 (its files have changed)" in again.stderr
+    assert "1 done again, since files have changed" in again.output
     assert "skipped      2" in again.output
     kept = softlab_cli.open_store(out)["case0"].read_label()
     np.testing.assert_array_equal(kept, changed)

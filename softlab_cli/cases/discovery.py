@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
 
+log = logging.getLogger(__name__)
+
 
 def discover_cases(
     inputs: Sequence[Path],
@@ -35,6 +38,7 @@ def discover_cases(
     *,
     series: str | None = None,
     rater_pattern: str | None = None,
+    tell: Callable[[str], None] = log.info,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
 
@@ -53,6 +57,8 @@ def discover_cases(
     rater_pattern
         How file names tell case and rater, see `softlab_cli.cases.naming`; the
         inputs are folders or label maps then.
+    tell
+        Is told of label maps whose names do not fit the pattern.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def discover_cases(
         raise UsageError("no input is given.", remedy="Name label maps with --in.")
     if rater_pattern is not None:
         pattern = NamePattern(rater_pattern)
-        found = [_explained(path, lambda path: _find_named(path, pattern)) for path in paths]
+        found = [_explained(path, lambda path: _find_named(path, pattern, tell)) for path in paths]
     else:
         found = [
             _explained(path, partial(_find, rater=rater, series=series))
@@ -136,9 +142,9 @@ def _find(path: Path, rater: str, series: str | None) -> list[Finding]:
     )
 
 
-def _find_named(path: Path, pattern: NamePattern) -> list[Finding]:
+def _find_named(path: Path, pattern: NamePattern, tell: Callable[[str], None]) -> list[Finding]:
     if path.is_dir():
-        return pattern.find(path)
+        return pattern.find(path, tell)
     _check_exists(path)
     found = pattern.match(path, path.parent)
     if found is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,6 @@ __all__ = ["NamePattern"]
 
 FIELDS = ("case", "rater")
 NAMED_AT_MOST = 3
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,15 @@ class NamePattern:
                 remedy="Write {case} and {rater} once each, as in {case}_{rater}.nii.gz.",
             )
 
-    def find(self, folder: Path) -> list[Finding]:
+    def find(self, folder: Path, tell: Callable[[str], None]) -> list[Finding]:
         """The label maps of a folder whose names fit; others are left out.
+
+        Parameters
+        ----------
+        folder
+            Where to look.
+        tell
+            Is told what is left out.
 
         Raises
         ------
@@ -61,17 +66,18 @@ class NamePattern:
             key=lambda f: natural_order(f.relative_to(folder).as_posix()),
         )
         found = [finding for f in files if (finding := self.match(f, folder))]
+        taken = {finding.label_map for finding in found}
+        others = [f.relative_to(folder).as_posix() for f in files if f not in taken]
+        more = ", ..." if len(others) > NAMED_AT_MOST else ""
+        named = ", ".join(others[:NAMED_AT_MOST]) + more
         if not found:
-            there = [f.relative_to(folder).as_posix() for f in files]
-            more = ", ..." if len(there) > NAMED_AT_MOST else ""
             raise InputError(
-                f"holds no label map named like {self.text!r}; there are "
-                f"{', '.join(there[:NAMED_AT_MOST]) or 'none'}{more}.",
+                f"holds no label map named like {self.text!r}; there are {named or 'none'}.",
                 remedy="Check --rater-pattern.",
                 path=folder,
             )
-        if len(found) < len(files):
-            log.info("%s: left out %d files", folder, len(files) - len(found))
+        if others:
+            tell(f"{folder}: left out what is not named like {self.text!r}: {named}")
         return found
 
     def match(self, file: Path, folder: Path) -> Finding | None:

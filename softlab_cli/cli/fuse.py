@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.options import rater_weights, raters, run_options, svls_options, together
+from softlab_cli.cli.options import (
+    rater_weights,
+    raters,
+    refuse_idle,
+    run_options,
+    svls_options,
+    together,
+)
 from softlab_cli.cli.soften import soften
 
 
@@ -74,6 +81,11 @@ def command(
     from softlab_cli.methods.fuse import Fuse
     from softlab_cli.methods.svls import SVLS
 
+    if not smooth:
+        refuse_idle("kernel_size", "sigma_voxels", "sigma_mm", "slicewise", needs="--smooth")
+    if rule != "staple":
+        staple_options = ("staple_region", "staple_tolerance", "staple_iterations")
+        refuse_idle(*staple_options, needs="--method staple")
     restrict = "" if staple_region == "all" else staple_region
     staple = StapleOptions(restrict, staple_tolerance, staple_iterations)
     svls = SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise)

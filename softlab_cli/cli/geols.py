@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.options import run_options, together
+from softlab_cli.cli.options import refuse_idle, run_options, together
 from softlab_cli.cli.soften import soften
 
 geols_options = [
@@ -123,6 +123,10 @@ def command(
     """
     from softlab_cli.methods.geols import GeoLS
 
+    if seeds != "erosion":
+        refuse_idle("erosion_voxels", needs="--seeds erosion")
+    if seeds != "random":
+        refuse_idle("random_voxels", "random_seed", needs="--seeds random")
     method = GeoLS(
         smoothing=smoothing,
         seeds=seeds,

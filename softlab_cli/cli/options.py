@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from softlab_cli.classes import LARGEST_LABEL_VALUE
 from softlab_cli.cli.main import DEBUG
@@ -21,6 +22,7 @@ __all__ = [
     "progress",
     "rater_weights",
     "raters",
+    "refuse_idle",
     "run_options",
     "series",
     "smoothing",
@@ -89,6 +91,8 @@ def _rater_weights(
     found: dict[str, float] = {}
     for text in value:
         rater, _, weight = text.rpartition("=")
+        if rater in found:
+            raise click.BadParameter(f"the rater {rater!r} is given two weights.")
         try:
             found[rater] = float(weight)
         except ValueError:
@@ -340,6 +344,25 @@ def together(*options: Callable[[Function], Function]) -> Callable[[Function], F
         return function
 
     return decorate
+
+
+def refuse_idle(*names: str, needs: str) -> None:
+    """Raise `UsageError` for options on the command line that change nothing.
+
+    Parameters
+    ----------
+    names
+        Parameters of the command that have no effect with the other options.
+    needs
+        The option with which they have one.
+    """
+    ctx = click.get_current_context()
+    options = {option.name: option.opts[-1] for option in ctx.command.params}
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{options[name]} has no effect here.", remedy=f"It is for {needs}; leave it out."
+            )
 
 
 run_options = together(*_INPUT, *_READING, *_CLASSES, *_STORE, *_RUNNING)

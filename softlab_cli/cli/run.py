@@ -33,9 +33,13 @@ def command(ctx: click.Context, config: Path, options: tuple[str, ...]) -> None:
     `softlab info STORE --config` prints the file that made a store. Options
     after `--` are added, and win: softlab run CONFIG.toml -- --overwrite
     """
-    arguments = [*arguments_of(read_config(config)), *options]
-    with cli.make_context("softlab", arguments, parent=ctx.parent) as inner:
-        cli.invoke(inner)
+    content = read_config(config)
+    name, *arguments = arguments_of(content, config)
+    chosen = cli.get_command(ctx, name)
+    assert chosen is not None  # it is one of COMMANDS
+    _check_options(content, chosen, config)
+    with chosen.make_context(name, [*arguments, *options], parent=ctx.parent) as inner:
+        chosen.invoke(inner)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -48,19 +52,38 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"is not TOML ({error}).", path=path) from error
 
 
-def arguments_of(config: Mapping[str, Any]) -> list[str]:
-    """The command line that a configuration stands for."""
+def arguments_of(config: Mapping[str, Any], path: Path) -> list[str]:
+    """The command line that a configuration stands for; `path` is named in errors."""
     options = dict(config)
     name = options.pop("command", None)
     if name not in COMMANDS:
+        problem = "names no command" if name is None else f"names the command {name!r}"
         raise UsageError(
-            f"command = {name!r} is not one of {', '.join(COMMANDS)}.",
+            f"{problem}; there are {', '.join(COMMANDS)}.",
             remedy='Write for instance command = "svls".',
+            path=path,
         )
     arguments = [str(name)]
     for option, value in options.items():
-        arguments.extend(_one_option(f"--{option.replace('_', '-')}", value))
+        arguments.extend(_one_option(_as_typed(option), value))
     return arguments
+
+
+def _as_typed(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _check_options(config: Mapping[str, Any], chosen: click.Command, path: Path) -> None:
+    """Raise `UsageError` for an option that the command does not have."""
+    known = {text for parameter in chosen.params for text in parameter.opts}
+    known |= {text for parameter in chosen.params for text in parameter.secondary_opts}
+    for option in config.keys() - {"command"}:
+        if _as_typed(option) not in known:
+            raise UsageError(
+                f"{chosen.name} has no option {option!r}.",
+                remedy=f"`softlab {chosen.name} --help` lists them.",
+                path=path,
+            )
 
 
 def _one_option(option: str, value: Any) -> Iterator[str]:

@@ -109,8 +109,14 @@ def describe_run(report: RunFinished, out: Path) -> str:
     """The closing table."""
     size = sum(o.stored_bytes for o in report.outcomes)
     warned = sum(bool(o.warnings) for o in report.outcomes)
+    again = sum(o.status == "done" and bool(o.message) for o in report.outcomes)
+    changed = f"; {again} done again, since files have changed" if again else ""
     rows = [
-        ("done", str(report.done), f"{report.seconds:.1f} s, {format_bytes(size)} written"),
+        (
+            "done",
+            str(report.done),
+            f"{report.seconds:.1f} s, {format_bytes(size)} written{changed}",
+        ),
         ("skipped", str(report.skipped), "complete and unchanged" if report.skipped else ""),
         ("failed", str(report.failed), ""),
         ("warned", str(warned), "see above, or softlab info" if warned else ""),

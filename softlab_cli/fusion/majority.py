@@ -104,6 +104,6 @@ def normalise_weights(weights: Sequence[float], raters: int) -> tuple[float, ...
     if not (math.isfinite(total) and total > 0 and min(weights) >= 0):
         raise UsageError(
             f"rater weights {', '.join(f'{w:g}' for w in weights)} cannot be used.",
-            remedy="Weights are numbers from 0 up, and at least one is above 0.",
+            remedy="Weights are finite numbers from 0 up, and at least one is above 0.",
         )
     return tuple(w / total for w in weights)

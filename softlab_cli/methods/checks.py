@@ -10,10 +10,10 @@ __all__ = ["check_choice", "check_share"]
 
 
 def check_share(name: str, value: float, most: float) -> None:
-    """Raise `UsageError` unless a value lies from 0 to `most`."""
+    """Raise `UsageError` unless a value lies from 0 to `most`; the name has its article."""
     if not 0 <= value <= most:
         raise UsageError(
-            f"a {name} of {value:g} has no meaning.",
+            f"{name} of {value:g} has no meaning.",
             remedy=f"Choose a number from 0 to {most:g}.",
         )
 

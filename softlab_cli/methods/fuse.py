@@ -26,7 +26,7 @@ from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
 from softlab_cli.volume import Geometry
 
-__all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "weights_of"]
+__all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "check_weights", "weights_of"]
 
 FUSION_RULES = ("mean", "majority", "staple", "dice-weighted")
 """How raters are fused, by the name on the command line."""
@@ -89,11 +89,14 @@ class FusedLabels(InWorkspace):
         How the shares are smoothed; None leaves them as they are.
     facts
         What the fusion found out about the case, ready for JSON.
+    warnings
+        What the user should know of it.
     """
 
     fused: FusedMap
     svls: SVLS | None
     facts: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
         """Scratch memory of one thread, as for a local method."""
@@ -135,7 +138,8 @@ class Fuse:
     Raises
     ------
     UsageError
-        For an unknown rule, and for weights that the rule has no use for.
+        For an unknown rule, for weights that cannot be used, and for weights and
+        parameters of SVLS that the rule has no use for.
     """
 
     method: str = "mean"
@@ -156,6 +160,7 @@ class Fuse:
             raise UsageError(
                 f"fusion by {self.method} takes no rater weights.", remedy="Choose mean."
             )
+        check_weights(self.rater_weights)
 
     def parameters(self) -> dict[str, Any]:
         """The rule and its parameters; those of SVLS when it follows."""
@@ -205,7 +210,8 @@ class Fuse:
         shares, facts = self._shares(patterns, raters, background_index)
         fused = fuse_patterns(patterns, shares)
         facts = {"ties": fused.ties, **facts}
-        return FusedLabels(fused, self.svls if self.smooth else None, facts)
+        warnings = staple_warnings(facts.get("staple"))
+        return FusedLabels(fused, self.svls if self.smooth else None, facts, warnings)
 
     def _shares(
         self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
@@ -225,6 +231,22 @@ class Fuse:
             {} if weights is None else {"rater_weights": dict(zip(raters, weights, strict=True))}
         )
         return mean_votes(patterns, weights), facts
+
+
+def staple_warnings(staple: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What to say of an estimation (`softlab_cli.fusion.staple.Staple.to_json`) cut short."""
+    if staple is None or staple["converged"]:
+        return ()
+    return (
+        f"STAPLE stopped at step {staple['iterations']} before it converged (a parameter still "
+        f"changed by {staple['change']:.1g}). Raise --staple-iterations.",
+    )
+
+
+def check_weights(rater_weights: Mapping[str, float] | None) -> None:
+    """Raise `UsageError` for weights that cannot be used, whatever raters a case has."""
+    if rater_weights is not None:
+        normalise_weights(list(rater_weights.values()), len(rater_weights))
 
 
 def weights_of(

@@ -128,9 +128,9 @@ class GeoLS:
     name: ClassVar[str] = "geols"
 
     def __post_init__(self) -> None:
-        check_share("smoothing", self.smoothing, 1)
-        check_share("intensity weight", self.intensity_weight, 1)
-        check_share("min mass", self.min_mass, 1 - self.smoothing)
+        check_share("a smoothing", self.smoothing, 1)
+        check_share("an intensity weight", self.intensity_weight, 1)
+        check_share("a min mass", self.min_mass, 1 - self.smoothing)
         check_choice("metric", self.metric, METRICS)
         check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
         check_choice("parity", self.parity or PARITIES[0], PARITIES)

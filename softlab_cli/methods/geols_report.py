@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from softlab_cli.blocks import Shape
 from softlab_cli.classes import ClassTable
 from softlab_cli.errors import InputError
 from softlab_cli.geodesic.base import StepCost
+from softlab_cli.geodesic.distance import MAX_INTENSITY
 from softlab_cli.geodesic.seeds import ClassBox, ClassSeeds
 
 __all__ = ["check_image", "constant_warnings", "facts_of", "flat_warnings", "seed_warnings"]
@@ -20,7 +22,10 @@ NAMED_AT_MOST = 10
 
 
 def check_image(image: NDArray[np.float32], shape: Shape) -> None:
-    """Raise `InputError` unless an image has voxels of this shape and finite intensities.
+    """Raise `InputError` unless an image has voxels of this shape and usable intensities.
+
+    Usable are finite ones up to `MAX_INTENSITY`: sums and squares of their differences
+    stay in the range of float32.
 
     Parameters
     ----------
@@ -36,8 +41,15 @@ def check_image(image: NDArray[np.float32], shape: Shape) -> None:
             remedy="Give the image that the label map was drawn on.",
         )
     # Smallest and largest need no memory, and are not finite where any voxel is not.
-    if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+    lowest, highest = float(image.min()), float(image.max())
+    if not (isfinite(lowest) and isfinite(highest)):
         raise _not_finite(image)
+    if max(-lowest, highest) > MAX_INTENSITY:
+        raise InputError(
+            f"intensities reach from {lowest:g} to {highest:g}, and distances are computed up to "
+            f"{MAX_INTENSITY:g}.",
+            remedy="Rescale the image, to 0..1 for instance.",
+        )
 
 
 def _not_finite(image: NDArray[np.float32]) -> InputError:
@@ -48,7 +60,8 @@ def _not_finite(image: NDArray[np.float32]) -> InputError:
     y, x = np.argwhere(~np.isfinite(planes[first]))[0].tolist()
     return InputError(
         f"{sum(counts)} {'intensity is' if sum(counts) == 1 else 'intensities are'} NaN or "
-        f"infinite; the first is that of voxel (z {z}, y {y}, x {x}) in channel {channel}.",
+        f"infinite as float32; the first is that of voxel (z {z}, y {y}, x {x}) in channel "
+        f"{channel}.",
         remedy="Replace them by finite numbers.",
     )
 

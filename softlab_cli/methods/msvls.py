@@ -10,7 +10,7 @@ from softlab_cli.blocks import Shape
 from softlab_cli.fusion.fused import fuse_patterns
 from softlab_cli.fusion.majority import mean_votes
 from softlab_cli.fusion.patterns import RaterPatterns
-from softlab_cli.methods.fuse import FusedLabels, blender_bytes, weights_of
+from softlab_cli.methods.fuse import FusedLabels, blender_bytes, check_weights, weights_of
 from softlab_cli.methods.svls import SVLS, Sigma
 
 __all__ = ["MSVLS"]
@@ -44,7 +44,7 @@ class MSVLS:
     Raises
     ------
     UsageError
-        As `softlab_cli.methods.svls.SVLS`.
+        As `softlab_cli.methods.svls.SVLS`, and for weights that cannot be used.
     """
 
     kernel_size: int = 3
@@ -59,6 +59,7 @@ class MSVLS:
     def __post_init__(self) -> None:
         svls = SVLS(self.kernel_size, self.sigma_voxels, self.sigma_mm, self.slicewise)
         object.__setattr__(self, "svls", svls)
+        check_weights(self.rater_weights)
 
     def parameters(self) -> dict[str, Any]:
         """Those of SVLS, and the weights."""

@@ -155,7 +155,8 @@ def read_image(path: Path) -> Image:
     """
     with _opened(path, as_labels=False) as file:
         stored = _voxels(file, path).reshape(file.volumes, file.voxels, file.components)
-    intensities = stored.transpose(0, 2, 1).astype(np.float32, order="C")
+    with np.errstate(over="ignore"):  # as in the NIfTI reader
+        intensities = stored.transpose(0, 2, 1).astype(np.float32, order="C")
     shape = (file.channels, *file.geometry.shape)
     return Image(intensities.reshape(shape), file.geometry, file.warnings)
 

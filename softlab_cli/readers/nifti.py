@@ -95,7 +95,8 @@ def read_image(path: Path) -> Image:
     header = _read_header(path)
     volumes = header.channels // header.components
     values = np.empty((volumes, header.components, header.voxels), np.float32)
-    with _at_voxels(path, header) as stream:
+    # What float32 cannot hold becomes infinite; who needs finite numbers says so.
+    with _at_voxels(path, header) as stream, np.errstate(over="ignore"):
         for volume in values:
             start = 0
             for piece in _pieces(stream, header):
