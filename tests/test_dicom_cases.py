@@ -112,6 +112,21 @@ def test_a_folder_of_files_with_series_elsewhere(softlab, tmp_path) -> None:
     np.testing.assert_array_equal(label_of(out, "seg_b"), LABELS)
 
 
+def test_a_broken_file_in_a_folder_of_files_is_a_case_that_fails(softlab, tmp_path) -> None:
+    make_case(tmp_path / "a")
+    folder = tmp_path / "segs"
+    folder.mkdir()
+    for name in ("seg_a.dcm", "seg_b.dcm", "seg_c.dcm"):
+        shutil.copy(tmp_path / "a" / "seg.dcm", folder / name)
+    broken = folder / "seg_b.dcm"
+    broken.write_bytes(bytes(300))
+    out = tmp_path / "soft.zarr"
+    done = softlab("onehot", "--in", folder, "--images", tmp_path / "a", "--out", out)
+    assert done.exit_code == 1
+    assert f"seg_b  {broken}" in done.output
+    assert list(softlab_cli.open_store(out)) == ["seg_a", "seg_c"]
+
+
 @pytest.mark.parametrize("way", ["file", "folder", "manifest", "apart"])
 def test_one_case(softlab, tmp_path, way) -> None:
     folder = tmp_path / "p1"

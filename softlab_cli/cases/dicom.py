@@ -53,9 +53,18 @@ def find_in_dicom(path: Path, rater: str, series: str | None = None) -> list[Fin
     if direct.images or (found.images and len(found.labels) == 1 and not together):
         return [_one_case(path.resolve().name, path, found, rater, series)]
     if direct.labels:
-        ids = [_finding(strip_suffix(o.path.name), path, found, (o,), rater) for o in direct.labels]
-        return ids + _in_subfolders(path, found, by_folder, rater, series)
+        named = [
+            _finding(strip_suffix(o.path.name), path, found, (o,), rater) for o in direct.labels
+        ]
+        broken = [_broken(error, path, rater) for error in direct.broken]
+        return named + broken + _in_subfolders(path, found, by_folder, rater, series)
     return _in_subfolders(path, found, by_folder, rater, series)
+
+
+def _broken(error: InputError, folder: Path, rater: str) -> Finding:
+    """A case that fails, since its file cannot be read."""
+    path = error.path or folder
+    return Finding(strip_suffix(path.name), path, rater, problem=error)
 
 
 def _images_beside(label: Path) -> tuple[Path, ...]:
