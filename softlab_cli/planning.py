@@ -107,6 +107,7 @@ def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
     existing = _existing_store(request)
     draft = _Draft.find(method, request, existing, listen)
     _tell_raters(method, draft.every, listen)
+    _tell_channels(method, draft.every, listen)
     classes = (
         given_classes(request)
         or kept_classes(request, existing)
@@ -228,6 +229,14 @@ def _tell_raters(method: AnyMethod, cases: tuple[Case, ...], listen: Listener) -
                 "--rater-pattern how file names tell case and rater"
             )
         )
+
+
+def _tell_channels(method: AnyMethod, cases: tuple[Case, ...], listen: Listener) -> None:
+    """Say so when cases follow different numbers of images: a channel may be missing."""
+    counts = {len(case.images): case.case_id for case in reversed(cases) if case.images}
+    if isinstance(method, GeoLS) and len(counts) > 1:
+        named = ", ".join(f"{counts[n]} has {n}" for n in sorted(counts))
+        listen(Notice(f"cases have different numbers of image files: {named}"))
 
 
 def _tell_scratch(

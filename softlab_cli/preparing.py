@@ -173,7 +173,9 @@ def _prepare_maps(task: CaseTask, method: GeoLS) -> Iterator[Prepared]:
     case, store = task.case, StoreWriter(task.store, task.info)
     ready = _prepare_one(case, OneHot(), task.info.classes, task.reading)
     image = read_images(case, ready.geometry, task.reading)
-    ready = replace(ready, warnings=(*ready.warnings, *image.warnings))
+    # A label map and its image are often odd in the same way; that is said once.
+    warnings = tuple(dict.fromkeys((*ready.warnings, *image.warnings)))
+    ready = replace(ready, warnings=warnings)
     with (
         naming(case.images[0]),
         make_maps(

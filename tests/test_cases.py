@@ -170,6 +170,7 @@ def test_two_files_with_one_id_are_a_problem_of_that_case_only(tmp_path) -> None
     problem = str(first.problem)
     assert problem.startswith(str(tmp_path / "a.nrrd"))
     assert f"has the case id 'a', like {tmp_path / 'a.nii.gz'}" in problem
+    assert "If two raters drew them" in problem
 
 
 def test_a_case_with_a_bad_id_is_a_problem_of_that_case_only(tmp_path) -> None:

@@ -119,3 +119,10 @@ def test_export_to_npz(softlab, store, tmp_path) -> None:
     with np.load(tmp_path / "npz" / "case2.npz") as content:
         np.testing.assert_array_equal(content["soft"], case.read())
         np.testing.assert_array_equal(content["affine"], case.affine)
+
+
+def test_one_is_not_counted_as_several(softlab, labels, tmp_path) -> None:
+    store, out = tmp_path / "soft.zarr", tmp_path / "exported"
+    softlab("onehot", "--in", labels, "--out", store)
+    assert softlab("export", store, "case0", "--out", out).output.endswith(": 1 case\n")
+    assert softlab("export", store, "--overwrite", "--out", out).output.endswith(": 3 cases\n")

@@ -111,6 +111,23 @@ def test_channels_are_files_or_volumes(geols, scans) -> None:
     assert np.abs(vector.astype(float) - found).max() > 1e-3
 
 
+def test_a_channel_that_some_cases_lack_is_said(geols, scans) -> None:
+    assert "image files" not in geols("--seeds", "region").stderr
+    write_image(scans / "images" / "b_0001.nii.gz", image_of(6), SPACING_MM)
+    found = geols("--seeds", "region", out="other.zarr")
+    assert found.exit_code == 0
+    assert "cases have different numbers of image files: a has 1, b has 2" in found.stderr
+
+
+def test_what_is_odd_with_label_map_and_image_is_said_once(softlab, tmp_path) -> None:
+    for kind in ("labels", "images"):
+        write_image(tmp_path / kind / "a.png", blobs((14, 16), 3))
+    folders = ("--in", tmp_path / "labels", "--images", tmp_path / "images")
+    found = softlab("geols", *folders, "--out", tmp_path / "soft.zarr")
+    assert found.exit_code == 0, found.output
+    assert found.stderr.count("how large its pixels are") == 1
+
+
 def test_parity_is_recorded(geols, scans) -> None:
     assert geols("--parity", "repository").exit_code == 0
     store = softlab_cli.open_store(scans / "soft.zarr")

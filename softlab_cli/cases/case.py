@@ -111,7 +111,8 @@ def _problem(group: tuple[Finding, ...]) -> InputError | None:
         if finding.rater in seen:
             return InputError(
                 f"has the case id {finding.case_id!r}, like {seen[finding.rater]}.",
-                remedy="Rename or remove one of the two files.",
+                remedy="Rename or remove one of the two files. If two raters drew them, say so: "
+                "with --rater-pattern, or in the column rater of a manifest.",
                 path=finding.label_map,
             )
         seen[finding.rater] = finding.label_map

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, series, store_argument
+from softlab_cli.cli.wording import counted
 from softlab_cli.errors import UsageError
 from softlab_cli.progress import listeners
 
@@ -76,4 +77,4 @@ def command(
             else:
                 export_case(case, out, to=to, per_class=per_class, overwrite=overwrite)
             listen(StageStepped("export", case.case_id))
-    click.echo(f"{out}: {len(cases)} cases")
+    click.echo(f"{out}: {counted(len(cases), 'case')}")

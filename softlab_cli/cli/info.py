@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import debug, store_argument
+from softlab_cli.cli.wording import counted
 from softlab_cli.memory import format_bytes
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def describe_store(store: Store) -> Iterator[str]:
     yield from table(titles, rows)
     partials = find_partials(store.path)
     if partials:
-        yield f"{len(partials)} unfinished cases (run the same command again): " + _some(
+        yield f"{counted(len(partials), 'unfinished case')} (run the same command again): " + _some(
             tuple(p.name for p in partials)
         )
 

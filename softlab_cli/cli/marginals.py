@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.cli.wording import counted
 from softlab_cli.marginals import LabelMarginals, Of, Over, stored_marginals
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def describe_marginals(store: Store, case_id: str | None) -> Iterator[str]:
     hard, soft = found["hard"], found["soft"]
     every = hard["all"]
     cases = len(every.case_ids)
-    yield f"{store.path}: {case_id or ('1 case' if cases == 1 else f'{cases} cases')}"
+    yield f"{store.path}: {case_id or counted(cases, 'case')}"
     yield "  shares of all voxels, of the labelled ones, and of those in the foreground's box"
     yield ""
     titles = ["value", "class", "cases", "hard voxels", "hard ml", *_titles("hard")]

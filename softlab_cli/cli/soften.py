@@ -110,13 +110,11 @@ def describe_run(report: RunFinished, out: Path) -> str:
     size = sum(o.stored_bytes for o in report.outcomes)
     warned = sum(bool(o.warnings) for o in report.outcomes)
     again = sum(o.status == "done" and bool(o.message) for o in report.outcomes)
-    changed = f"; {again} done again, since files have changed" if again else ""
+    how = f"{report.seconds:.1f} s, {format_bytes(size)} written"
+    if again:
+        how += f"; {again} done again, since files have changed"
     rows = [
-        (
-            "done",
-            str(report.done),
-            f"{report.seconds:.1f} s, {format_bytes(size)} written{changed}",
-        ),
+        ("done", str(report.done), how),
         ("skipped", str(report.skipped), "complete and unchanged" if report.skipped else ""),
         ("failed", str(report.failed), ""),
         ("warned", str(warned), "see above, or softlab info" if warned else ""),

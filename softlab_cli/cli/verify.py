@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, store_argument
+from softlab_cli.cli.wording import counted
 from softlab_cli.progress import listeners
 
 
@@ -55,6 +56,6 @@ def command(
         for d in found:
             click.echo(f"{d.severity}: {d.case_id or store}: {d.what}: {d.detail}")
         notes = len(found) - len(defects)
-        verdict = "sound" if not defects else f"{len(defects)} defects"
-        click.echo(f"{store}: {verdict}" + (f", {notes} notes" if notes else ""))
+        verdict = "sound" if not defects else counted(len(defects), "defect")
+        click.echo(f"{store}: {verdict}" + (f", {counted(notes, 'note')}" if notes else ""))
     raise SystemExit(1 if defects else 0)
