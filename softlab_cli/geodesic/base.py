@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.blocks import Shape
+from softlab_cli.errors import InputError
 
 __all__ = [
     "EPSILON",
@@ -25,6 +26,9 @@ __all__ = [
 
 EPSILON = 1e-5
 """What GeodisTK adds to a difference of intensity, so that no step is free."""
+
+LARGEST_SPACING_MM = 1e6
+"""With it and the largest intensities, no sum of steps leaves the range of float32."""
 
 Metric = Literal["geodistk", "fastgeodis"]
 
@@ -110,7 +114,19 @@ class StepCost:
 
 
 def step_lengths(spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Length in mm of each step, (3, 3, 3) float64 at [dz + 1, dy + 1, dx + 1]."""
+    """Length in mm of each step, (3, 3, 3) float64 at [dz + 1, dy + 1, dx + 1].
+
+    Raises
+    ------
+    InputError
+        For voxels above `LARGEST_SPACING_MM`.
+    """
+    if max(spacing_mm) > LARGEST_SPACING_MM:
+        raise InputError(
+            f"the spacing is {', '.join(f'{s:g}' for s in spacing_mm)} mm; distances through "
+            f"voxels above {LARGEST_SPACING_MM:g} mm leave the range of float32.",
+            remedy="Correct the spacing in the file's header.",
+        )
     lengths = np.zeros((3, 3, 3))
     for step in product((-1, 0, 1), repeat=3):
         # fsum does not depend on the order of its terms, so axes can be permuted.
