@@ -84,7 +84,7 @@ def test_parity_takes_iterations(image: np.ndarray, seeds: np.ndarray) -> None:
         ({"image": np.full((4, 5, 6), 1e20)}, InputError, "1e+20"),
         ({"image": np.zeros((0, 5, 6)), "seeds": np.zeros((0, 5, 6), int)}, GeometryError, "(0,"),
         ({"spacing": (1, 0, 1)}, UsageError, "(1.0, 0.0, 1.0)"),
-        ({"spacing": (1, 1e30, 1)}, InputError, "1e+30 mm"),
+        ({"spacing": (1, 1e30, 1)}, InputError, "1, 1e+30, 1 mm"),
         ({"spacing": (1, 1)}, GeometryError, "2 axes"),
         ({"spacing": (1,)}, UsageError, "3 finite numbers"),
         ({"spacing": (1, 1, np.nan)}, UsageError, "nan"),
