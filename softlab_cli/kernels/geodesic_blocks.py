@@ -81,17 +81,32 @@ def _first_row(blocks: Blocks, bz: Int, by: Int, bx: Int) -> Any:
 
 
 @bare_inlined
-def find_rows(block: Int, blocks: Blocks, firsts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
-    """Numbers of a block's rows and those around it, ``out[(z + 1) * HALO_SIDE + y + 1]``."""
+def find_rows(
+    block: Int, blocks: Blocks, firsts: NDArray[np.int64], rows: NDArray[np.int64]
+) -> None:
+    """Find the numbers of a block's rows and of those around it.
+
+    Parameters
+    ----------
+    block
+        Place of the block in the volume's, C order.
+    blocks
+        See the type.
+    firsts
+        (9,), for the first rows of the blocks around it along Z and Y.
+    rows
+        (HALO_SIDE * HALO_SIDE,), for the numbers; row (z, y) of the block at
+        ``(z + 1) * HALO_SIDE + y + 1``.
+    """
     _, height, width = blocks
     bx = block % width
     by = block // width % height
     bz = block // (width * height)
     for dz in range(3):
         for dy in range(3):
-            firsts[Unsigned(dz * 3 + dy)] = _first_row(blocks, bz + dz - 1, by + dy - 1, bx)
+            firsts[Unsigned(3 * dz + dy)] = _first_row(blocks, bz + dz - 1, by + dy - 1, bx)
     for z in range(HALO_SIDE):
         for y in range(HALO_SIDE):
-            first = firsts[Unsigned(((z + 15) >> 4) * 3 + ((y + 15) >> 4))]
+            first = firsts[Unsigned(3 * ((z + 15) >> 4) + ((y + 15) >> 4))]
             place = ((z - 1) & 15) * SIDE + ((y - 1) & 15)
-            out[Unsigned(z * HALO_SIDE + y)] = first + place
+            rows[Unsigned(z * HALO_SIDE + y)] = first + place

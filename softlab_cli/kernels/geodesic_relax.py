@@ -1,11 +1,11 @@
 """Geodesic distance of one class, relaxed row by row to the float32 fixpoint.
 
 A row is *pending* while some of its distances have not been pushed to its neighbours;
-its key is the least of them, in bits. Blocks are visited in bands of distance: a visit
-takes pending rows until none has a key in the band, then the next block follows, and
-the next band once there is no such row anywhere. So most rows are nearly settled when
-they are taken. The order decides the speed only: the fixpoint does not depend on it
-(`StepCost`).
+its key is the least of them, in bits, which order like the floats. Rows are taken in
+bands of distance, so that most are nearly settled when they are taken. All blocks with
+a key in the band are visited in turns, until no key is in the band; in a visit, the
+block's rows are taken in narrower bands of their own. The order decides the speed only:
+the fixpoint does not depend on it (`StepCost`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kern
 from softlab_cli.kernels.geodesic_blocks import HALO_SIDE, Blocks, find_rows, row_of
 from softlab_cli.kernels.geodesic_rows import (
     EMPTY,
+    STEPS,
     Field,
     bits_of,
     cost_between,
-    prepare,
     push,
     settle,
 )
-from softlab_cli.kernels.geodesic_sizes import LANES, ROWS, SIDE
+from softlab_cli.kernels.geodesic_sizes import LANES, ROWS, WORD
 
 __all__ = ["Queue", "Visit", "relax", "sow"]
 
-WORD = 64
-"""Rows whose bits are in one word."""
+BANDS_OF_A_VISIT = np.float32(4)
+"""How many times narrower than a band those in a visit are."""
 
 
 class Queue(NamedTuple):
@@ -40,31 +40,41 @@ class Queue(NamedTuple):
     Parameters
     ----------
     keys
-        Of every row.
+        Of every row, int32.
     block_keys
-        A lower bound of the keys of each block of the volume.
+        Least key of each block of the volume.
+    crossed
+        (rows, 2) distances with which each row's end voxels were last pushed into the
+        next blocks along X.
+    turns
+        (blocks,) int32, for those to visit.
     """
 
     keys: NDArray[np.int32]
     block_keys: NDArray[np.int32]
+    crossed: NDArray[np.float32]
+    turns: NDArray[np.int32]
 
 
 class Visit(NamedTuple):
-    """What a block is visited with.
+    """What a visit of a block works in.
 
     Parameters
     ----------
-    rows
-        (HALO_SIDE * HALO_SIDE,) rows of the block and around it, as `find_rows` fills it.
+    firsts, rows
+        As `find_rows` fills them in.
     due
-        (ROWS // 64,) bits of the block's rows whose keys are in the band.
+        (ROWS // WORD,) bits of the block's rows whose keys are in the band.
+    leasts
+        (9,) bits of the least distance that fell in each row around the one taken.
     lines
-        (LINES,), infinite; a row is worked on in it.
+        (LINES,) float32, infinite at first; see `geodesic_rows`.
     """
 
-    rows: NDArray[np.int64]
     firsts: NDArray[np.int64]
+    rows: NDArray[np.int64]
     due: NDArray[np.uint64]
+    leasts: NDArray[np.int32]
     lines: NDArray[np.float32]
 
 
@@ -80,6 +90,7 @@ def sow(
     distance[:] = np.inf
     queue.keys[:] = EMPTY
     queue.block_keys[:] = EMPTY
+    queue.crossed[:] = np.inf
     _, height, width = shape
     for i in range(len(seeds)):
         line = seeds[i] // width
@@ -92,125 +103,163 @@ def sow(
 
 
 @bare_inlined
-def _offer(queue: Queue, row: Int, bits: Any, block: Int, limit: Any, due: Any) -> None:
-    """Make a row pending with a key, if it has no smaller one; due if it is in the band."""
-    keys, block_keys = queue
-    if bits < keys[Unsigned(row)]:
-        keys[Unsigned(row)] = bits
-        owner = (row >> 8) - 1
-        if owner != block:
-            if bits < block_keys[Unsigned(owner)]:
-                block_keys[Unsigned(owner)] = bits
-        elif bits < limit:
-            due[Unsigned((row & 255) >> 6)] |= np.uint64(1) << np.uint64(row & 63)
+def _end_of_band(least: Any, width: Any) -> Any:
+    """First key that is not in a band; the least key always is."""
+    end = bits_of(np.int32(least).view(np.float32) + width)
+    return np.int32(max(end, least + 1))
 
 
 @bare_inlined
-def _mark_due(queue: Queue, block: Int, limit: Any, due: Any) -> None:
+def _offer(queue: Queue, row: Int, key: Any, block: Int, end: Any, due: Any) -> None:
+    """Make a row pending with a key, if it has none as small.
+
+    Rows of the block that is visited become due at once; other blocks learn their least key.
+    """
+    if key < queue.keys[Unsigned(row)]:
+        queue.keys[Unsigned(row)] = key
+        owner = row // ROWS - 1
+        if owner != block:
+            if key < queue.block_keys[Unsigned(owner)]:
+                queue.block_keys[Unsigned(owner)] = key
+        elif key < end:
+            bit = np.uint64(1) << np.uint64(row % WORD)
+            due[Unsigned(row % ROWS // WORD)] |= bit
+
+
+@bare_inlined
+def _mark_due(queue: Queue, block: Int, end: Any, due: Any) -> None:
     """Mark the block's rows whose keys are in the band."""
-    start = (block + 1) * ROWS
+    first = (block + 1) * ROWS
     for w in range(ROWS // WORD):
         word = np.uint64(0)
         for i in range(WORD):
-            is_due = queue.keys[Unsigned(start + w * WORD + i)] < limit
+            is_due = queue.keys[Unsigned(first + w * WORD + i)] < end
             word |= np.uint64(is_due) << np.uint64(i)
         due[Unsigned(w)] = word
 
 
 @bare_inlined
 def _least_key(queue: Queue, block: Int) -> Any:
-    """Least key of a block."""
-    start = (block + 1) * ROWS
+    """Least key of a block's rows."""
+    first = (block + 1) * ROWS
     least = EMPTY
     for i in range(ROWS):
-        key = queue.keys[Unsigned(start + i)]
+        key = queue.keys[Unsigned(first + i)]
         least = key if key < least else least
     return least
+
+
+@bare_inlined
+def _push_around(
+    field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, block: Int, end: Any
+) -> None:
+    """Push the row at p to the eight around it, the first of them at ``rows[corner]``.
+
+    Whether distances fell is not foreseeable, so the processor often goes on the wrong
+    way there: it costs least when all of the pushing is done.
+    """
+    for dz in range(3):
+        for dy in range(3):
+            i = 3 * dz + dy
+            visit.leasts[Unsigned(i)] = EMPTY
+            if i != 4:
+                q = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)] * LANES
+                visit.leasts[Unsigned(i)] = push(field, p, q, 3 * i, visit.lines)
+    for dz in range(3):
+        for dy in range(3):
+            row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)]
+            _offer(queue, row, visit.leasts[Unsigned(3 * dz + dy)], block, end, visit.due)
 
 
 @bare_inlined
 def _cross(
     field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, aside: Int, block: Int
 ) -> None:
-    """Relax the nine steps from an end voxel of a row, at p, into the next block along X."""
+    """Relax the nine steps from the end voxel of a row, at p, into the next block along X."""
     distance, image, steps, rule = field
-    here = distance[Unsigned(p)]
     for dz in range(3):
         for dy in range(3):
             row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)] + aside * ROWS
             q = row * LANES + (LANES - 1) * (aside < 0)
-            step = dz * 9 + dy * 3
-            a, b = steps[Unsigned(step)], steps[Unsigned(27 + step)]
-            t = here + cost_between(image, p, q, a, b, rule)
+            step = 9 * dz + 3 * dy
+            a, b = steps[Unsigned(step)], steps[Unsigned(STEPS + step)]
+            t = distance[Unsigned(p)] + cost_between(image, p, q, a, b, rule)
             if t < distance[Unsigned(q)]:
                 distance[Unsigned(q)] = t
                 _offer(queue, row, bits_of(t), block, EMPTY, visit.due)
 
 
 @bare_inlined
-def _push_around(
-    field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, block: Int, limit: Any
+def _take(
+    place: Int, block: Int, blocks: Blocks, end: Any, field: Field, queue: Queue, visit: Visit
 ) -> None:
-    """Push a row to the eight rows around it; `corner` is the place of the first of them."""
-    distance, image, steps, rule = field
-    for dz in range(3):
-        for dy in range(3):
-            if dz != 1 or dy != 1:
-                row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)]
-                step = dz * 9 + dy * 3
-                least = push(
-                    distance, image, p, row * LANES, step, steps, rule, visit.lines
-                )
-                _offer(queue, row, least, block, limit, visit.due)
+    """Settle a row of a block and push it to all rows that it touches."""
+    corner = (place >> 4) * HALO_SIDE + (place & 15)
+    row = visit.rows[Unsigned(corner + HALO_SIDE + 1)]
+    queue.keys[Unsigned(row)] = EMPTY
+    settle(field, row * LANES, visit.lines)
+    _push_around(field, queue, visit, corner, row * LANES, block, end)
+    s = block % blocks[2]
+    for side in range(2):
+        aside = 2 * side - 1
+        p = row * LANES + side * (LANES - 1)
+        here = field.distance[Unsigned(p)]
+        if 0 <= s + aside < blocks[2] and here < queue.crossed[Unsigned(row), Unsigned(side)]:
+            queue.crossed[Unsigned(row), Unsigned(side)] = here
+            _cross(field, queue, visit, corner, p, aside, block)
 
 
 @bare_inlined
-def _take(
-    place: Int, block: Int, blocks: Blocks, limit: Any, field: Field, queue: Queue, visit: Visit
+def _take_due(
+    block: Int, blocks: Blocks, end: Any, field: Field, queue: Queue, visit: Visit
 ) -> None:
-    """Settle a row of a block and push it to all rows that it touches."""
-    distance, image, steps, rule = field
-    corner = (place >> 4) * HALO_SIDE + (place & 15)
-    row = visit.rows[Unsigned(corner + HALO_SIDE + 1)]
-    p = row * LANES
-    # What has changed since the row was taken is not below its key.
-    key = queue.keys[Unsigned(row)]
-    queue.keys[Unsigned(row)] = EMPTY
-    prepare(image, p, steps, rule, visit.lines)
-    settle(distance, p, visit.lines)
-    _push_around(field, queue, visit, corner, p, block, limit)
-    s = block % blocks[2]
-    for end in range(2):
-        q = p + end * (LANES - 1)
-        aside = 2 * end - 1
-        if 0 <= s + aside < blocks[2] and bits_of(distance[Unsigned(q)]) >= key:
-            _cross(field, queue, visit, corner, q, aside, block)
-
-
-@bare_kernel
-def _visit_block(
-    block: Int, blocks: Blocks, limit: Any, field: Field, queue: Queue, visit: Visit
-) -> None:
-    """Take the rows of a block until none has a key in the band."""
-    find_rows(block, blocks, visit.firsts, visit.rows)
-    _mark_due(queue, block, limit, visit.due)
-    idle = 0
-    w = 0
+    """Take the rows of a block that are due, and those that become so."""
+    w, idle = 0, 0
     while idle < ROWS // WORD:
         word = visit.due[Unsigned(w)]
         if word == 0:
-            idle += 1
             w = (w + 1) % (ROWS // WORD)
+            idle += 1
         else:
             idle = 0
             visit.due[Unsigned(w)] = word & (word - np.uint64(1))
             place = w * WORD + np.int64(lowest_bit(word))
-            _take(place, block, blocks, limit, field, queue, visit)
-    queue.block_keys[Unsigned(block)] = _least_key(queue, block)
+            _take(place, block, blocks, end, field, queue, visit)
 
 
 @bare_kernel
-def relax(field: Field, blocks: Blocks, queue: Queue, band: float, visit: Visit) -> None:
+def _visit_block(
+    block: Int, blocks: Blocks, end: Any, band: Any, field: Field, queue: Queue, visit: Visit
+) -> None:
+    """Take rows of a block until none has a key before the end."""
+    find_rows(block, blocks, visit.firsts, visit.rows)
+    least = _least_key(queue, block)
+    while least < end:
+        end_here = min(end, _end_of_band(least, band / BANDS_OF_A_VISIT))
+        _mark_due(queue, block, end_here, visit.due)
+        _take_due(block, blocks, end_here, field, queue, visit)
+        least = _least_key(queue, block)
+    queue.block_keys[Unsigned(block)] = least
+
+
+@bare_inlined
+def _take_turns(queue: Queue, end: Any, forward: bool) -> Any:
+    """List the blocks with keys before the end, in either direction; returns how many.
+
+    They are listed before the first is visited: a block that a visit gives work to has
+    more of it in the next round, and is visited once.
+    """
+    block_keys, turns = queue.block_keys, queue.turns
+    count = 0
+    for i in range(len(block_keys)):
+        block = i if forward else len(block_keys) - 1 - i
+        turns[Unsigned(count)] = block
+        count += block_keys[Unsigned(block)] < end
+    return count
+
+
+@bare_kernel
+def relax(field: Field, blocks: Blocks, queue: Queue, band: Any, visit: Visit) -> None:
     """Relax steps until none improves a distance.
 
     Parameters
@@ -220,21 +269,19 @@ def relax(field: Field, blocks: Blocks, queue: Queue, band: float, visit: Visit)
     blocks, visit
         See the types.
     band
-        Width of a band of distance.
+        Width of a band of distance, float32.
     """
-    block_keys = queue.block_keys
     forward = False
-    limit = np.int32(0)
+    end = np.int32(0)
     while True:
         least = EMPTY
-        for i in range(len(block_keys)):
-            least = min(least, block_keys[Unsigned(i)])
+        for i in range(len(queue.block_keys)):
+            least = min(least, queue.block_keys[Unsigned(i)])
         if least == EMPTY:
             return
-        if least >= limit:
-            limit = max(bits_of(np.int32(least).view(np.float32) + band), least + 1)
+        if least >= end:
+            end = _end_of_band(least, band)
         forward = not forward
-        for i in range(len(block_keys)):
-            block = i if forward else len(block_keys) - 1 - i
-            if block_keys[Unsigned(block)] < limit:
-                _visit_block(block, blocks, limit, field, queue, visit)
+        for i in range(_take_turns(queue, end, forward)):
+            block = np.int64(queue.turns[Unsigned(i)])
+            _visit_block(block, blocks, end, band, field, queue, visit)

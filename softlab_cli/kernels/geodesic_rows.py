@@ -18,11 +18,11 @@ from softlab_cli.kernels.geodesic_sizes import LANES
 __all__ = [
     "EMPTY",
     "LINES",
+    "STEPS",
     "Field",
     "Rule",
     "bits_of",
     "cost_between",
-    "prepare",
     "push",
     "settle",
 ]
@@ -75,19 +75,21 @@ class Field(NamedTuple):
     rule: Rule
 
 
-# Places in the one array that a row is worked on in. Loops over parts of one array, at
-# fixed distances, need no test for overlap before they are vectorised.
+# Where things are in the array that a row is worked on in. It is one array, because
+# loops over parts of it at fixed places are vectorised without a test for overlap.
 COSTS = 0
-"""Costs of 1 + LANES steps."""
+"""Costs of 1 + LANES steps; the first and the last are not used."""
 RISING, FALLING = 2 * LANES, 4 * LANES
-"""Distances of 2 + LANES voxels by steps one way and the other, infinite at the ends."""
-NEAR = 6 * LANES
-"""Distances of the row, three times: that of each voxel's neighbour below, its own, and
-that of the neighbour above."""
-SEEN = 9 * LANES
-"""Intensities likewise, of the first channel."""
-LINES = 12 * LANES
-"""Size."""
+"""1 + LANES + 1 distances by steps up or down the row; infinite at the ends."""
+NEAREST = 6 * LANES
+"""1 + LANES + 1 distances by steps of both kinds; infinite at the ends."""
+LINES = 8 * LANES
+"""Size of the array."""
+
+LENGTHWISE = 12
+"""Place of the step (0, 0, -1) in a flattened table of 3 x 3 x 3 steps."""
+STEPS = 27
+"""Steps of the table."""
 
 
 @bare_inlined
@@ -126,11 +128,14 @@ def _fill_costs(image: Reals, p: Int, q: Int, a: Real, b: Real, rule: Rule, line
 
 
 @bare_inlined
-def settle(distance: Reals, p: Int, lines: Reals) -> None:
-    """Relax the steps along the row at p, both ways.
+def settle(field: Field, p: Int, lines: Reals) -> None:
+    """Relax the steps along the row at p, both ways; `NEAREST` holds its distances then.
 
     No shortest path along a line turns back, so one pass each way reaches the fixpoint.
     """
+    distance, image, steps, rule = field
+    a, b = steps[Unsigned(LENGTHWISE)], steps[Unsigned(STEPS + LENGTHWISE)]
+    _fill_costs(image, p - 1, p, a, b, rule, lines)
     up = down = np.float32(np.inf)
     for x in range(LANES):
         up = up + lines[Unsigned(COSTS + x)]
@@ -141,46 +146,57 @@ def settle(distance: Reals, p: Int, lines: Reals) -> None:
         here = distance[Unsigned(p + LANES - 1 - x)]
         down = down if down < here else here
         lines[Unsigned(FALLING + LANES - x)] = down
-    for shift in range(3):
-        for x in range(LANES):
-            up = lines[Unsigned(RISING + shift + x)]
-            down = lines[Unsigned(FALLING + shift + x)]
-            lines[Unsigned(NEAR + shift * LANES + x)] = up if up < down else down
     for x in range(LANES):
-        distance[Unsigned(p + x)] = lines[Unsigned(NEAR + LANES + x)]
+        up, down = lines[Unsigned(RISING + 1 + x)], lines[Unsigned(FALLING + 1 + x)]
+        nearest = up if up < down else down
+        lines[Unsigned(NEAREST + 1 + x)] = nearest
+        distance[Unsigned(p + x)] = nearest
 
 
 @bare_inlined
-def prepare(image: Reals, p: Int, steps: Reals, rule: Rule, lines: Reals) -> None:
-    """Fill in costs along the row and the intensities."""
-    _fill_costs(image, p - 1, p, steps[Unsigned(12)], steps[Unsigned(27 + 12)], rule, lines)
-    if image.ndim == 1:
-        for shift in range(3):
-            for x in range(LANES):
-                lines[Unsigned(SEEN + shift * LANES + x)] = image[Unsigned(p - 1 + shift + x)]
-
-
-@bare_inlined
-def push(
-    distance: Reals, image: Reals, p: Int, q: Int, step: Int, steps: Reals, rule: Rule, lines: Any
-) -> Any:
-    """Relax the steps from a settled row to a neighbour, each voxel to three.
+def push(field: Field, p: Int, q: Int, step: Int, lines: Reals) -> Any:
+    """Relax the steps from the settled row at p to a neighbour at q, each voxel to three.
 
     Returns the bits of the least distance that fell, `EMPTY` if none did.
+
+    Parameters
+    ----------
+    field, p, q, lines
+        See the types; the row at p was settled last.
+    step
+        Place of the step (dz, dy, -1) in the table, with the rows dz and dy apart.
     """
-    a, a_aside = steps[Unsigned(step + 1)], steps[Unsigned(step)]
-    b, b_aside = steps[Unsigned(27 + step + 1)], steps[Unsigned(27 + step)]
-    if image.ndim == 1:
-        return _push(distance, image, q, a, b, a_aside, b_aside, lines)
-    least = _push_any(distance, image, p - 1, q, a_aside, b_aside, rule, 0, lines)
-    least = min(least, _push_any(distance, image, p, q, a, b, rule, 1, lines))
-    return min(least, _push_any(distance, image, p + 1, q, a_aside, b_aside, rule, 2, lines))
+    distance, image, steps, rule = field
+    a_aside, a = steps[Unsigned(step)], steps[Unsigned(step + 1)]
+    b_aside, b = steps[Unsigned(STEPS + step)], steps[Unsigned(STEPS + step + 1)]
+    return _push(distance, image, p, q, a, b, a_aside, b_aside, rule, lines)
 
 
 @bare_inlined
 def _push(
     distance: Reals,
     image: Reals,
+    p: Int,
+    q: Int,
+    a: Real,
+    b: Real,
+    a_aside: Real,
+    b_aside: Real,
+    rule: Rule,
+    lines: Reals,
+) -> Any:
+    if image.ndim == 1:
+        return _push_at_once(distance, image, p, q, a, b, a_aside, b_aside, lines)
+    least = _push_aside(distance, image, p, q, -1, a_aside, b_aside, rule, lines)
+    least = min(least, _push_aside(distance, image, p, q, 0, a, b, rule, lines))
+    return min(least, _push_aside(distance, image, p, q, 1, a_aside, b_aside, rule, lines))
+
+
+@bare_inlined
+def _push_at_once(
+    distance: Reals,
+    image: Reals,
+    p: Int,
     q: Int,
     a: Real,
     b: Real,
@@ -188,19 +204,19 @@ def _push(
     b_aside: Real,
     lines: Reals,
 ) -> Any:
-    """As `push`, for one channel and linear costs: most time is spent here."""
+    """As `push`, for one channel and linear costs: half of the time is spent here."""
     least = EMPTY
     for x in range(LANES):
         there = image[Unsigned(q + x)]
         old = distance[Unsigned(q + x)]
-        cost = abs(there - lines[Unsigned(SEEN + LANES + x)]) * a + b
-        t = lines[Unsigned(NEAR + LANES + x)] + cost
+        cost = abs(there - image[Unsigned(p + x)]) * a + b
+        t = lines[Unsigned(NEAREST + 1 + x)] + cost
         new = t if t < old else old
-        cost = abs(there - lines[Unsigned(SEEN + x)]) * a_aside + b_aside
-        t = lines[Unsigned(NEAR + x)] + cost
+        cost = abs(there - image[Unsigned(p + x - 1)]) * a_aside + b_aside
+        t = lines[Unsigned(NEAREST + x)] + cost
         new = t if t < new else new
-        cost = abs(there - lines[Unsigned(SEEN + 2 * LANES + x)]) * a_aside + b_aside
-        t = lines[Unsigned(NEAR + 2 * LANES + x)] + cost
+        cost = abs(there - image[Unsigned(p + x + 1)]) * a_aside + b_aside
+        t = lines[Unsigned(NEAREST + 2 + x)] + cost
         new = t if t < new else new
         bits = bits_of(new) if new < old else EMPTY
         least = bits if bits < least else least
@@ -209,15 +225,23 @@ def _push(
 
 
 @bare_inlined
-def _push_any(
-    distance: Reals, image: Reals, p: Int, q: Int, a: Real, b: Real, rule: Rule, shift: Int, lines: Any
+def _push_aside(
+    distance: Reals,
+    image: Reals,
+    p: Int,
+    q: Int,
+    aside: Int,
+    a: Real,
+    b: Real,
+    rule: Rule,
+    lines: Reals,
 ) -> Any:
     """As `push`, for one of the three steps, any number of channels and any cost."""
-    _fill_costs(image, p, q, a, b, rule, lines)
+    _fill_costs(image, p + aside, q, a, b, rule, lines)
     least = EMPTY
     for x in range(LANES):
         old = distance[Unsigned(q + x)]
-        t = lines[Unsigned(NEAR + shift * LANES + x)] + lines[Unsigned(COSTS + x)]
+        t = lines[Unsigned(NEAREST + 1 + aside + x)] + lines[Unsigned(COSTS + x)]
         new = t if t < old else old
         bits = bits_of(new) if new < old else EMPTY
         least = bits if bits < least else least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "CLASS_LANES", "LANES", "ROWS", "SIDE", "WALLS"]
+__all__ = ["BLOCK", "CLASS_LANES", "LANES", "ROWS", "SIDE", "WALLS", "WORD"]
 
 LANES = 16
 """Voxels of a row; a fixed number, so that loops over it become vector instructions."""
@@ -15,6 +15,9 @@ ROWS = SIDE * SIDE
 
 BLOCK = ROWS * LANES
 """Voxels of a block."""
+
+WORD = 64
+"""Rows whose bits are in one word."""
 
 WALLS = 4
 """Blocks of walls: one before those of the volume and three after."""
