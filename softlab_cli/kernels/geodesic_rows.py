@@ -99,32 +99,47 @@ def bits_of(value: Real) -> Any:
 
 
 @bare_inlined
-def _difference(image: Reals, p: Int, q: Int, rule: Rule) -> Any:
-    """Difference of intensity between two voxels."""
-    if image.ndim == 1:
-        return abs(image[Unsigned(q)] - image[Unsigned(p)])
-    total = np.float32(0)
-    for c in range(len(image)):
-        e = image[Unsigned(c), Unsigned(q)] - image[Unsigned(c), Unsigned(p)]
-        total += e * e if rule.euclidean else abs(e)
-    return np.float32(math.sqrt(total)) if rule.euclidean else total
+def _share(e: Real, rule: Rule) -> Any:
+    """What one channel's difference adds to the norm."""
+    return e * e if rule.euclidean else abs(e)
 
 
 @bare_inlined
-def cost_between(image: Reals, p: Int, q: Int, a: Real, b: Real, rule: Rule) -> Any:
-    """Cost of a step between two voxels."""
-    difference = _difference(image, p, q, rule)
-    if image.ndim == 1 or rule.linear:
+def _cost(total: Real, a: Real, b: Real, rule: Rule) -> Any:
+    """Cost of a step, from the sum of the shares of the channels."""
+    difference = np.float32(math.sqrt(total)) if rule.euclidean else total
+    if rule.linear:
         return difference * a + b
     t = difference + EPSILON
     return (a * t) / ((rule.share_of_length * t) + rule.share_of_intensity)
 
 
 @bare_inlined
+def cost_between(image: Reals, p: Int, q: Int, a: Real, b: Real, rule: Rule) -> Any:
+    """Cost of a step between two voxels."""
+    if image.ndim == 1:
+        return abs(image[Unsigned(q)] - image[Unsigned(p)]) * a + b
+    total = np.float32(0)
+    for c in range(len(image)):
+        total += _share(image[Unsigned(c), Unsigned(q)] - image[Unsigned(c), Unsigned(p)], rule)
+    return _cost(total, a, b, rule)
+
+
+@bare_inlined
 def _fill_costs(image: Reals, p: Int, q: Int, a: Real, b: Real, rule: Rule, lines: Reals) -> None:
     """Costs of the steps from the row at p to the row at q, voxel by voxel."""
+    if image.ndim == 1:
+        for x in range(LANES):
+            lines[Unsigned(COSTS + x)] = cost_between(image, p + x, q + x, a, b, rule)
+        return
     for x in range(LANES):
-        lines[Unsigned(COSTS + x)] = cost_between(image, p + x, q + x, a, b, rule)
+        lines[Unsigned(COSTS + x)] = 0
+    for c in range(len(image)):
+        for x in range(LANES):
+            e = image[Unsigned(c), Unsigned(q + x)] - image[Unsigned(c), Unsigned(p + x)]
+            lines[Unsigned(COSTS + x)] += _share(e, rule)
+    for x in range(LANES):
+        lines[Unsigned(COSTS + x)] = _cost(lines[Unsigned(COSTS + x)], a, b, rule)
 
 
 @bare_inlined
