@@ -104,9 +104,9 @@ def sow(
 
 @bare_inlined
 def _end_of_band(least: Any, width: Any) -> Any:
-    """First key that is not in a band; the least key always is."""
+    """First key that is not in a band; the least key always is, and `EMPTY` never."""
     end = bits_of(np.int32(least).view(np.float32) + width)
-    return np.int32(max(end, least + 1))
+    return np.int32(min(max(end, least + 1), EMPTY))
 
 
 @bare_inlined
