@@ -12,8 +12,18 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 
-__all__ = ["Int", "Real", "Unsigned", "bare_inlined", "bare_kernel", "inlined", "kernel"]
+__all__ = [
+    "Int",
+    "Real",
+    "Unsigned",
+    "bare_inlined",
+    "bare_kernel",
+    "inlined",
+    "kernel",
+    "lowest_bit",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,6 +37,9 @@ Unsigned = np.uintp
 Numba lets a signed index count from the array's end; the test for it keeps loops
 from being vectorised.
 """
+
+lowest_bit: Callable[[Any], Any] = trailing_zeros
+"""Place of the lowest bit of an integer, for use in kernels; one instruction."""
 
 
 def inlined(function: Function) -> Function:

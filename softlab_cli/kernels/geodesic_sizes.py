@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLASS_LANES", "KEYS", "LANES", "ROWS", "SIDE"]
+__all__ = ["BLOCK", "CLASS_LANES", "LANES", "ROWS", "SIDE", "WALLS", "WORD"]
 
 LANES = 16
 """Voxels of a row; a fixed number, so that loops over it become vector instructions."""
@@ -13,8 +13,14 @@ SIDE = 16
 ROWS = SIDE * SIDE
 """Rows of a block."""
 
-KEYS = ROWS + SIDE
-"""Keys of a block: those of its rows, then the least of each slab (the rows of one z)."""
+BLOCK = ROWS * LANES
+"""Voxels of a block."""
+
+WORD = 64
+"""Rows whose bits are in one word."""
+
+WALLS = 4
+"""Blocks of walls: one before those of the volume and three after."""
 
 CLASS_LANES = 16
 """Classes that the raster scan treats at once, side by side in memory."""
