@@ -79,7 +79,7 @@ def svls_on_read(store: Path, case_id: str) -> Callable[[Region], Any]:
 
     def read(region: Region) -> Any:
         z, y, x = (slice(s.start, s.stop + 2) for s in region)
-        return soften(np.ascontiguousarray(label_map[z, y, x]), classes)
+        return soften([np.ascontiguousarray(label_map[z, y, x])], classes)
 
     return read
 
