@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Region, Shape, region_shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.volume import Geometry
 from softlab_cli.executors import ordered_map
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.geodesic.base import Metric
@@ -30,8 +32,6 @@ from softlab_cli.methods import (
 )
 from softlab_cli.methods.base import Softener
 from softlab_cli.methods.svls import Sigma
-from softlab_cli.softblock import SoftBlock
-from softlab_cli.volume import Geometry
 
 __all__ = [
     "fuse",

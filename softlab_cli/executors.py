@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 
 __all__ = [
     "DaskExecutor",

@@ -22,10 +22,10 @@ from isal import igzip
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError, UsageError
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.readers.nifti_header import HEADER_1
-from softlab_cli.volume import Geometry
 
 __all__ = ["EXPORTERS", "CaseReader", "export_case"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.provenance import Source
+from softlab_cli.core.volume import LabelMap
 from softlab_cli.export import CaseReader, refuse_existing, renamed_when_complete
 from softlab_cli.readers import is_dicom
-from softlab_cli.segments import SoftSegments
-from softlab_cli.sources import Source
-from softlab_cli.volume import LabelMap
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom_write import FractionalType

@@ -17,11 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, region_shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import InputError
+from softlab_cli.core.blocks import Region, region_shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.executors import ordered_map
-from softlab_cli.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
 from softlab_cli.numbering import class_values
 from softlab_cli.readers import FileProbe, dicom, read_label_map
 from softlab_cli.reading import (
@@ -32,8 +34,6 @@ from softlab_cli.reading import (
     series_for,
 )
 from softlab_cli.regrid import resample_soft
-from softlab_cli.segments import SoftSegments
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.store.writer import CaseWriter, EncodedBlock
 
 __all__ = ["Import", "Imported", "open_fractions", "write_fractions"]

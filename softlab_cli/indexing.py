@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region
-from softlab_cli.classes import LARGEST_LABEL_VALUE, ClassTable
-from softlab_cli.errors import ClassError
+from softlab_cli.core.blocks import Region
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
+from softlab_cli.core.errors import ClassError
 from softlab_cli.kernels.views import read_only
 
 __all__ = [

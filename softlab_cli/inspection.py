@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.caseid import image_suffix
 from softlab_cli.cases import discover_cases
-from softlab_cli.errors import SoftlabError
+from softlab_cli.core.caseid import image_suffix
+from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.indexing import distinct_values
 from softlab_cli.readers import dicom, is_dicom, probe, read_label_map
 from softlab_cli.reading import ReadingOptions, read_labels, series_for
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import softlab_facts
-from softlab_cli.volume import Geometry
 
 __all__ = ["Found", "Label", "inspect_path"]
 

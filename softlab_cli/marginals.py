@@ -9,9 +9,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Region, overlap, region_shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError, UsageError
+from softlab_cli.core.blocks import Grid, Region, overlap, region_shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.store.statistics import CaseStatistics
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import ClassError
-from softlab_cli.volume import LabelMap
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import ClassError
+from softlab_cli.core.volume import LabelMap
 
 __all__ = ["Occurring", "class_values", "common_classes", "number_as"]
 

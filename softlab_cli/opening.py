@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError
+from softlab_cli.core.blocks import Region, Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.volume import Geometry
 from softlab_cli.methods import METHODS, Fuse
 from softlab_cli.methods.base import LocalMethod
-from softlab_cli.softblock import SoftBlock
 from softlab_cli.store.reader import Case, Store
-from softlab_cli.volume import Geometry
 
 __all__ = ["Case", "Store", "open_store"]
 

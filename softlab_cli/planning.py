@@ -9,16 +9,12 @@ from functools import partial
 from importlib.metadata import version
 from math import prod
 
-from softlab_cli.blocks import Grid
 from softlab_cli.cases import Case, discover_cases, select_part
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import InputError, SoftlabError, UsageError
-from softlab_cli.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
-from softlab_cli.executors import WorkerDied, make_executor
-from softlab_cli.fusion.patterns import pattern_bytes
-from softlab_cli.images import check_images, probe_images
-from softlab_cli.importing import Import
-from softlab_cli.memory import (
+from softlab_cli.core.blocks import Grid
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError, SoftlabError, UsageError
+from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.core.memory import (
     PROCESS_BYTES,
     SHARD_BUFFER_BYTES,
     CaseMemory,
@@ -27,6 +23,12 @@ from softlab_cli.memory import (
     blocks_bytes,
     format_bytes,
 )
+from softlab_cli.core.provenance import same_content
+from softlab_cli.core.volume import Geometry
+from softlab_cli.executors import WorkerDied, make_executor
+from softlab_cli.fusion.patterns import pattern_bytes
+from softlab_cli.images import check_images, probe_images
+from softlab_cli.importing import Import
 from softlab_cli.methods import Fuse, GeoLS, takes_raters
 from softlab_cli.numbering import Occurring, common_classes
 from softlab_cli.preparing import AnyMethod, CaseTask
@@ -34,12 +36,10 @@ from softlab_cli.readers import FileProbe
 from softlab_cli.reading import ReadingOptions, probe_labels
 from softlab_cli.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.scanning import ScanTask, case_files, failure, scan_case
-from softlab_cli.sources import same_content
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info
 from softlab_cli.store.writer import StoreWriter
-from softlab_cli.volume import Geometry
 
 __all__ = ["Plan", "Request", "make_plan"]
 

@@ -16,15 +16,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Shape
 from softlab_cli.cases import Case
-from softlab_cli.classes import ClassTable
+from softlab_cli.core.blocks import Grid, Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
+from softlab_cli.core.volume import Geometry
 from softlab_cli.fusion.patterns import PatternBuilder, RaterPatterns
 from softlab_cli.fusion.raters import rater_statistics
 from softlab_cli.images import read_images
 from softlab_cli.importing import Import
 from softlab_cli.indexing import IndexedLabelMap, distinct_values, foreground_box, index_label_map
-from softlab_cli.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
 from softlab_cli.methods import GeoLS, LocalMethod, OneHot, RaterMethod, takes_raters
 from softlab_cli.methods.base import Softener
 from softlab_cli.numbering import number_as
@@ -33,7 +34,6 @@ from softlab_cli.scanning import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts
 from softlab_cli.store.writer import StoreWriter
-from softlab_cli.volume import Geometry
 
 __all__ = [
     "AnyMethod",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import EngineError, SoftlabError, UsageError
+from softlab_cli.core.blocks import Region
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import EngineError, SoftlabError, UsageError
+from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_image
-from softlab_cli.volume import Geometry, check_same_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

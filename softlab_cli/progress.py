@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from softlab_cli.errors import UsageError
-from softlab_cli.events import (
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.events import (
     CaseFinished,
     Event,
     Listener,

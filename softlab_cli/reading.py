@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softlab_cli.caseid import image_suffix
-from softlab_cli.errors import ClassError
+from softlab_cli.core.caseid import image_suffix
+from softlab_cli.core.errors import ClassError
+from softlab_cli.core.fractions import OverlapRule
+from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
 from softlab_cli.indexing import replace_values
 from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
 from softlab_cli.regrid import Resampling, find_turn, to_grid
-from softlab_cli.segments import OverlapRule
-from softlab_cli.volume import Geometry, LabelMap, check_same_grid
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom_grid import SeriesGrid

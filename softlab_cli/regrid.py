@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import GeometryError
-from softlab_cli.segments import SoftSegments
-from softlab_cli.volume import GRID_TOLERANCE_VOXELS, Geometry, LabelMap
+from softlab_cli.core.errors import GeometryError
+from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry, LabelMap
 
 __all__ = ["Resampling", "Turn", "find_turn", "resample_soft", "to_grid"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases import class_names_from
-from softlab_cli.classes import ClassTable, read_class_names
+from softlab_cli.core.classes import ClassTable, read_class_names
+from softlab_cli.core.fractions import PADDING_VALUE
 from softlab_cli.reading import ReadingOptions
-from softlab_cli.segments import PADDING_VALUE
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Request", "given_classes", "ignored_values", "kept_classes"]

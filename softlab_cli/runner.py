@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from softlab_cli.events import (
+from softlab_cli.core.events import (
     CaseFinished,
     Listener,
     RunFinished,

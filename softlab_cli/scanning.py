@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases import Case
-from softlab_cli.errors import SoftlabError
-from softlab_cli.events import CaseFinished
+from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.provenance import Role
+from softlab_cli.core.volume import LabelMap
 from softlab_cli.indexing import distinct_values
 from softlab_cli.numbering import Occurring
 from softlab_cli.readers import read_label_map
@@ -22,8 +24,6 @@ from softlab_cli.reading import (
     read_labels,
     segment_names,
 )
-from softlab_cli.sources import Role
-from softlab_cli.volume import LabelMap
 
 __all__ = [
     "LastLabelMap",

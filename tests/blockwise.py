@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Shape, region_shape
-from softlab_cli.classes import ClassTable
+from softlab_cli.core.blocks import Grid, Shape, region_shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
+from softlab_cli.core.volume import Geometry
 from softlab_cli.methods.base import LocalMethod
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
-from softlab_cli.volume import Geometry
 
 from . import naive
 

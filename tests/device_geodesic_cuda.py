@@ -21,11 +21,11 @@ import pytest
 from numba import config
 from numpy.typing import NDArray
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
+from softlab_cli.core.memory import MIB
 from softlab_cli.geodesic.base import Seeds, StepCost
 from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.kernels import cuda_maps
-from softlab_cli.memory import MIB
 
 from .benchmarks.cuda import main
 from .naive_geodesic import fixpoint

@@ -13,13 +13,13 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.classes import ClassTable
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.softblock import SoftSums
+from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
 from softlab_cli.methods.geodesic_maps import GeodesicMaps
 from softlab_cli.methods.geols import GeoLS
-from softlab_cli.softblock import SoftSums
-from softlab_cli.volume import Geometry
 from tests.blockwise import soften
 from tests.strategies import label_maps
 

@@ -13,14 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from softlab_cli import blocks
-from softlab_cli.blocks import Grid, Region, region_shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.softblock import MASS_UNIT, SoftBlock, SoftSums
-from softlab_cli.sources import Source
+from softlab_cli.core.blocks import Grid, Region, region_shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.provenance import Source
+from softlab_cli.core.softblock import MASS_UNIT, SoftBlock, SoftSums
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, StoreWriter
-from softlab_cli.volume import Geometry
 
 AFFINE = np.array([[-0.8, 0, 0, 10], [0, 0.9, 0, -20], [0, 0, 2.5, 30], [0, 0, 0, 1]], float)
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
+from softlab_cli.core.blocks import Shape
 
 IGNORED = 255
 

@@ -11,7 +11,7 @@ import pytest
 
 from softlab_cli import arrays
 from softlab_cli.arrays import label_smoothing, one_hot, svls
-from softlab_cli.errors import ClassError, UsageError
+from softlab_cli.core.errors import ClassError, UsageError
 from tests import naive
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.blocks import Grid, clip, grow, overlap, region_shape, shift
+from softlab_cli.core.blocks import Grid, clip, grow, overlap, region_shape, shift
 
 sizes = st.tuples(*[st.integers(1, 40)] * 3)
 blocks = st.tuples(*[st.integers(1, 9)] * 3)

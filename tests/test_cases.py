@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.caseid import (
+from softlab_cli.cases import Case, class_names_from, discover_cases, natural_order, select_part
+from softlab_cli.core.caseid import (
     ITK_SUFFIXES,
     NIFTI_SUFFIXES,
     check_case_id,
     image_suffix,
     strip_suffix,
 )
-from softlab_cli.cases import Case, class_names_from, discover_cases, natural_order, select_part
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.errors import InputError, UsageError
 
 
 def touch(folder: Path, *names: str) -> Path:

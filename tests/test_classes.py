@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.classes import ClassTable, read_class_names
-from softlab_cli.errors import ClassError, InputError, UsageError
+from softlab_cli.core.classes import ClassTable, read_class_names
+from softlab_cli.core.errors import ClassError, InputError, UsageError
 
 
 def test_sparse_values_become_contiguous_indices() -> None:

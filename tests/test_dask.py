@@ -6,7 +6,7 @@ import pytest
 from distributed import LocalCluster
 
 import softlab_cli
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 from softlab_cli.executors import DaskExecutor, WorkerDied
 
 

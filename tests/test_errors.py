@@ -221,7 +221,7 @@ def test_a_traceback_only_on_demand(softlab, tmp_path) -> None:
     arguments = ("info", tmp_path / "nothing.zarr")
     assert softlab(*arguments).exception.__class__ is SystemExit
     shown = softlab(*arguments, "--debug")
-    assert isinstance(shown.exception, softlab_cli.errors.StoreError)
+    assert isinstance(shown.exception, softlab_cli.core.errors.StoreError)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from numpy.typing import NDArray
 
-from softlab_cli.errors import ClassError, GeometryError, UsageError
+from softlab_cli.core.errors import ClassError, GeometryError, UsageError
 from softlab_cli.fusion import patterns as module
 from softlab_cli.fusion.patterns import UNLABELLED, PatternBuilder, find_patterns
 from tests.raters_support import Raters, edited, rater_sets

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.fusion.fused import FusedMap, fuse_patterns
 from softlab_cli.fusion.majority import (
     dice_weights,

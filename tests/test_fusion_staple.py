@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.fusion import staple as module
 from softlab_cli.fusion.fused import fuse_patterns
 from softlab_cli.fusion.options import StapleOptions

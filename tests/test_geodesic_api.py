@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softlab_cli.errors import EngineError, GeometryError, InputError, SoftlabError, UsageError
+from softlab_cli.core.errors import EngineError, GeometryError, InputError, SoftlabError, UsageError
 from softlab_cli.geodesic import ENGINES, engines, geodesic_distance, resolve_engine
 from softlab_cli.geodesic.exact import ExactEngine
 

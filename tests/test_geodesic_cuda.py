@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.kernels import cuda_maps
 

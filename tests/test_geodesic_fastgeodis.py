@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softlab_cli.errors import EngineError, UsageError
+from softlab_cli.core.errors import EngineError, UsageError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.fastgeodis import FastGeodisEngine
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.raster import FORWARD_STEPS, RasterEngine
 from softlab_cli.kernels.geodesic_sizes import CLASS_LANES

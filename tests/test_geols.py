@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import softlab_cli
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.geodesic.seeds import SEED_STRATEGIES
 from softlab_cli.store.verify import verify_store
 from tests import naive_geols

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import ClassError
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import ClassError
 from softlab_cli.indexing import distinct_values, foreground_box, index_label_map
 from tests.strategies import Labels, label_maps
 

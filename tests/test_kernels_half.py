@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT
 from softlab_cli.kernels.half import ONE, entropy_units, mass_units, sum_units, to_half
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT
 
 EVERY_HALF = np.arange(0x7C00, dtype=np.uint16).view(np.float16)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import softlab_cli.trainers
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.trainers.losses import (
     CombinedLoss,
     CrossEntropyWithMarginals,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import softlab_cli
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError, UsageError
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.marginals import LabelMarginals, class_weights, label_marginals, stored_marginals
 from softlab_cli.opening import Store
 from softlab_cli.store.statistics import CaseStatistics

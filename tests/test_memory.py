@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from softlab_cli.errors import UsageError
-from softlab_cli.memory import CaseMemory, format_bytes, parse_bytes
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.memory import CaseMemory, format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(

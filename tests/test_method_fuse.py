@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.softblock import SoftSums
 from softlab_cli.fusion.majority import dice_weights
 from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.shares import FINEST
@@ -22,7 +23,6 @@ from softlab_cli.methods.fuse import FUSION_RULES, Fuse, FusedLabels
 from softlab_cli.methods.msvls import MSVLS
 from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
-from softlab_cli.softblock import SoftSums
 from tests import naive, naive_raters
 from tests.blockwise import check_sums, half_steps, soften
 from tests.conftest import blobs

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import InputError, StoreError, UsageError
+from softlab_cli.core.blocks import Grid, Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError, StoreError, UsageError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.seeds import SeedOptions, class_boxes, every_class_seeds
 from softlab_cli.methods import OneHot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 
-from softlab_cli.blocks import Shape
+from softlab_cli.core.blocks import Shape
 from softlab_cli.methods import METHODS, OneHot
 from tests import naive
 from tests.blockwise import check_sums, soften

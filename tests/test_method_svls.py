@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from softlab_cli.arrays import svls
-from softlab_cli.blocks import Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError
 from softlab_cli.methods import SVLS
 from tests import naive
 from tests.blockwise import SPACING_MM, check_sums, geometry_of, half_steps, soften

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softlab_cli.arrays import label_smoothing
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import UsageError
 from softlab_cli.methods import OneHot, UniformSmoothing
 from tests import naive
 from tests.blockwise import check_sums, soften

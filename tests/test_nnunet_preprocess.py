@@ -268,7 +268,7 @@ def test_labels_that_are_no_class_fail_their_case(hook) -> None:
 
 
 def test_another_nnunet_is_refused(hook, monkeypatch) -> None:
-    from softlab_cli.errors import EngineError
+    from softlab_cli.core.errors import EngineError
     from softlab_cli.nnunet import versions
 
     monkeypatch.setattr(versions, "version", lambda package: "2.9")

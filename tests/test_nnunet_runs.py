@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from softlab_cli.errors import StoreError
+from softlab_cli.core.errors import StoreError
 from softlab_cli.nnunet.dataset import check_store
 from softlab_cli.nnunet.preprocess import preprocess
 from softlab_cli.nnunet.trainer import nnUNetTrainerSoftLab

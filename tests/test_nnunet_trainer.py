@@ -17,7 +17,7 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 from softlab_cli.nnunet.loss import combined_loss
 from softlab_cli.nnunet.preprocess import preprocess
 from softlab_cli.nnunet.trainer import SoftLabMixin, nnUNetTrainerSoftLab

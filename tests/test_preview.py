@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import softlab_cli
+from softlab_cli.core.volume import Geometry
 from softlab_cli.preview import PLANES, View, palette, soft_map
-from softlab_cli.volume import Geometry
 from tests.conftest import blobs, write_image
 
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import zarr
 
 import softlab_cli
-from softlab_cli.errors import GeometryError, StoreError, UsageError
+from softlab_cli.core.errors import GeometryError, StoreError, UsageError
 from softlab_cli.store.verify import verify_store
 from tests import naive, naive_raters
 from tests.conftest import blobs, write_image

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import compress
 from pydicom.uid import ExplicitVRBigEndian, JPEGLSLossless, RLELossless
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom_series import read_series
 from tests.dicom_support import (
     CT,

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless, generate_uid
 
-from softlab_cli.errors import ClassError, GeometryError, InputError, UsageError
+from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
 from softlab_cli.readers.dicom_reference import Placement
 from softlab_cli.readers.dicom_seg import open_soft_seg, read_seg
 from softlab_cli.readers.dicom_seg_file import describe_seg

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers import probe, read_image, read_label_map
 
 VALUES = (np.arange(4 * 5 * 6) % 7).reshape(4, 5, 6)

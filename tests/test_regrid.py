@@ -11,10 +11,10 @@ import SimpleITK as sitk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from softlab_cli.errors import GeometryError, InputError
+from softlab_cli.core.errors import GeometryError, InputError
+from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.regrid import Turn, find_turn, resample_soft, to_grid
-from softlab_cli.segments import SoftSegments
-from softlab_cli.volume import Geometry, LabelMap
 
 TURNS = [
     Turn(order, flips)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from matplotlib.path import Path as Outline
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from softlab_cli.errors import ClassError, GeometryError, InputError, UsageError
+from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
 from softlab_cli.kernels.contours import fill_polygon
 from softlab_cli.readers.rtstruct import list_rois, open_soft_rtstruct, read_rtstruct
 from softlab_cli.readers.rtstruct_fill import fill_slice

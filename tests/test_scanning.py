@@ -10,9 +10,9 @@ import pytest
 
 from softlab_cli import scanning
 from softlab_cli.cases import Case
+from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.reading import ReadingOptions
 from softlab_cli.scanning import LastLabelMap
-from softlab_cli.volume import Geometry, LabelMap
 from tests.interleaving import interleaved
 
 OPTIONS = ReadingOptions()

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError, UsageError
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.reader import Case, MissingCaseError, Store
 from softlab_cli.store.schema import CaseInfo
 from softlab_cli.store.writer import StoreWriter
-from softlab_cli.volume import Geometry
 from tests.store_support import (
     AFFINE,
     CrossSoftener,

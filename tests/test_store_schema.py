@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softlab_cli.blocks import Grid
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
-from softlab_cli.sources import Source
+from softlab_cli.core.blocks import Grid
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.provenance import Source
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.ngff import ngff_problems
 from softlab_cli.store.schema import CaseInfo, StoreInfo, case_document, differences
 from softlab_cli.store.statistics import CaseStatistics, case_statistics
 from softlab_cli.version import __version__
-from softlab_cli.volume import Geometry
 from tests.store_support import AFFINE, case_info, count_labels, example, store_info
 
 CLASSES = ClassTable.from_values([0, 4, 7], {4: "liver", 7: "spleen"}, ignore_values=[9])

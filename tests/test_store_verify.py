@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softlab_cli.errors import StoreError
-from softlab_cli.events import StageStarted, StageStepped
-from softlab_cli.sources import describe_source
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.events import StageStarted, StageStepped
+from softlab_cli.core.provenance import describe_source
 from softlab_cli.store.reader import MissingCaseError
 from softlab_cli.store.verify import Defect, verify_store
 from softlab_cli.store.verify_data import sum_tolerance

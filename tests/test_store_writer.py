@@ -19,17 +19,17 @@ import numpy as np
 import pytest
 import zstandard
 
-from softlab_cli.blocks import Grid
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import InputError, StoreError
-from softlab_cli.softblock import SoftBlock
+from softlab_cli.core.blocks import Grid
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError, StoreError
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store import files
 from softlab_cli.store.files import find_partials, is_abandoned, partial_path
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.reader import Store
 from softlab_cli.store.shards import Shard, ShardWriter
 from softlab_cli.store.writer import StoreWriter
-from softlab_cli.volume import Geometry
 from tests.store_support import (
     AFFINE,
     case_info,

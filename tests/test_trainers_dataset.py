@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import softlab_cli
-from softlab_cli.errors import (
+from softlab_cli.core.errors import (
     ClassError,
     GeometryError,
     InputError,
@@ -416,7 +416,7 @@ class TestErrors:
     def test_missing_packages_say_what_to_install(self, module: str, package: str) -> None:
         code = (
             f"import sys; sys.modules[{package!r}] = None\n"
-            "from softlab_cli.errors import EngineError\n"
+            "from softlab_cli.core.errors import EngineError\n"
             f"try: import softlab_cli.trainers.{module}\n"
             "except EngineError as error: print(error)"
         )

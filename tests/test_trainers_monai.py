@@ -25,7 +25,7 @@ from monai.transforms import (
 )
 
 import softlab_cli
-from softlab_cli.errors import StoreError, UsageError
+from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.trainers.monai import FillBackgroundd, LoadSoftLabel, LoadSoftLabeld, datalist
 from tests.conftest import blobs, write_image
 from tests.trainers_support import SHAPES, Made, make, run_softlab

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torchio
 
-from softlab_cli.errors import GeometryError, InputError, StoreError
+from softlab_cli.core.errors import GeometryError, InputError, StoreError
 from softlab_cli.trainers.torchio import (
     FillBackground,
     hard_label_image,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softlab_cli.errors import GeometryError
-from softlab_cli.volume import Geometry, check_same_grid
+from softlab_cli.core.errors import GeometryError
+from softlab_cli.core.volume import Geometry, check_same_grid
 
 
 def geometry(shape=(4, 5, 6), spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)) -> Geometry:

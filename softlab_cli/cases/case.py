@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from softlab_cli.caseid import check_case_id
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.caseid import check_case_id
+from softlab_cli.core.errors import InputError, UsageError
 
 __all__ = ["Case", "Finding", "gather", "natural_order", "select_part"]
 

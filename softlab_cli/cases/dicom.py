@@ -8,9 +8,9 @@ from dataclasses import replace
 from os.path import commonpath
 from pathlib import Path
 
-from softlab_cli.caseid import image_suffix, strip_suffix
 from softlab_cli.cases.case import Case, Finding, natural_order
-from softlab_cli.errors import InputError, SoftlabError
+from softlab_cli.core.caseid import image_suffix, strip_suffix
+from softlab_cli.core.errors import InputError, SoftlabError
 from softlab_cli.readers.dicom import LabelObject, LabelObjects, find_label_objects, reference_of
 
 __all__ = ["find_in_dicom", "holds_dicom_files", "with_dicom_images"]

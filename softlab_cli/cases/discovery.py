@@ -10,7 +10,6 @@ from functools import partial
 from os.path import commonpath
 from pathlib import Path
 
-from softlab_cli.caseid import image_suffix, strip_suffix
 from softlab_cli.cases.case import Case, Finding, gather, natural_order
 from softlab_cli.cases.dicom import find_in_dicom, holds_dicom_files, with_dicom_images
 from softlab_cli.cases.folders import (
@@ -24,7 +23,8 @@ from softlab_cli.cases.folders import (
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.cases.naming import NamePattern
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.caseid import image_suffix, strip_suffix
+from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]

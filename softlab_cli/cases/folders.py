@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.caseid import ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix, strip_suffix
 from softlab_cli.cases.case import Finding, natural_order
-from softlab_cli.errors import InputError
+from softlab_cli.core.caseid import ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix, strip_suffix
+from softlab_cli.core.errors import InputError
 
 __all__ = [
     "DATASET_FILE",

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.caseid import strip_suffix
 from softlab_cli.cases.case import Finding, natural_order
 from softlab_cli.cases.folders import load_json
-from softlab_cli.errors import InputError
+from softlab_cli.core.caseid import strip_suffix
+from softlab_cli.core.errors import InputError
 
 __all__ = ["TABLE_SUFFIXES", "read_datalist", "read_manifest"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from softlab_cli.caseid import image_suffix, strip_suffix
 from softlab_cli.cases.case import Finding, natural_order
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.caseid import image_suffix, strip_suffix
+from softlab_cli.core.errors import InputError, UsageError
 
 __all__ = ["NamePattern"]
 

@@ -9,7 +9,7 @@ import click
 
 from softlab_cli.cli.options import debug, progress, series, store_argument
 from softlab_cli.cli.wording import counted
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.progress import listeners
 
 
@@ -49,7 +49,7 @@ def command(
     progress: bool | None,
 ) -> None:
     """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG."""
-    from softlab_cli.events import StageStarted, StageStepped
+    from softlab_cli.core.events import StageStarted, StageStepped
     from softlab_cli.export import export_case
     from softlab_cli.export_dicom import export_dicom_seg, series_of
     from softlab_cli.opening import open_store

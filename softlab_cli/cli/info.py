@@ -11,7 +11,7 @@ import click
 
 from softlab_cli.cli.options import debug, store_argument
 from softlab_cli.cli.wording import counted
-from softlab_cli.memory import format_bytes
+from softlab_cli.core.memory import format_bytes
 
 if TYPE_CHECKING:
     from softlab_cli.store.reader import Case, Store

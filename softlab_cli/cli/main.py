@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softlab_cli.errors import SoftlabError, UsageError
+from softlab_cli.core.errors import SoftlabError, UsageError
 from softlab_cli.version import __version__
 
 __all__ = ["cli", "main"]

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from softlab_cli.classes import LARGEST_LABEL_VALUE
 from softlab_cli.cli.main import DEBUG
-from softlab_cli.errors import UsageError
-from softlab_cli.memory import parse_bytes
-from softlab_cli.segments import OVERLAP_RULES
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.fractions import OVERLAP_RULES
+from softlab_cli.core.memory import parse_bytes
 
 __all__ = [
     "debug",

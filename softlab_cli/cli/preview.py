@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from softlab_cli.cli.options import debug, store_argument
-from softlab_cli.errors import StoreError
+from softlab_cli.core.errors import StoreError
 
 if TYPE_CHECKING:
     from softlab_cli.preview import Plane

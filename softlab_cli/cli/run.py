@@ -11,7 +11,7 @@ import click
 
 from softlab_cli.cli.main import SECTIONS, cli
 from softlab_cli.cli.options import debug
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.errors import InputError, UsageError
 
 COMMANDS = tuple(name for name in SECTIONS["Make soft labels"] if name != "run")
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import slurm_part
-from softlab_cli.memory import format_bytes
+from softlab_cli.core.memory import format_bytes
 from softlab_cli.progress import listeners
 
 if TYPE_CHECKING:
-    from softlab_cli.events import RunFinished
+    from softlab_cli.core.events import RunFinished
     from softlab_cli.planning import Plan
     from softlab_cli.preparing import AnyMethod
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.fusion.agreement import dice, mean_dice
 from softlab_cli.fusion.patterns import RaterPatterns
 from softlab_cli.fusion.shares import FINEST, Shares, count_votes, one_class

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 
 __all__ = ["StapleOptions"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import ClassError, GeometryError, UsageError
+from softlab_cli.core.errors import ClassError, GeometryError, UsageError
 from softlab_cli.kernels.views import read_only
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.patterns import UNLABELLED, RaterPatterns
 from softlab_cli.fusion.shares import FINEST, Shares, count_votes, to_parts

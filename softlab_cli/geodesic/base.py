@@ -11,8 +11,8 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import InputError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import InputError
 
 __all__ = [
     "EPSILON",

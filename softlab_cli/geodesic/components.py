@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.core.blocks import Region, Shape
 
 __all__ = ["deepest_voxel", "emptied_components"]
 

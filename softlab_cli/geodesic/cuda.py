@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import EngineError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import EngineError
+from softlab_cli.core.memory import MIB, format_bytes
 from softlab_cli.geodesic.base import Seeds, StepCost
-from softlab_cli.memory import MIB, format_bytes
 
 __all__ = ["CudaEngine"]
 

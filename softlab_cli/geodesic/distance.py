@@ -8,10 +8,10 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softlab_cli.errors import GeometryError, InputError, UsageError
+from softlab_cli.core.errors import GeometryError, InputError, UsageError
+from softlab_cli.core.memory import available_cores
 from softlab_cli.geodesic.base import Metric, Seeds, StepCost
 from softlab_cli.geodesic.engines import AUTO, resolve_engine
-from softlab_cli.memory import available_cores
 
 __all__ = ["MAX_INTENSITY", "check_image", "geodesic_distance"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from softlab_cli.errors import EngineError, UsageError
+from softlab_cli.core.errors import EngineError, UsageError
 from softlab_cli.geodesic.base import Engine
 
 __all__ = ["AUTO", "ENGINES", "resolve_engine"]

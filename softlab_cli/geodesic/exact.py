@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
+from softlab_cli.core.blocks import Shape
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import Seeds, StepCost
 from softlab_cli.kernels.geodesic_sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import EngineError, UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import EngineError, UsageError
+from softlab_cli.core.memory import MIB
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
-from softlab_cli.memory import MIB
 
 __all__ = ["FAR", "FastGeodisEngine"]
 

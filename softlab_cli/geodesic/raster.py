@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
 from softlab_cli.kernels.geodesic_sizes import CLASS_LANES

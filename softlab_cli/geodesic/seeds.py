@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape, clip, grow, region_shape, shift
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Region, Shape, clip, grow, region_shape, shift
+from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.base import Seeds
 from softlab_cli.geodesic.components import deepest_voxel, emptied_components
 from softlab_cli.kernels.views import read_only

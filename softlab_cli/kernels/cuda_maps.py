@@ -12,8 +12,8 @@ from numba import config, cuda
 from numba.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Shape
-from softlab_cli.errors import EngineError
+from softlab_cli.core.blocks import Grid, Shape
+from softlab_cli.core.errors import EngineError
 from softlab_cli.kernels.geodesic_cuda import (
     Rule,
     clear,

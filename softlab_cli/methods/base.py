@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
-from softlab_cli.classes import ClassTable
+from softlab_cli.core.blocks import Region, Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.volume import Geometry
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
-from softlab_cli.softblock import SoftBlock
-from softlab_cli.volume import Geometry
 
 __all__ = [
     "InWorkspace",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.core.blocks import Region, Shape
 from softlab_cli.fusion.fused import FusedMap
 from softlab_cli.methods.scratch import PaddedBlock, Scratch
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.core.blocks import Region, Shape
+from softlab_cli.core.softblock import SoftSums
 from softlab_cli.fusion.fused import FusedMap
 from softlab_cli.kernels.blends import BlendTable, paint_blends, soften_agreed
 from softlab_cli.kernels.blends_wide import find_disputed_rows, soften_shares
@@ -29,7 +30,6 @@ from softlab_cli.methods.gaussian import Weights
 from softlab_cli.methods.grouping import GroupedWorkspace
 from softlab_cli.methods.scratch import ENTROPY, MASS
 from softlab_cli.methods.svls_kernels import WideKernel, narrow_tables, narrow_weights
-from softlab_cli.softblock import SoftSums
 
 __all__ = ["BlendPainter", "Blender", "NarrowBlender", "WideBlender"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 
 __all__ = ["check_choice", "check_share"]
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
-from softlab_cli.blocks import Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.fusion.fused import FusedMap, fuse_patterns
 from softlab_cli.fusion.majority import (
     dice_weights,
@@ -24,7 +25,6 @@ from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.methods.base import InWorkspace, LocalMethod, scratch_bytes
 from softlab_cli.methods.onehot import OneHot
 from softlab_cli.methods.svls import SVLS
-from softlab_cli.volume import Geometry
 
 __all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "check_weights", "weights_of"]
 

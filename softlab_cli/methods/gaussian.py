@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 
 __all__ = ["Weights", "gaussian_weights", "neighbour_sum"]
 

@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Region, Shape, region_shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import InputError
+from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import Engine, Seeds, StepCost
 from softlab_cli.geodesic.seeds import ClassSeeds
 from softlab_cli.methods.base import InWorkspace
 from softlab_cli.methods.map_scratch import MapScratch, places_of
-from softlab_cli.volume import Geometry
 
 __all__ = ["Blend", "GeodesicMaps", "MapMaker"]
 

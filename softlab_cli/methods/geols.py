@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Grid, Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.memory import MIB
+from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import Engine, Metric, StepCost
 from softlab_cli.geodesic.seeds import (
     ClassBox,
@@ -25,7 +27,6 @@ from softlab_cli.geodesic.seeds import (
     seeds_bytes,
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
-from softlab_cli.memory import MIB
 from softlab_cli.methods.checks import check_choice, check_share
 from softlab_cli.methods.geodesic_maps import Blend, GeodesicMaps, MapMaker
 from softlab_cli.methods.geols_report import (
@@ -36,7 +37,6 @@ from softlab_cli.methods.geols_report import (
     seed_warnings,
 )
 from softlab_cli.methods.map_scratch import MapScratch
-from softlab_cli.volume import Geometry
 
 __all__ = ["CHANNEL_MODES", "METRICS", "PARITIES", "GeoLS"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import InputError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.distance import MAX_INTENSITY
 from softlab_cli.geodesic.seeds import ClassBox, ClassSeeds

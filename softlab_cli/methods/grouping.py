@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region
+from softlab_cli.core.blocks import Region
+from softlab_cli.core.softblock import SoftBlock, SoftSums
 from softlab_cli.kernels.planes import Planes
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.methods.scratch import NO_CLASSES, PaddedBlock, Scratch
-from softlab_cli.softblock import SoftBlock, SoftSums
 
 __all__ = ["GroupedWorkspace"]
 

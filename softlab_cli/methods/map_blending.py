@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.core.blocks import Region, Shape
+from softlab_cli.core.softblock import SoftBlock, SoftSums
 from softlab_cli.kernels.geodesic_maps import (
     add_halves,
     add_kept,
@@ -20,7 +21,6 @@ from softlab_cli.kernels.geodesic_maps import (
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.kernels.views import read_only
 from softlab_cli.methods.scratch import ENTROPY, MASS
-from softlab_cli.softblock import SoftBlock, SoftSums
 
 if TYPE_CHECKING:
     from softlab_cli.methods.geodesic_maps import GeodesicMaps

@@ -11,8 +11,8 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Region, Shape, region_shape
-from softlab_cli.errors import StoreError
+from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.core.errors import StoreError
 
 __all__ = ["MapScratch", "places_of"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from softlab_cli.blocks import Shape
+from softlab_cli.core.blocks import Shape
 from softlab_cli.fusion.fused import fuse_patterns
 from softlab_cli.fusion.majority import mean_votes
 from softlab_cli.fusion.patterns import RaterPatterns

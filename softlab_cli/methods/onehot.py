@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from softlab_cli.blocks import Shape
-from softlab_cli.classes import ClassTable
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.volume import Geometry
 from softlab_cli.methods.base import OwnClassOnly
-from softlab_cli.volume import Geometry
 
 __all__ = ["OneHot"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.core.blocks import Region, Shape
+from softlab_cli.core.softblock import SoftBlock, SoftSums
 from softlab_cli.kernels.hard import paint_classes
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.methods.scratch import ENTROPY, MASS, NO_CLASSES, PaddedBlock, Scratch
-from softlab_cli.softblock import SoftBlock, SoftSums
 
 __all__ = ["Painter"]
 

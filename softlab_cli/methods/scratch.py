@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape, region_shape
+from softlab_cli.core.blocks import Region, Shape, region_shape
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.kernels.block import (
     clear_boxes,
     copy_with_halo,
@@ -19,7 +20,6 @@ from softlab_cli.kernels.block import (
 from softlab_cli.kernels.half import entropy_units, mass_units
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
 from softlab_cli.kernels.views import read_only
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 
 __all__ = ["ENTROPY", "MASS", "NO_CLASSES", "PaddedBlock", "Scratch"]
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from softlab_cli.blocks import Shape
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.methods.base import InWorkspace, scratch_bytes
 from softlab_cli.methods.gaussian import Weights, gaussian_weights
-from softlab_cli.volume import Geometry
 
 __all__ = ["SVLS", "Sigma"]
 

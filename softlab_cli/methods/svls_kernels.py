@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
+from softlab_cli.core.blocks import Shape
 from softlab_cli.kernels.neighbours import code_sums
 from softlab_cli.kernels.planes import Tables
 from softlab_cli.kernels.sizes import SEGMENT

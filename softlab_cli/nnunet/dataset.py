@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import StoreError
+from softlab_cli.core.errors import StoreError
 from softlab_cli.nnunet.preprocessed import is_unchanged
 from softlab_cli.store.reader import Case, Store
 

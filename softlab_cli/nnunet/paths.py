@@ -19,7 +19,7 @@ import os
 import re
 from pathlib import Path
 
-from softlab_cli.errors import InputError, StoreError, UsageError
+from softlab_cli.core.errors import InputError, StoreError, UsageError
 
 __all__ = ["ext_folder", "find_dataset", "find_store", "preprocessed_folder", "store_path"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.classes import ClassTable, read_class_names
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.classes import ClassTable, read_class_names
+from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.nnunet.paths import find_dataset
 
 __all__ = ["Configuration", "class_table", "read_configuration"]

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.blocks import Grid
-from softlab_cli.caseid import check_case_id
-from softlab_cli.errors import InputError, SoftlabError, StoreError, UsageError
-from softlab_cli.events import CaseFinished, Listener, RunFinished, ignore
+from softlab_cli.core.blocks import Grid
+from softlab_cli.core.caseid import check_case_id
+from softlab_cli.core.errors import InputError, SoftlabError, StoreError, UsageError
+from softlab_cli.core.events import CaseFinished, Listener, RunFinished, ignore
+from softlab_cli.core.memory import available_bytes, available_cores
+from softlab_cli.core.provenance import describe_source, same_content
 from softlab_cli.executors import make_executor
-from softlab_cli.memory import available_bytes, available_cores
 from softlab_cli.nnunet.methods import METHODS, Subject, make_method
 from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
@@ -23,7 +24,6 @@ from softlab_cli.nnunet.raters import Rater, name_raters, rater_files
 from softlab_cli.onecase import write_case
 from softlab_cli.runner import run_tasks
 from softlab_cli.scanning import failure
-from softlab_cli.sources import describe_source, same_content
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.writer import StoreWriter
 

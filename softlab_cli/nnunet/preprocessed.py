@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.nnunet.plans import Configuration
-from softlab_cli.volume import Geometry
 
 __all__ = ["OUTSIDE", "PreprocessedCase", "case_ids", "is_unchanged"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import ClassError, GeometryError, InputError, SoftlabError, UsageError
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import ClassError, GeometryError, InputError, SoftlabError, UsageError
 from softlab_cli.indexing import index_label_map
 from softlab_cli.nnunet.preprocessed import PreprocessedCase
 

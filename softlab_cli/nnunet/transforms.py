@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 
 __all__ = ["SoftTargets"]
 

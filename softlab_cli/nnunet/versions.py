@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, version
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 
 __all__ = ["SUPPORTED", "check_versions"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from softlab_cli.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
-from softlab_cli.errors import InputError
+from softlab_cli.core.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nifti
 from softlab_cli.readers.base import FileProbe, Reader
-from softlab_cli.volume import Geometry, Image, LabelMap
 
 __all__ = [
     "READERS",

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from softlab_cli.errors import InputError
-from softlab_cli.volume import Geometry, Image, LabelMap
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry, Image, LabelMap
 
 __all__ = [
     "FETCH_AGAIN",

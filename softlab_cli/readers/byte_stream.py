@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isal import isal_zlib as zlib
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, open_input
 
 __all__ = ["MOST_INFLATION", "ByteStream"]

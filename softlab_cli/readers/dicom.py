@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FETCH_AGAIN, FileProbe
-from softlab_cli.volume import Image, LabelMap
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom_grid import SeriesGrid

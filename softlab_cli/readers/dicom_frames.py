@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom_common import DicomFile, open_dicom
 
 __all__ = ["DISTINGUISHING", "SCAN_TAGS", "Frame", "frames_of"]

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry
 from softlab_cli.readers.dicom_common import LPS_TO_RAS, listing, numbers
 from softlab_cli.readers.dicom_frames import Frame
 from softlab_cli.readers.dicom_stack import Stack, one_value
-from softlab_cli.volume import Geometry
 
 __all__ = ["SeriesGrid", "build_grid"]
 

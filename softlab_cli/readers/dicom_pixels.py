@@ -22,7 +22,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom_common import DicomFile, numbers, quiet
 from softlab_cli.readers.dicom_frames import Frame

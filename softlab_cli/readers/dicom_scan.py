@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydicom.uid import UID
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom_common import (
     RTSTRUCT_CLASSES,

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.fractions import PADDING_VALUE, OverlapRule, SoftSegments
+from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, LabelMap
 from softlab_cli.readers.dicom_common import listing, quiet
 from softlab_cli.readers.dicom_frames import Frame, frames_of
 from softlab_cli.readers.dicom_grid import SeriesGrid
@@ -17,8 +19,6 @@ from softlab_cli.readers.dicom_pixels import FrameReader
 from softlab_cli.readers.dicom_reference import Placement, Placer, find_grid
 from softlab_cli.readers.dicom_seg_file import SegFile
 from softlab_cli.readers.dicom_segments import Painter, Segment
-from softlab_cli.segments import PADDING_VALUE, OverlapRule, SoftSegments
-from softlab_cli.volume import GRID_TOLERANCE_VOXELS, LabelMap
 
 __all__ = ["Padding", "open_soft_seg", "read_seg"]
 

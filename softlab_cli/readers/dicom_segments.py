@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.classes import LARGEST_LABEL_VALUE
-from softlab_cli.errors import ClassError, InputError
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE
+from softlab_cli.core.errors import ClassError, InputError
+from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.dicom_common import listing
-from softlab_cli.segments import OverlapRule
 
 __all__ = ["Painter", "Segment", "assign_values"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS
 from softlab_cli.readers.dicom_common import listing, numbers
 from softlab_cli.readers.dicom_frames import DISTINGUISHING, Frame
-from softlab_cli.volume import GRID_TOLERANCE_VOXELS
 
 __all__ = ["LARGEST_DEVIATION_VOXELS", "Stack", "one_value"]
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import GeometryError, InputError
+from softlab_cli.core.errors import GeometryError, InputError
+from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.readers.dicom_common import listing, open_dicom, quiet
 from softlab_cli.readers.dicom_grid import SeriesGrid
 from softlab_cli.regrid import Turn, find_turn
-from softlab_cli.segments import SoftSegments
 from softlab_cli.version import __version__
-from softlab_cli.volume import Geometry, LabelMap
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription

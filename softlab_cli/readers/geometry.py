@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 
 __all__ = [
     "LPS_TO_RAS",

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.caseid import image_suffix
-from softlab_cli.errors import InputError
+from softlab_cli.core.caseid import image_suffix
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers.base import (
     FETCH_AGAIN,
     FileProbe,
@@ -41,7 +42,6 @@ from softlab_cli.readers.text_headers import (
     verify_deflated,
 )
 from softlab_cli.readers.tiff import check_tiff, verify_strips
-from softlab_cli.volume import Geometry, Image, LabelMap
 
 __all__ = ["probe", "read_image", "read_label_map"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 
 __all__ = [
     "BUFFER_BYTES",

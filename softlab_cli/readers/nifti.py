@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import (
     FETCH_AGAIN,
     FileProbe,
@@ -32,7 +33,6 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.nifti_header import LONGEST_HEADER, NiftiHeader, parse_header
-from softlab_cli.volume import Image, LabelMap
 
 __all__ = ["probe", "read_image", "read_label_map"]
 

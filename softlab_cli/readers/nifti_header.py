@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.geometry import largest_move_voxels, shear_warnings, sound_affine
-from softlab_cli.volume import GRID_TOLERANCE_VOXELS, Geometry
 
 __all__ = ["HEADER_1", "LONGEST_HEADER", "NiftiHeader", "parse_header"]
 

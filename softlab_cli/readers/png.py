@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
 
 __all__ = ["PALETTE", "PngFacts", "as_grey", "png_facts"]

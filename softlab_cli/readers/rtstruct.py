@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError, UsageError
+from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.fractions import OverlapRule, SoftSegments
+from softlab_cli.core.volume import LabelMap
 from softlab_cli.readers.dicom_common import quiet
 from softlab_cli.readers.dicom_grid import SeriesGrid
 from softlab_cli.readers.dicom_reference import find_grid
 from softlab_cli.readers.dicom_segments import Painter, Segment, assign_values
 from softlab_cli.readers.rtstruct_file import RoiSummary, RtStructFile, list_rois
 from softlab_cli.readers.rtstruct_fill import Outlines, place_contours
-from softlab_cli.segments import OverlapRule, SoftSegments
-from softlab_cli.volume import LabelMap
 
 __all__ = ["RoiSummary", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 

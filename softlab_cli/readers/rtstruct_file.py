@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from softlab_cli.errors import ClassError, InputError
+from softlab_cli.core.errors import ClassError, InputError
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom_common import (
     RTSTRUCT_CLASSES,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.kernels.contours import fill_polygon
 from softlab_cli.readers.dicom_common import LPS_TO_RAS, listing
 from softlab_cli.readers.dicom_grid import SeriesGrid

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, check_promise, open_input
 from softlab_cli.readers.byte_stream import MOST_INFLATION, ByteStream
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape, region_shape, shift
-from softlab_cli.errors import StoreError
+from softlab_cli.core.blocks import Region, Shape, region_shape, shift
+from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import decode_chunk
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.layout import ArrayLayout, blocks_touching

@@ -10,8 +10,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import StoreError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import StoreError
 
 __all__ = ["ZSTD_LEVEL", "decode_chunk", "encode_chunk", "encode_constant"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from softlab_cli.blocks import Region
-from softlab_cli.errors import UsageError
+from softlab_cli.core.blocks import Region
+from softlab_cli.core.errors import UsageError
 
 __all__ = ["Cut", "parse_classes", "parse_region"]
 

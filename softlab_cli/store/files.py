@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.caseid import PARTIAL_MARK, check_case_id
-from softlab_cli.errors import InputError, StoreError
+from softlab_cli.core.caseid import PARTIAL_MARK, check_case_id
+from softlab_cli.core.errors import InputError, StoreError
 
 __all__ = [
     "METADATA",

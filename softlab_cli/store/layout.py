@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from softlab_cli.blocks import Grid, Region, Shape
-from softlab_cli.errors import StoreError
+from softlab_cli.core.blocks import Grid, Region, Shape
+from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import ZSTD_LEVEL
 
 __all__ = ["ArrayLayout", "blocks_touching"]

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.volume import Geometry
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.volume import Geometry
 
 __all__ = ["NGFF_VERSION", "image_metadata", "ngff_problems"]
 

@@ -15,17 +15,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, clip, region_shape, shift
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError, UsageError
-from softlab_cli.sources import Source
+from softlab_cli.core.blocks import Region, clip, region_shape, shift
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.provenance import Source
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
 from softlab_cli.store.files import METADATA, is_case_id, list_cases
 from softlab_cli.store.schema import CaseInfo, StoreInfo, read_case_info, read_store_info
 from softlab_cli.store.softening import LocalSoftener, soften_region
 from softlab_cli.store.statistics import CaseStatistics
-from softlab_cli.volume import Geometry
 
 __all__ = ["Case", "MissingCaseError", "Padding", "Store"]
 

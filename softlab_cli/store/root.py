@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from softlab_cli.errors import StoreError
+from softlab_cli.core.errors import StoreError
 from softlab_cli.store.files import (
     METADATA,
     find_partials,

@@ -25,14 +25,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from softlab_cli.classes import ClassTable
-from softlab_cli.errors import StoreError
-from softlab_cli.sources import Source
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.provenance import Source
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.ngff import image_metadata
 from softlab_cli.store.statistics import CaseStatistics
 from softlab_cli.version import __version__
-from softlab_cli.volume import Geometry
 
 __all__ = [
     "SCHEMA",

@@ -15,8 +15,8 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Shape
-from softlab_cli.errors import StoreError
+from softlab_cli.core.blocks import Shape
+from softlab_cli.core.errors import StoreError
 from softlab_cli.store.files import system_errors
 from softlab_cli.store.layout import ArrayLayout
 

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape, clip, grow, shift
-from softlab_cli.softblock import SoftBlock
+from softlab_cli.core.blocks import Region, Shape, clip, grow, shift
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, common, corner
 from softlab_cli.store.layout import blocks_touching
-from softlab_cli.volume import Geometry
 
 __all__ = ["LocalSoftener", "soften_region"]
 

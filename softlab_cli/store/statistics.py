@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, overlap, region_shape, shift
-from softlab_cli.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
+from softlab_cli.core.blocks import Region, overlap, region_shape, shift
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 
 __all__ = ["CaseStatistics", "LabelCounts", "case_statistics", "sums_with_box"]
 

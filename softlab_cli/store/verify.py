@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from softlab_cli.errors import StoreError
-from softlab_cli.events import Listener, StageStarted, StageStepped, ignore
-from softlab_cli.sources import Source, sha256_of
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
+from softlab_cli.core.provenance import Source, sha256_of
 from softlab_cli.store.arrays import ArrayReader
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.files import METADATA, is_partial, list_cases, read_json, system_errors

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, region_shape
-from softlab_cli.errors import StoreError
-from softlab_cli.softblock import MASS_UNIT
+from softlab_cli.core.blocks import Region, region_shape
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.softblock import MASS_UNIT
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.statistics import CaseStatistics

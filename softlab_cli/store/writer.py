@@ -16,10 +16,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Grid, Region, Shape, region_shape
-from softlab_cli.caseid import check_case_id
-from softlab_cli.errors import StoreError
-from softlab_cli.softblock import SoftBlock
+from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.core.caseid import check_case_id
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.volume import Geometry
 from softlab_cli.store.codec import encode_chunk, encode_constant
 from softlab_cli.store.files import (
     METADATA,
@@ -38,7 +39,6 @@ from softlab_cli.store.schema import (
     read_case_info,
 )
 from softlab_cli.store.shards import ShardWriter
-from softlab_cli.volume import Geometry
 
 __all__ = ["CaseWriter", "EncodedBlock", "StoreWriter"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
 
 __all__ = ["missing_extra"]
 

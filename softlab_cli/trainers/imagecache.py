@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.sources import size_and_mtime
+from softlab_cli.core.provenance import size_and_mtime
 from softlab_cli.store.files import partial_path, system_errors
 from softlab_cli.store.reader import Case
 from softlab_cli.trainers.images import ImagePaths, read_case_image

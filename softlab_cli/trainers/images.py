@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.cases.folders import ImageFolder
-from softlab_cli.errors import InputError, StoreError
+from softlab_cli.core.errors import InputError, StoreError
+from softlab_cli.core.provenance import Source, sha256_of, size_and_mtime
+from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_geometry, read_image
 from softlab_cli.regrid import find_turn
-from softlab_cli.sources import Source, sha256_of, size_and_mtime
 from softlab_cli.store.reader import Case, Store
-from softlab_cli.volume import Geometry, check_same_grid
 
 __all__ = [
     "Check",

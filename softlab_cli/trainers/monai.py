@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.trainers.extras import missing_extra
 from softlab_cli.trainers.images import Images, find_images

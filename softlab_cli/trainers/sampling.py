@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region, Shape
+from softlab_cli.core.blocks import Region, Shape
 from softlab_cli.store.reader import Case, Store
 
 __all__ = ["ClassBlocks", "PatchSampler", "region_anywhere", "region_around"]

@@ -19,12 +19,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from softlab_cli.errors import EngineError
+from softlab_cli.core.errors import EngineError
+from softlab_cli.core.memory import available_cores
 from softlab_cli.geodesic.base import Engine, Seeds, StepCost
 from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.geodesic.exact import ExactEngine
 from softlab_cli.geodesic.fastgeodis import FastGeodisEngine
-from softlab_cli.memory import available_cores
 
 from .data import AAL_DEFAULT, merge
 from .report import environment, number, table

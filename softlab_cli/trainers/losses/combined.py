@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.trainers.losses.common import Activation, Batch, SoftLoss, valid_voxels
 from softlab_cli.trainers.losses.cross_entropy import SoftCrossEntropy
 from softlab_cli.trainers.losses.overlap import DiceSemimetricLoss

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 
 __all__ = [
     "Activation",

@@ -8,7 +8,7 @@ from typing import Literal, Unpack, get_args
 import torch
 from torch import Tensor
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.trainers.losses.common import Batch, LossOptions, SoftLoss, check_choice, prepare
 from softlab_cli.trainers.losses.cross_entropy import SoftCrossEntropy
 

@@ -14,7 +14,7 @@ from typing import Literal, Unpack
 
 from torch import Tensor
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.trainers.losses.common import PerClassLoss, PerClassOptions, check_choice
 
 __all__ = [

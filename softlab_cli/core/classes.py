@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import ClassError, InputError, UsageError
+from softlab_cli.core.errors import ClassError, InputError, UsageError
 
 __all__ = ["LARGEST_LABEL_VALUE", "ClassTable", "LabelClass", "read_class_names"]
 

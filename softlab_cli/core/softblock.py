@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.blocks import Region
+from softlab_cli.core.blocks import Region
 
 __all__ = ["ENTROPY_UNIT", "MASS_UNIT", "SoftBlock", "SoftSums"]
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import InputError
-from softlab_cli.volume import Geometry
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry
 
 __all__ = ["OVERLAP_RULES", "PADDING_VALUE", "OverlapRule", "SoftSegments"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.errors import GeometryError
+from softlab_cli.core.errors import GeometryError
 
 __all__ = ["GRID_TOLERANCE_VOXELS", "Geometry", "Image", "LabelMap", "check_same_grid"]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 
 __all__ = ["Source", "describe_source", "same_content", "sha256_of", "size_and_mtime"]
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from softlab_cli.errors import UsageError
+from softlab_cli.core.errors import UsageError
 
 __all__ = [
     "PROCESS_BYTES",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from softlab_cli.errors import InputError
+from softlab_cli.core.errors import InputError
 
 __all__ = [
     "DICOM_SUFFIXES",

@@ -1,0 +1,1 @@
+"""What everything rests on: errors, grids, classes, blocks, memory. Nothing here knows a file."""
