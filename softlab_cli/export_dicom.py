@@ -17,7 +17,7 @@ from softlab_cli.export import CaseReader, refuse_existing, renamed_when_complet
 from softlab_cli.readers import is_dicom
 
 if TYPE_CHECKING:
-    from softlab_cli.readers.dicom_write import FractionalType
+    from softlab_cli.readers.dicom.objects.write_seg import FractionalType
 
 __all__ = ["export_dicom_seg", "series_of"]
 
@@ -93,8 +93,8 @@ def export_dicom_seg(
     StoreError
         When the file exists already, or cannot be written.
     """
-    from softlab_cli.readers.dicom_series import open_series
-    from softlab_cli.readers.dicom_write import write_label_map_seg, write_soft_seg
+    from softlab_cli.readers.dicom.objects.write_seg import write_label_map_seg, write_soft_seg
+    from softlab_cli.readers.dicom.series.read import open_series
 
     path = Path(folder) / f"{case.case_id}.dcm"
     if not overwrite:

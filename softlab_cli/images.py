@@ -117,7 +117,7 @@ def read_images(case: Case, geometry: Geometry, options: ReadingOptions) -> Imag
 def _read(case: Case, path: Path, options: ReadingOptions) -> Image:
     if not is_dicom(path):
         return read_image(path)
-    from softlab_cli.readers.dicom_series import read_series
+    from softlab_cli.readers.dicom.series.read import read_series
 
     label = case.label_maps[0]
     if is_object(label):

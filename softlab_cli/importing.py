@@ -26,6 +26,7 @@ from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftS
 from softlab_cli.executors import ordered_map
 from softlab_cli.numbering import class_values
 from softlab_cli.readers import FileProbe, dicom, read_label_map
+from softlab_cli.readers.regrid import resample_soft
 from softlab_cli.reading import (
     ReadingOptions,
     chosen_segments,
@@ -33,7 +34,6 @@ from softlab_cli.reading import (
     is_object,
     series_for,
 )
-from softlab_cli.regrid import resample_soft
 from softlab_cli.store.writer import CaseWriter, EncodedBlock
 
 __all__ = ["Import", "Imported", "open_fractions", "write_fractions"]
@@ -100,8 +100,8 @@ def _open(
     classes: ClassTable,
     options: ReadingOptions,
 ) -> SoftSegments:
-    from softlab_cli.readers.dicom_seg import open_soft_seg
-    from softlab_cli.readers.rtstruct import open_soft_rtstruct
+    from softlab_cli.readers.dicom.objects.rtstruct import open_soft_rtstruct
+    from softlab_cli.readers.dicom.objects.seg import open_soft_seg
 
     if not is_object(path):
         return _resampled(path, images, classes, options)

@@ -180,7 +180,7 @@ def _dicom_file(path: Path, images: Path | None) -> Found:
 
 
 def _segmentation(path: Path, images: Path | None) -> Found:
-    from softlab_cli.readers.dicom_seg_file import describe_seg
+    from softlab_cli.readers.dicom.objects.seg_file import describe_seg
 
     seg = describe_seg(path)
     labels = tuple(Label(s.value, s.name) for s in seg.segments)
@@ -195,7 +195,7 @@ def _segmentation(path: Path, images: Path | None) -> Found:
 
 
 def _contours(path: Path, images: Path | None) -> Found:
-    from softlab_cli.readers.rtstruct import list_rois
+    from softlab_cli.readers.dicom.objects.rtstruct import list_rois
 
     rois = list_rois(path)
     labels = tuple(Label(r.number, r.name, None, r.contours) for r in rois)
@@ -232,7 +232,7 @@ def _replace(
 
 def _series(path: Path) -> list[Found]:
     """Every image series of a DICOM file or folder."""
-    from softlab_cli.readers.dicom_series import list_series
+    from softlab_cli.readers.dicom.series.read import list_series
 
     return [
         Found(

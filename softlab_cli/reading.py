@@ -21,11 +21,11 @@ from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
 from softlab_cli.indexing import replace_values
 from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
-from softlab_cli.regrid import Resampling, find_turn, to_grid
+from softlab_cli.readers.regrid import Resampling, find_turn, to_grid
 
 if TYPE_CHECKING:
-    from softlab_cli.readers.dicom_grid import SeriesGrid
-    from softlab_cli.readers.dicom_seg import Padding
+    from softlab_cli.readers.dicom.objects.seg import Padding
+    from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = [
     "ReadingOptions",
@@ -117,7 +117,7 @@ def series_for(label: Path, images: Sequence[Path], options: ReadingOptions) -> 
     GeometryError
         When its frame of reference is another one.
     """
-    from softlab_cli.readers.dicom_reference import find_grid
+    from softlab_cli.readers.dicom.objects.reference import find_grid
 
     folder = images[0] if images else None
     chosen = None
@@ -201,8 +201,8 @@ def is_object(path: Path) -> bool:
 
 
 def _read_object(path: Path, grid: SeriesGrid, options: ReadingOptions) -> LabelMap:
-    from softlab_cli.readers.dicom_seg import read_seg
-    from softlab_cli.readers.rtstruct import read_rtstruct
+    from softlab_cli.readers.dicom.objects.rtstruct import read_rtstruct
+    from softlab_cli.readers.dicom.objects.seg import read_seg
 
     if dicom.kind_of(path) == "contours":
         return read_rtstruct(path, grid, rois=options.rois or None, on_overlap=options.on_overlap)

@@ -14,7 +14,7 @@ from pydicom.pixels import compress
 from pydicom.uid import ExplicitVRBigEndian, JPEGLSLossless, RLELossless
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.readers.dicom_series import read_series
+from softlab_cli.readers.dicom.series.read import read_series
 from tests.dicom_support import (
     CT,
     header,

@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless, generate_uid
 
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
-from softlab_cli.readers.dicom_reference import Placement
-from softlab_cli.readers.dicom_seg import open_soft_seg, read_seg
-from softlab_cli.readers.dicom_seg_file import describe_seg
-from softlab_cli.readers.dicom_series import open_series
+from softlab_cli.readers.dicom.objects.reference import Placement
+from softlab_cli.readers.dicom.objects.seg import open_soft_seg, read_seg
+from softlab_cli.readers.dicom.objects.seg_file import describe_seg
+from softlab_cli.readers.dicom.series.read import open_series
 from tests.dicom_support import make_seg, make_slices, oblique, save, save_slices
 
 SHAPE = (6, 9, 11)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.readers.dicom_series import (
+from softlab_cli.readers.dicom.series.read import (
     holds_dicom,
     list_series,
     open_series,

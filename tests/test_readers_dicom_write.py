@@ -11,9 +11,9 @@ from pydicom import dcmread
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.volume import Geometry, LabelMap
-from softlab_cli.readers.dicom_seg import open_soft_seg, read_seg
-from softlab_cli.readers.dicom_series import open_series
-from softlab_cli.readers.dicom_write import write_label_map_seg, write_soft_seg
+from softlab_cli.readers.dicom.objects.seg import open_soft_seg, read_seg
+from softlab_cli.readers.dicom.objects.write_seg import write_label_map_seg, write_soft_seg
+from softlab_cli.readers.dicom.series.read import open_series
 from tests.dicom_support import make_enhanced, make_series, make_slices, oblique, save_slices
 
 SHAPE = (6, 9, 11)

@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 import softlab_cli
-from softlab_cli.readers.dicom_series import open_series
+from softlab_cli.readers.dicom.series.read import open_series
 
 GTV_VOXELS = 125_256
 """Voxels of GTV-1 in the phantom of IBSI-1."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.volume import Geometry, LabelMap
-from softlab_cli.regrid import Turn, find_turn, resample_soft, to_grid
+from softlab_cli.readers.regrid import Turn, find_turn, resample_soft, to_grid
 
 TURNS = [
     Turn(order, flips)  # type: ignore[arg-type]

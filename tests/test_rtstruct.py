@@ -15,8 +15,8 @@ from pydicom.uid import generate_uid
 
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
 from softlab_cli.kernels.contours import fill_polygon
-from softlab_cli.readers.rtstruct import list_rois, open_soft_rtstruct, read_rtstruct
-from softlab_cli.readers.rtstruct_fill import fill_slice
+from softlab_cli.readers.dicom.objects.rtstruct import list_rois, open_soft_rtstruct, read_rtstruct
+from softlab_cli.readers.dicom.objects.rtstruct_fill import fill_slice
 from tests.dicom_support import make_rtstruct, make_slices, oblique, save_slices
 
 SHAPE = (6, 12, 14)

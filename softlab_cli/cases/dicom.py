@@ -18,7 +18,7 @@ __all__ = ["find_in_dicom", "holds_dicom_files", "with_dicom_images"]
 
 def holds_dicom_files(folder: Path) -> bool:
     """Whether a folder holds DICOM files, in subfolders perhaps."""
-    from softlab_cli.readers.dicom_series import holds_dicom
+    from softlab_cli.readers.dicom.series.read import holds_dicom
 
     return holds_dicom(folder)
 
@@ -69,7 +69,7 @@ def _broken(error: InputError, folder: Path, rater: str) -> Finding:
 
 def _images_beside(label: Path) -> tuple[Path, ...]:
     """The folder of a label object when other DICOM files lie in it."""
-    from softlab_cli.readers.dicom_common import is_dicom_file
+    from softlab_cli.readers.dicom.files.common import is_dicom_file
 
     others = (p for p in label.parent.iterdir() if p.is_file() and p.name != label.name)
     return (label.parent,) if any(is_dicom_file(p) for p in others) else ()

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
-from softlab_cli.readers.dicom_common import (
+from softlab_cli.readers.dicom.files.common import (
     RTSTRUCT_CLASSES,
     SEG_CLASSES,
     DicomFile,
@@ -21,7 +21,7 @@ from softlab_cli.readers.dicom_common import (
     listing,
     open_dicom,
 )
-from softlab_cli.readers.dicom_frames import SCAN_TAGS
+from softlab_cli.readers.dicom.files.frames import SCAN_TAGS
 
 __all__ = ["Kind", "Scan", "Series", "choose_series", "matching_series", "scan_dicom"]
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.readers.dicom_common import DicomFile, open_dicom
+from softlab_cli.readers.dicom.files.common import DicomFile, open_dicom
 
 __all__ = ["DISTINGUISHING", "SCAN_TAGS", "Frame", "frames_of"]
 

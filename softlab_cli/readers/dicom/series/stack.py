@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS
-from softlab_cli.readers.dicom_common import listing, numbers
-from softlab_cli.readers.dicom_frames import DISTINGUISHING, Frame
+from softlab_cli.readers.dicom.files.common import listing, numbers
+from softlab_cli.readers.dicom.files.frames import DISTINGUISHING, Frame
 
 __all__ = ["LARGEST_DEVIATION_VOXELS", "Stack", "one_value"]
 

@@ -14,9 +14,9 @@ from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FETCH_AGAIN, FileProbe
 
 if TYPE_CHECKING:
-    from softlab_cli.readers.dicom_grid import SeriesGrid
-    from softlab_cli.readers.dicom_reference import Reference
-    from softlab_cli.readers.dicom_scan import Kind
+    from softlab_cli.readers.dicom.files.scan import Kind
+    from softlab_cli.readers.dicom.objects.reference import Reference
+    from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = [
     "LabelObject",
@@ -83,8 +83,8 @@ class LabelObjects:
 
 def find_label_objects(path: Path) -> LabelObjects:
     """The segmentations, structure sets and images of a file or folder, subfolders included."""
-    from softlab_cli.readers.dicom_common import quiet
-    from softlab_cli.readers.dicom_scan import scan_dicom
+    from softlab_cli.readers.dicom.files.common import quiet
+    from softlab_cli.readers.dicom.files.scan import scan_dicom
 
     with quiet():
         scan = scan_dicom(path)
@@ -101,9 +101,9 @@ def find_label_objects(path: Path) -> LabelObjects:
 
 def reference_of(path: Path) -> Reference:
     """What a SEG or RTSTRUCT says of the images that it was made from."""
-    from softlab_cli.readers.dicom_common import quiet
-    from softlab_cli.readers.dicom_seg_file import SegFile
-    from softlab_cli.readers.rtstruct_file import RtStructFile
+    from softlab_cli.readers.dicom.files.common import quiet
+    from softlab_cli.readers.dicom.objects.rtstruct_file import RtStructFile
+    from softlab_cli.readers.dicom.objects.seg_file import SegFile
 
     with quiet():
         kind = kind_of(path)
@@ -118,16 +118,16 @@ def reference_of(path: Path) -> Reference:
 
 def segment_names(path: Path) -> dict[int, str]:
     """Label values and names of the segments of a SEG."""
-    from softlab_cli.readers.dicom_seg_file import describe_seg
+    from softlab_cli.readers.dicom.objects.seg_file import describe_seg
 
     return {s.value: s.name for s in describe_seg(path).segments}
 
 
 def region_names(path: Path, rois: Sequence[str]) -> dict[int, str]:
     """Label values and names of the regions of an RTSTRUCT that patterns choose, or of all."""
-    from softlab_cli.readers.dicom_common import quiet
-    from softlab_cli.readers.dicom_segments import assign_values
-    from softlab_cli.readers.rtstruct_file import RtStructFile
+    from softlab_cli.readers.dicom.files.common import quiet
+    from softlab_cli.readers.dicom.objects.rtstruct_file import RtStructFile
+    from softlab_cli.readers.dicom.objects.segments import assign_values
 
     with quiet():
         chosen = RtStructFile.open(path).select(rois or None)
@@ -143,8 +143,8 @@ def kind_of(path: Path) -> Kind:
     InputError
         When it is no readable DICOM file.
     """
-    from softlab_cli.readers.dicom_common import quiet
-    from softlab_cli.readers.dicom_scan import scan_dicom
+    from softlab_cli.readers.dicom.files.common import quiet
+    from softlab_cli.readers.dicom.files.scan import scan_dicom
 
     with quiet():
         scan = scan_dicom(path)
@@ -183,9 +183,9 @@ def find_series(path: Path, wanted: str) -> SeriesGrid | None:
     InputError
         When several match.
     """
-    from softlab_cli.readers.dicom_common import quiet
-    from softlab_cli.readers.dicom_scan import choose_series, matching_series, scan_dicom
-    from softlab_cli.readers.dicom_series import grid_of
+    from softlab_cli.readers.dicom.files.common import quiet
+    from softlab_cli.readers.dicom.files.scan import choose_series, matching_series, scan_dicom
+    from softlab_cli.readers.dicom.series.read import grid_of
 
     with quiet():
         scan = scan_dicom(path)
@@ -197,7 +197,7 @@ def find_series(path: Path, wanted: str) -> SeriesGrid | None:
 
 def probe(path: Path, series: str | None = None) -> FileProbe:
     """What the headers of an image series say."""
-    from softlab_cli.readers.dicom_series import open_series
+    from softlab_cli.readers.dicom.series.read import open_series
 
     grid = check_complete(open_series(path, series))
     voxels = int(np.prod(grid.geometry.shape))
@@ -216,7 +216,7 @@ def label_bytes_on_read(path: Path, voxels: int) -> int:
         Voxels of the series that it lies on: label values and, for fractions,
         the highest fraction so far, both uint16 at most.
     """
-    from softlab_cli.readers.dicom_seg_file import describe_seg
+    from softlab_cli.readers.dicom.objects.seg_file import describe_seg
 
     size = path.stat().st_size
     if kind_of(path) == "contours":
@@ -226,7 +226,7 @@ def label_bytes_on_read(path: Path, voxels: int) -> int:
 
 def read_image(path: Path) -> Image:
     """An image series."""
-    from softlab_cli.readers.dicom_series import read_series
+    from softlab_cli.readers.dicom.series.read import read_series
 
     return read_series(path)
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry
-from softlab_cli.readers.dicom_common import LPS_TO_RAS, listing, numbers, quiet
-from softlab_cli.readers.dicom_frames import Frame
-from softlab_cli.readers.dicom_grid import SeriesGrid
-from softlab_cli.readers.dicom_scan import Scan, Series, choose_series, scan_dicom
-from softlab_cli.readers.dicom_series import grid_of
-from softlab_cli.readers.dicom_stack import LARGEST_DEVIATION_VOXELS
+from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing, numbers, quiet
+from softlab_cli.readers.dicom.files.frames import Frame
+from softlab_cli.readers.dicom.files.scan import Scan, Series, choose_series, scan_dicom
+from softlab_cli.readers.dicom.series.grid import SeriesGrid
+from softlab_cli.readers.dicom.series.read import grid_of
+from softlab_cli.readers.dicom.series.stack import LARGEST_DEVIATION_VOXELS
 
 __all__ = ["Placement", "Placer", "Reference", "find_grid"]
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.fractions import PADDING_VALUE, OverlapRule, SoftSegments
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, LabelMap
-from softlab_cli.readers.dicom_common import listing, quiet
-from softlab_cli.readers.dicom_frames import Frame, frames_of
-from softlab_cli.readers.dicom_grid import SeriesGrid
-from softlab_cli.readers.dicom_pixels import FrameReader
-from softlab_cli.readers.dicom_reference import Placement, Placer, find_grid
-from softlab_cli.readers.dicom_seg_file import SegFile
-from softlab_cli.readers.dicom_segments import Painter, Segment
+from softlab_cli.readers.dicom.files.common import listing, quiet
+from softlab_cli.readers.dicom.files.frames import Frame, frames_of
+from softlab_cli.readers.dicom.files.pixels import FrameReader
+from softlab_cli.readers.dicom.objects.reference import Placement, Placer, find_grid
+from softlab_cli.readers.dicom.objects.seg_file import SegFile
+from softlab_cli.readers.dicom.objects.segments import Painter, Segment
+from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = ["Padding", "open_soft_seg", "read_seg"]
 

@@ -24,8 +24,8 @@ from pydicom.pixels.processing import apply_modality_lut
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
-from softlab_cli.readers.dicom_common import DicomFile, numbers, quiet
-from softlab_cli.readers.dicom_frames import Frame
+from softlab_cli.readers.dicom.files.common import DicomFile, numbers, quiet
+from softlab_cli.readers.dicom.files.frames import Frame
 
 __all__ = ["FrameReader", "channels_of", "fill_volume"]
 

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.fractions import OverlapRule, SoftSegments
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.readers.dicom_common import quiet
-from softlab_cli.readers.dicom_grid import SeriesGrid
-from softlab_cli.readers.dicom_reference import find_grid
-from softlab_cli.readers.dicom_segments import Painter, Segment, assign_values
-from softlab_cli.readers.rtstruct_file import RoiSummary, RtStructFile, list_rois
-from softlab_cli.readers.rtstruct_fill import Outlines, place_contours
+from softlab_cli.readers.dicom.files.common import quiet
+from softlab_cli.readers.dicom.objects.reference import find_grid
+from softlab_cli.readers.dicom.objects.rtstruct_file import RoiSummary, RtStructFile, list_rois
+from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_contours
+from softlab_cli.readers.dicom.objects.segments import Painter, Segment, assign_values
+from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = ["RoiSummary", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 

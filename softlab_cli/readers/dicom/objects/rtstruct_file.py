@@ -15,15 +15,15 @@ from pydicom.dataset import Dataset
 
 from softlab_cli.core.errors import ClassError, InputError
 from softlab_cli.readers.base import FETCH_AGAIN
-from softlab_cli.readers.dicom_common import (
+from softlab_cli.readers.dicom.files.common import (
     RTSTRUCT_CLASSES,
     DicomFile,
     listing,
     open_dicom,
     quiet,
 )
-from softlab_cli.readers.dicom_reference import Reference
-from softlab_cli.readers.dicom_segments import Segment
+from softlab_cli.readers.dicom.objects.reference import Reference
+from softlab_cli.readers.dicom.objects.segments import Segment
 
 __all__ = ["Contour", "Roi", "RoiSummary", "RtStructFile", "list_rois"]
 

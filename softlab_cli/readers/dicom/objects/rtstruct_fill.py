@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.kernels.contours import fill_polygon
-from softlab_cli.readers.dicom_common import LPS_TO_RAS, listing
-from softlab_cli.readers.dicom_grid import SeriesGrid
-from softlab_cli.readers.rtstruct_file import CLOSED_KINDS, Contour, Roi
+from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing
+from softlab_cli.readers.dicom.objects.rtstruct_file import CLOSED_KINDS, Contour, Roi
+from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = ["Outlines", "fill_slice", "place_contours"]
 

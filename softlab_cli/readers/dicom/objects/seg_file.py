@@ -10,9 +10,9 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.readers.dicom_common import SEG_CLASSES, DicomFile, open_dicom, quiet
-from softlab_cli.readers.dicom_reference import Reference
-from softlab_cli.readers.dicom_segments import Segment, assign_values
+from softlab_cli.readers.dicom.files.common import SEG_CLASSES, DicomFile, open_dicom, quiet
+from softlab_cli.readers.dicom.objects.reference import Reference
+from softlab_cli.readers.dicom.objects.segments import Segment, assign_values
 
 __all__ = ["SegFile", "SegSummary", "describe_seg"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import ClassError, InputError
 from softlab_cli.core.fractions import OverlapRule
-from softlab_cli.readers.dicom_common import listing
+from softlab_cli.readers.dicom.files.common import listing
 
 __all__ = ["Painter", "Segment", "assign_values"]
 

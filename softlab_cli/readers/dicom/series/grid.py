@@ -16,9 +16,9 @@ import numpy as np
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry
-from softlab_cli.readers.dicom_common import LPS_TO_RAS, listing, numbers
-from softlab_cli.readers.dicom_frames import Frame
-from softlab_cli.readers.dicom_stack import Stack, one_value
+from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing, numbers
+from softlab_cli.readers.dicom.files.frames import Frame
+from softlab_cli.readers.dicom.series.stack import Stack, one_value
 
 __all__ = ["SeriesGrid", "build_grid"]
 

@@ -1,0 +1,1 @@
+"""DICOM files: what they are, their frames, their pixels."""

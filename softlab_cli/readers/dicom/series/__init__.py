@@ -1,0 +1,1 @@
+"""DICOM series: slices sorted into one grid, and read."""
