@@ -19,7 +19,7 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.executors import ordered_map
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.geodesic.base import Metric
-from softlab_cli.indexing import distinct_values, index_label_map
+from softlab_cli.labels.indices import distinct_values, index_label_map
 from softlab_cli.methods import (
     MSVLS,
     SVLS,

@@ -11,9 +11,9 @@ from softlab_cli.cases import discover_cases
 from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.volume import Geometry
-from softlab_cli.indexing import distinct_values
+from softlab_cli.labels.indices import distinct_values
+from softlab_cli.labels.read import ReadingOptions, read_labels, series_for
 from softlab_cli.readers import dicom, is_dicom, probe, read_label_map
-from softlab_cli.reading import ReadingOptions, read_labels, series_for
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import softlab_facts
 

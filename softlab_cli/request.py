@@ -10,7 +10,7 @@ from typing import Any
 from softlab_cli.cases import class_names_from
 from softlab_cli.core.classes import ClassTable, read_class_names
 from softlab_cli.core.fractions import PADDING_VALUE
-from softlab_cli.reading import ReadingOptions
+from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Request", "given_classes", "ignored_values", "kept_classes"]

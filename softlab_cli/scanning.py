@@ -15,15 +15,15 @@ from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.indexing import distinct_values
-from softlab_cli.numbering import Occurring
-from softlab_cli.readers import read_label_map
-from softlab_cli.reading import (
+from softlab_cli.labels.indices import distinct_values
+from softlab_cli.labels.numbering import Occurring
+from softlab_cli.labels.read import (
     ReadingOptions,
     is_object,
     read_labels,
     segment_names,
 )
+from softlab_cli.readers import read_label_map
 
 __all__ = [
     "LastLabelMap",

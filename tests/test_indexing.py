@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError
-from softlab_cli.indexing import distinct_values, foreground_box, index_label_map
+from softlab_cli.labels.indices import distinct_values, foreground_box, index_label_map
 from tests.strategies import Labels, label_maps
 
 KINDS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", ">i2", ">u4"]

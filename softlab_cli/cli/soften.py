@@ -31,8 +31,8 @@ def soften(method: AnyMethod, options: dict[str, Any]) -> None:
     options
         The values of `softlab_cli.cli.options.run_options`.
     """
+    from softlab_cli.labels.read import ReadingOptions
     from softlab_cli.planning import Request, make_plan
-    from softlab_cli.reading import ReadingOptions
     from softlab_cli.runner import execute
 
     progress, verbose = options.pop("progress"), options.pop("verbose")

@@ -12,7 +12,7 @@ import numpy as np
 from softlab_cli.core.blocks import Grid
 from softlab_cli.core.errors import ClassError, UsageError
 from softlab_cli.fusion.patterns import find_patterns
-from softlab_cli.indexing import index_label_map
+from softlab_cli.labels.indices import index_label_map
 from softlab_cli.methods import (
     MSVLS,
     SVLS,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, SoftlabError, UsageError
-from softlab_cli.indexing import index_label_map
+from softlab_cli.labels.indices import index_label_map
 from softlab_cli.nnunet.preprocessed import PreprocessedCase
 
 __all__ = ["Rater", "name_raters", "rater_files", "read_raters"]

@@ -232,7 +232,7 @@ def read_image(path: Path) -> Image:
 
 
 def read_label_map(path: Path) -> LabelMap:
-    """Refuse: a DICOM label map needs its series, see `softlab_cli.reading`."""
+    """Refuse: a DICOM label map needs its series, see `softlab_cli.labels.read`."""
     raise InputError(
         f"is DICOM ({'a folder' if path.is_dir() else kind_of(path)}), not a label map by itself.",
         remedy="Give a SEG or RTSTRUCT, and its series with --images.",

@@ -1,7 +1,7 @@
 """Label maps of cases, placed on the grid of their image.
 
 A label map in a file has label values. A DICOM SEG or RTSTRUCT has named segments
-on the grid of a series; see `softlab_cli.numbering` for what their label values are.
+on the grid of a series; see `softlab_cli.labels.numbering` for what their label values are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import ClassError
 from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
-from softlab_cli.indexing import replace_values
+from softlab_cli.labels.indices import replace_values
 from softlab_cli.readers import FileProbe, dicom, is_dicom, probe, read_label_map
 from softlab_cli.readers.regrid import Resampling, find_turn, to_grid
 

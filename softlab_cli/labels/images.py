@@ -11,8 +11,8 @@ import numpy as np
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, check_same_grid
+from softlab_cli.labels.read import ReadingOptions, is_object, series_for
 from softlab_cli.readers import is_dicom, probe, read_image
-from softlab_cli.reading import ReadingOptions, is_object, series_for
 
 __all__ = ["ImageProbe", "check_images", "probe_images", "read_images"]
 
