@@ -45,7 +45,7 @@ class CudaEngine:
 
     def check(self) -> None:
         """Raise `EngineError` when numba-cuda or a CUDA device is missing."""
-        from softlab_cli.kernels.cuda_maps import check_device
+        from softlab_cli.kernels.geodesic.cuda_maps import check_device
 
         check_device()
 
@@ -63,8 +63,8 @@ class CudaEngine:
         threads: int = 1,
     ) -> Iterator[NDArray[np.float32]]:
         """See `Engine`; as many classes at once as the device's memory takes."""
-        from softlab_cli.kernels.cuda_maps import DeviceMaps, block_side
-        from softlab_cli.kernels.geodesic_cuda import Rule
+        from softlab_cli.kernels.geodesic.cuda import Rule
+        from softlab_cli.kernels.geodesic.cuda_maps import DeviceMaps, block_side
 
         self.check()
         if not seeds:
@@ -83,7 +83,7 @@ class CudaEngine:
 
     def _group_size(self, image: NDArray[np.float32], seeds: Sequence[Seeds], side: int) -> int:
         """How many classes the device's memory takes at once."""
-        from softlab_cli.kernels.cuda_maps import bytes_per_class, free_bytes
+        from softlab_cli.kernels.geodesic.cuda_maps import bytes_per_class, free_bytes
 
         available = free_bytes() * USABLE
         if self.device_bytes is not None:

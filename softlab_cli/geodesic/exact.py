@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Shape
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import Seeds, StepCost
-from softlab_cli.kernels.geodesic_sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD
+from softlab_cli.kernels.geodesic.sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD
 
 __all__ = ["ExactEngine"]
 
@@ -101,9 +101,9 @@ class _Scratch:
     """What one thread works in."""
 
     def __init__(self, blocks: _Blocks) -> None:
-        from softlab_cli.kernels.geodesic_blocks import HALO_SIDE
-        from softlab_cli.kernels.geodesic_relax import Queue, Visit
-        from softlab_cli.kernels.geodesic_rows import LINES
+        from softlab_cli.kernels.geodesic.relax import Queue, Visit
+        from softlab_cli.kernels.geodesic.rows import LINES
+        from softlab_cli.kernels.geodesic.tiles import HALO_SIDE
 
         self.distance = aligned_empty(blocks.voxels)
         rows = blocks.voxels // LANES
@@ -129,8 +129,8 @@ class _Field:
     def __init__(
         self, image: NDArray[np.float32], spacing_mm: tuple[float, float, float], cost: StepCost
     ) -> None:
-        from softlab_cli.kernels.geodesic_blocks import enclose
-        from softlab_cli.kernels.geodesic_rows import Rule
+        from softlab_cli.kernels.geodesic.rows import Rule
+        from softlab_cli.kernels.geodesic.tiles import enclose
 
         shape: Any = image.shape[1:]
         self.blocks = _Blocks(shape)
@@ -145,9 +145,9 @@ class _Field:
 
     def solve(self, seeds: Seeds, scratch: _Scratch) -> NDArray[np.float32]:
         """(Z, Y, X) distance to one class's seeds."""
-        from softlab_cli.kernels.geodesic_blocks import extract
-        from softlab_cli.kernels.geodesic_relax import relax, sow
-        from softlab_cli.kernels.geodesic_rows import Field
+        from softlab_cli.kernels.geodesic.relax import relax, sow
+        from softlab_cli.kernels.geodesic.rows import Field
+        from softlab_cli.kernels.geodesic.tiles import extract
 
         along = self.blocks.along
         sow(seeds, self.blocks.shape, along, scratch.distance, scratch.queue)

@@ -13,7 +13,7 @@ from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
-from softlab_cli.kernels.geodesic_sizes import CLASS_LANES
+from softlab_cli.kernels.geodesic.sizes import CLASS_LANES
 
 __all__ = ["FORWARD_STEPS", "RasterEngine"]
 
@@ -97,7 +97,7 @@ class RasterEngine:
         seeds: Sequence[Seeds],
         shape: Shape,
     ) -> None:
-        from softlab_cli.kernels.geodesic_raster import scan
+        from softlab_cli.kernels.geodesic.raster import scan
 
         distance[...] = UNREACHED
         for lane, places in enumerate(seeds):
@@ -113,7 +113,7 @@ def _step_costs(
     image: NDArray[np.float32], spacing_mm: tuple[float, float, float], cost: StepCost
 ) -> NDArray[np.float32]:
     """(13, Z + 2, Y + 2, X + 2) cost of each forward step; infinite out of the volume."""
-    from softlab_cli.kernels.geodesic_raster import fill_step_costs
+    from softlab_cli.kernels.geodesic.raster import fill_step_costs
 
     squares = np.asarray(spacing_mm, np.float32) ** 2
     steps = np.array(FORWARD_STEPS)

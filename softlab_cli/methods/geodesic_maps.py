@@ -202,7 +202,7 @@ class _Reducer:
 
     def add(self, distance: NDArray[np.float32], total: NDArray[np.float32], name: str) -> None:
         """Add the map of a class to a sum of maps."""
-        from softlab_cli.kernels.geodesic_maps import add_map
+        from softlab_cli.kernels.geodesic.maps import add_map
 
         distance = np.ascontiguousarray(distance)
         mean, farthest = self._statistics(distance)
@@ -226,7 +226,7 @@ class _Reducer:
 
     def _statistics(self, distance: NDArray[np.float32]) -> tuple[float, float]:
         """Mean and maximum; the same for any number of threads, as rows are summed first."""
-        from softlab_cli.kernels.geodesic_maps import sum_rows
+        from softlab_cli.kernels.geodesic.maps import sum_rows
 
         rows = distance.reshape(-1, distance.shape[-1])
         sums, farthest = np.empty(len(rows)), np.empty(len(rows), np.float32)
@@ -235,7 +235,7 @@ class _Reducer:
 
     def store(self, total: NDArray[np.float32], count: int, halves: NDArray[np.uint16]) -> None:
         """Round the mean of some maps to float16."""
-        from softlab_cli.kernels.geodesic_maps import store_halves
+        from softlab_cli.kernels.geodesic.maps import store_halves
 
         self._in_pieces(len(total), lambda a, b: store_halves(total, count, a, b, halves))
 

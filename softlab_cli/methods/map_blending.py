@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region, Shape
 from softlab_cli.core.softblock import SoftBlock, SoftSums
-from softlab_cli.kernels.geodesic_maps import (
+from softlab_cli.kernels.geodesic.maps import (
     add_halves,
     add_kept,
     count_ties,

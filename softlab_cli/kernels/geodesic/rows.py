@@ -1,7 +1,7 @@
 """Steps of geodesic distance between voxels of one row and of neighbouring rows.
 
-Where voxels lie is in `softlab_cli.kernels.geodesic_blocks`, which rows are treated
-when in `softlab_cli.kernels.geodesic_relax`, what a step costs in `StepCost`.
+Where voxels lie is in `softlab_cli.kernels.geodesic.tiles`, which rows are treated
+when in `softlab_cli.kernels.geodesic.relax`, what a step costs in `StepCost`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Real, Unsigned, bare_inlined
-from softlab_cli.kernels.geodesic_sizes import LANES
+from softlab_cli.kernels.geodesic.sizes import LANES
 
 __all__ = [
     "EMPTY",

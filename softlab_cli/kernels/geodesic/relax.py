@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, lowest_bit
-from softlab_cli.kernels.geodesic_blocks import HALO_SIDE, Blocks, find_rows, row_of
-from softlab_cli.kernels.geodesic_rows import (
+from softlab_cli.kernels.geodesic.rows import (
     EMPTY,
     STEPS,
     Field,
@@ -26,7 +25,8 @@ from softlab_cli.kernels.geodesic_rows import (
     push,
     settle,
 )
-from softlab_cli.kernels.geodesic_sizes import LANES, ROWS, WORD
+from softlab_cli.kernels.geodesic.sizes import LANES, ROWS, WORD
+from softlab_cli.kernels.geodesic.tiles import HALO_SIDE, Blocks, find_rows, row_of
 
 __all__ = ["Queue", "Visit", "relax", "sow"]
 

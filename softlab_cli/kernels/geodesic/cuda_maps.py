@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Grid, Shape
 from softlab_cli.core.errors import EngineError
-from softlab_cli.kernels.geodesic_cuda import (
+from softlab_cli.kernels.geodesic.cuda import (
     Rule,
     clear,
     list_marked,
