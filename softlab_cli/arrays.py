@@ -31,7 +31,7 @@ from softlab_cli.methods import (
     UniformSmoothing,
 )
 from softlab_cli.methods.base import Softener
-from softlab_cli.methods.svls import Sigma
+from softlab_cli.methods.svls.svls import Sigma
 
 __all__ = [
     "fuse",
@@ -262,7 +262,7 @@ def fuse(
         As for `msvls`; weights are for ``mean`` only.
     method
         ``mean`` (share of the raters), ``majority``, ``staple`` (posterior) or
-        ``dice-weighted``; see `softlab_cli.methods.fuse.Fuse`, which has all options.
+        ``dice-weighted``; see `softlab_cli.methods.raters.fuse.Fuse`, which has all options.
 
     Returns
     -------
@@ -319,7 +319,7 @@ def geols(
     smoothing
         The paper's alpha, from 0 (one-hot) to 1.
     seeds, metric, intensity_weight, engine
-        As for `softlab_cli.methods.geols.GeoLS`, which has all options.
+        As for `softlab_cli.methods.geols.geols.GeoLS`, which has all options.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from softlab_cli.core.provenance import Source, describe_source
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.executors import ordered_map
 from softlab_cli.fusion.patterns import UNLABELLED
-from softlab_cli.importing import Import, open_fractions, write_fractions
+from softlab_cli.methods.imported import Import, open_fractions, write_fractions
 from softlab_cli.preparing import CaseTask, Prepared, count_labels, prepare
 from softlab_cli.scanning import case_files, failure, naming
 from softlab_cli.store.schema import CaseInfo, StoreInfo

@@ -27,11 +27,11 @@ from softlab_cli.core.provenance import same_content
 from softlab_cli.core.volume import Geometry
 from softlab_cli.executors import WorkerDied, make_executor
 from softlab_cli.fusion.patterns import pattern_bytes
-from softlab_cli.importing import Import
 from softlab_cli.labels.images import check_images, probe_images
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods import Fuse, GeoLS, takes_raters
+from softlab_cli.methods.imported import Import
 from softlab_cli.preparing import AnyMethod, CaseTask
 from softlab_cli.readers import FileProbe
 from softlab_cli.request import Request, given_classes, ignored_values, kept_classes

@@ -23,7 +23,6 @@ from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_by
 from softlab_cli.core.volume import Geometry
 from softlab_cli.fusion.patterns import PatternBuilder, RaterPatterns
 from softlab_cli.fusion.raters import rater_statistics
-from softlab_cli.importing import Import
 from softlab_cli.labels.images import read_images
 from softlab_cli.labels.indices import (
     IndexedLabelMap,
@@ -35,6 +34,7 @@ from softlab_cli.labels.numbering import number_as
 from softlab_cli.labels.read import ReadingOptions, read_labels
 from softlab_cli.methods import GeoLS, LocalMethod, OneHot, RaterMethod, takes_raters
 from softlab_cli.methods.base import Softener
+from softlab_cli.methods.imported import Import
 from softlab_cli.scanning import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts

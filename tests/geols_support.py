@@ -18,8 +18,8 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
-from softlab_cli.methods.geodesic_maps import GeodesicMaps
-from softlab_cli.methods.geols import GeoLS
+from softlab_cli.methods.geols.geols import GeoLS
+from softlab_cli.methods.geols.maps import GeodesicMaps
 from tests.blockwise import soften
 from tests.strategies import label_maps
 

@@ -94,7 +94,7 @@ def test_scratch_of_a_case_that_fails_is_removed(geols, scans, monkeypatch) -> N
         raise RuntimeError("in the middle")
 
     monkeypatch.setattr("softlab_cli.preparing._memory_for_maps", lambda *_: 0)
-    monkeypatch.setattr("softlab_cli.methods.geodesic_maps.GeodesicMaps.workspace", fail)
+    monkeypatch.setattr("softlab_cli.methods.geols.maps.GeodesicMaps.workspace", fail)
     assert geols("--workers", 1).exit_code == 1
     assert [path.name for path in (scans / "soft.zarr").iterdir()] == ["zarr.json"]
 

@@ -16,7 +16,7 @@ from tests.dicom_support import make_rtstruct, make_seg, make_slices, save_slice
 CODE = """
 import json, re, sys
 from pathlib import Path
-from softlab_cli.importing import Import
+from softlab_cli.methods.imported import Import
 from softlab_cli.methods import OneHot
 from softlab_cli.planning import Request, make_plan
 from softlab_cli.runner import execute

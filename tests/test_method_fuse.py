@@ -19,10 +19,10 @@ from softlab_cli.fusion.majority import dice_weights
 from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.shares import FINEST
 from softlab_cli.fusion.staple import run_staple
-from softlab_cli.methods.fuse import FUSION_RULES, Fuse, FusedLabels
-from softlab_cli.methods.msvls import MSVLS
 from softlab_cli.methods.onehot import OneHot
-from softlab_cli.methods.svls import SVLS
+from softlab_cli.methods.raters.fuse import FUSION_RULES, Fuse, FusedLabels
+from softlab_cli.methods.raters.msvls import MSVLS
+from softlab_cli.methods.svls.svls import SVLS
 from tests import naive, naive_raters
 from tests.blockwise import check_sums, half_steps, soften
 from tests.conftest import blobs

@@ -20,8 +20,8 @@ from softlab_cli.core.errors import InputError, StoreError, UsageError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.seeds import SeedOptions, class_boxes, every_class_seeds
 from softlab_cli.methods import OneHot
-from softlab_cli.methods.geodesic_maps import GeodesicMaps
-from softlab_cli.methods.geols import GeoLS
+from softlab_cli.methods.geols.geols import GeoLS
+from softlab_cli.methods.geols.maps import GeodesicMaps
 from tests import naive_geols
 from tests.blockwise import check_sums, half_steps, soften
 from tests.conftest import blobs

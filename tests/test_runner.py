@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import softlab_cli
-from softlab_cli.methods.svls import SVLS
+from softlab_cli.methods.svls.svls import SVLS
 from tests.conftest import blobs, write_image
 
 

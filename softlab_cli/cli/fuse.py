@@ -78,8 +78,8 @@ def command(
     (weights by Dice).
     """
     from softlab_cli.fusion.options import StapleOptions
-    from softlab_cli.methods.fuse import Fuse
-    from softlab_cli.methods.svls import SVLS
+    from softlab_cli.methods.raters.fuse import Fuse
+    from softlab_cli.methods.svls.svls import SVLS
 
     if not smooth:
         refuse_idle("kernel_size", "sigma_voxels", "sigma_mm", "slicewise", needs="--smooth")

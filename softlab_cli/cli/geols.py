@@ -121,7 +121,7 @@ def command(
 
     Adiga Vasudeva, Dolz and Lombaert, GeoLS: Geodesic Label Smoothing, MIDL 2023.
     """
-    from softlab_cli.methods.geols import GeoLS
+    from softlab_cli.methods.geols.geols import GeoLS
 
     if seeds != "erosion":
         refuse_idle("erosion_voxels", needs="--seeds erosion")

@@ -25,6 +25,6 @@ def command(supersample: int | None, **run: Any) -> None:
     contours, and label maps that --resample-labels linear puts on another grid. The
     hard label is the class with the largest soft label.
     """
-    from softlab_cli.importing import Import
+    from softlab_cli.methods.imported import Import
 
     soften(Import(supersample), run)

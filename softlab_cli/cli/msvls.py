@@ -29,6 +29,6 @@ def command(
 
     Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021, equation 4.
     """
-    from softlab_cli.methods.msvls import MSVLS
+    from softlab_cli.methods.raters.msvls import MSVLS
 
     soften(MSVLS(kernel_size, sigma_voxels, sigma_mm, slicewise, rater_weights), run)

@@ -20,6 +20,6 @@ def command(
 
     Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021, equation 2.
     """
-    from softlab_cli.methods.svls import SVLS
+    from softlab_cli.methods.svls.svls import SVLS
 
     soften(SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise), run)

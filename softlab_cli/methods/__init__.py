@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from softlab_cli.methods.base import LocalMethod
-from softlab_cli.methods.fuse import Fuse, RaterMethod
-from softlab_cli.methods.geols import GeoLS
-from softlab_cli.methods.msvls import MSVLS
+from softlab_cli.methods.geols.geols import GeoLS
 from softlab_cli.methods.onehot import OneHot
-from softlab_cli.methods.svls import SVLS
+from softlab_cli.methods.raters.fuse import Fuse, RaterMethod
+from softlab_cli.methods.raters.msvls import MSVLS
+from softlab_cli.methods.svls.svls import SVLS
 from softlab_cli.methods.uniform import UniformSmoothing
 
 __all__ = [

@@ -28,15 +28,15 @@ from softlab_cli.geodesic.seeds import (
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.methods.checks import check_choice, check_share
-from softlab_cli.methods.geodesic_maps import Blend, GeodesicMaps, MapMaker
-from softlab_cli.methods.geols_report import (
+from softlab_cli.methods.geols.findings import (
     check_image,
     constant_warnings,
     facts_of,
     flat_warnings,
     seed_warnings,
 )
-from softlab_cli.methods.map_scratch import MapScratch
+from softlab_cli.methods.geols.map_scratch import MapScratch
+from softlab_cli.methods.geols.maps import Blend, GeodesicMaps, MapMaker
 
 __all__ = ["CHANNEL_MODES", "METRICS", "PARITIES", "GeoLS"]
 

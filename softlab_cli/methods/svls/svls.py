@@ -15,7 +15,7 @@ from softlab_cli.core.errors import UsageError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.methods.base import InWorkspace, scratch_bytes
-from softlab_cli.methods.gaussian import Weights, gaussian_weights
+from softlab_cli.methods.svls.gaussian import Weights, gaussian_weights
 
 __all__ = ["SVLS", "Sigma"]
 
@@ -110,7 +110,7 @@ class SVLS(InWorkspace):
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
         """Scratch memory of one thread."""
-        from softlab_cli.methods.stencil import NarrowStencil, WideStencil
+        from softlab_cli.methods.svls.stencil import NarrowStencil, WideStencil
 
         stencil = NarrowStencil if self.kernel_size == 3 else WideStencil
         return stencil(len(classes), classes.ignore_index, block, self.weights(geometry))

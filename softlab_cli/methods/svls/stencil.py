@@ -11,10 +11,10 @@ from softlab_cli.core.blocks import Region, Shape
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.kernels.svls import soften_block
 from softlab_cli.kernels.svls_wide import soften_class
-from softlab_cli.methods.gaussian import Weights
 from softlab_cli.methods.grouping import GroupedWorkspace
 from softlab_cli.methods.scratch import PaddedBlock, Scratch
-from softlab_cli.methods.svls_kernels import WideKernel, narrow_tables, narrow_weights
+from softlab_cli.methods.svls.gaussian import Weights
+from softlab_cli.methods.svls.shifts import WideKernel, narrow_tables, narrow_weights
 
 __all__ = ["NarrowStencil", "Stencil", "WideStencil"]
 

@@ -24,7 +24,7 @@ from softlab_cli.fusion.shares import Shares
 from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.methods.base import InWorkspace, LocalMethod, scratch_bytes
 from softlab_cli.methods.onehot import OneHot
-from softlab_cli.methods.svls import SVLS
+from softlab_cli.methods.svls.svls import SVLS
 
 __all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "check_weights", "weights_of"]
 
@@ -100,7 +100,7 @@ class FusedLabels(InWorkspace):
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
         """Scratch memory of one thread, as for a local method."""
-        from softlab_cli.methods.blending import BlendPainter, NarrowBlender, WideBlender
+        from softlab_cli.methods.raters.blending import BlendPainter, NarrowBlender, WideBlender
 
         if self.svls is None:
             return BlendPainter(self.fused, block)

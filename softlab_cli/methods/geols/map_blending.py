@@ -23,7 +23,7 @@ from softlab_cli.kernels.views import read_only
 from softlab_cli.methods.scratch import ENTROPY, MASS
 
 if TYPE_CHECKING:
-    from softlab_cli.methods.geodesic_maps import GeodesicMaps
+    from softlab_cli.methods.geols.maps import GeodesicMaps
 
 __all__ = ["MapBlender"]
 

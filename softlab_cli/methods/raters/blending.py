@@ -25,11 +25,11 @@ from softlab_cli.kernels.disputes import (
 )
 from softlab_cli.kernels.neighbours import GROUPS
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.blend_scratch import BlendBlock, BlendScratch
-from softlab_cli.methods.gaussian import Weights
 from softlab_cli.methods.grouping import GroupedWorkspace
+from softlab_cli.methods.raters.blend_scratch import BlendBlock, BlendScratch
 from softlab_cli.methods.scratch import ENTROPY, MASS
-from softlab_cli.methods.svls_kernels import WideKernel, narrow_tables, narrow_weights
+from softlab_cli.methods.svls.gaussian import Weights
+from softlab_cli.methods.svls.shifts import WideKernel, narrow_tables, narrow_weights
 
 __all__ = ["BlendPainter", "Blender", "NarrowBlender", "WideBlender"]
 

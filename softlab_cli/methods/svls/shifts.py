@@ -11,8 +11,8 @@ from softlab_cli.kernels.planes import Tables
 from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.kernels.svls_wide import find_denominators
 from softlab_cli.kernels.wide_sums import Sums, Taps
-from softlab_cli.methods.gaussian import Weights, neighbour_sum
 from softlab_cli.methods.scratch import ENTROPY, MASS, PaddedBlock
+from softlab_cli.methods.svls.gaussian import Weights, neighbour_sum
 
 __all__ = ["WideKernel", "narrow_tables", "narrow_weights"]
 

@@ -10,8 +10,8 @@ from softlab_cli.core.blocks import Shape
 from softlab_cli.fusion.fused import fuse_patterns
 from softlab_cli.fusion.majority import mean_votes
 from softlab_cli.fusion.patterns import RaterPatterns
-from softlab_cli.methods.fuse import FusedLabels, blender_bytes, check_weights, weights_of
-from softlab_cli.methods.svls import SVLS, Sigma
+from softlab_cli.methods.raters.fuse import FusedLabels, blender_bytes, check_weights, weights_of
+from softlab_cli.methods.svls.svls import SVLS, Sigma
 
 __all__ = ["MSVLS"]
 
@@ -31,7 +31,7 @@ class MSVLS:
     Parameters
     ----------
     kernel_size, sigma_voxels, sigma_mm, slicewise
-        As for `softlab_cli.methods.svls.SVLS`.
+        As for `softlab_cli.methods.svls.svls.SVLS`.
     rater_weights
         Name of each rater to its weight; equal if not given. They are taken relative
         to the sum over the raters that a case has, in steps of 2^-24.
@@ -44,7 +44,7 @@ class MSVLS:
     Raises
     ------
     UsageError
-        As `softlab_cli.methods.svls.SVLS`, and for weights that cannot be used.
+        As `softlab_cli.methods.svls.svls.SVLS`, and for weights that cannot be used.
     """
 
     kernel_size: int = 3
@@ -77,7 +77,7 @@ class MSVLS:
     def fuse(
         self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
     ) -> FusedLabels:
-        """Fuse the raters of one case; see `softlab_cli.methods.fuse.RaterMethod`."""
+        """Fuse the raters of one case; see `softlab_cli.methods.raters.fuse.RaterMethod`."""
         weights = weights_of(self.rater_weights, raters)
         fused = fuse_patterns(patterns, mean_votes(patterns, weights))
         facts: dict[str, Any] = {"ties": fused.ties}

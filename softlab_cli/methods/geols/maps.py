@@ -18,7 +18,7 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import Engine, Seeds, StepCost
 from softlab_cli.geodesic.seeds import ClassSeeds
 from softlab_cli.methods.base import InWorkspace
-from softlab_cli.methods.map_scratch import MapScratch, places_of
+from softlab_cli.methods.geols.map_scratch import MapScratch, places_of
 
 __all__ = ["Blend", "GeodesicMaps", "MapMaker"]
 
@@ -27,7 +27,7 @@ PIECES_PER_THREAD = 4
 
 @dataclass(frozen=True)
 class Blend:
-    """How maps become soft labels; see `softlab_cli.methods.geols.GeoLS`.
+    """How maps become soft labels; see `softlab_cli.methods.geols.geols.GeoLS`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Blend:
 class GeodesicMaps(InWorkspace):
     """The maps of one case, to be softened block by block; a context manager.
 
-    Leaving it removes its scratch. Made by `softlab_cli.methods.geols.GeoLS.prepare`.
+    Leaving it removes its scratch. Made by `softlab_cli.methods.geols.geols.GeoLS.prepare`.
     `soften` wants the whole volume that the maps were made of, and a block of the grid
     that they were made for.
 
@@ -88,7 +88,7 @@ class GeodesicMaps(InWorkspace):
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
         """Scratch memory of one thread, as for a local method."""
-        from softlab_cli.methods.map_blending import MapBlender
+        from softlab_cli.methods.geols.map_blending import MapBlender
 
         return MapBlender(self, len(classes), classes.ignore_index, block)
 

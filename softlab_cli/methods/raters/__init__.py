@@ -1,0 +1,1 @@
+"""Methods that make one soft label of several raters."""

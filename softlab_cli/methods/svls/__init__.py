@@ -1,0 +1,1 @@
+"""Spatially varying label smoothing."""
