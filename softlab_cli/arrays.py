@@ -16,7 +16,6 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
-from softlab_cli.executors import ordered_map
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.geodesic.base import Metric
 from softlab_cli.labels.indices import distinct_values, index_label_map
@@ -32,6 +31,7 @@ from softlab_cli.methods import (
 )
 from softlab_cli.methods.base import Softener
 from softlab_cli.methods.svls.svls import Sigma
+from softlab_cli.run.executors import ordered_map
 
 __all__ = [
     "fuse",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from softlab_cli.executors import (
+from softlab_cli.run.executors import (
     ProcessExecutor,
     SerialExecutor,
     WorkerDied,

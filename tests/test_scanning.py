@@ -12,7 +12,7 @@ from softlab_cli import scanning
 from softlab_cli.cases import Case
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.labels.read import ReadingOptions
-from softlab_cli.scanning import LastLabelMap
+from softlab_cli.run.scan import LastLabelMap
 from tests.interleaving import interleaved
 
 OPTIONS = ReadingOptions()

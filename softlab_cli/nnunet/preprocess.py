@@ -15,15 +15,15 @@ from softlab_cli.core.errors import InputError, SoftlabError, StoreError, UsageE
 from softlab_cli.core.events import CaseFinished, Listener, RunFinished, ignore
 from softlab_cli.core.memory import available_bytes, available_cores
 from softlab_cli.core.provenance import describe_source, same_content
-from softlab_cli.executors import make_executor
 from softlab_cli.nnunet.methods import METHODS, Subject, make_method
 from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
 from softlab_cli.nnunet.preprocessed import PreprocessedCase, case_ids, is_unchanged
 from softlab_cli.nnunet.raters import Rater, name_raters, rater_files
-from softlab_cli.onecase import write_case
-from softlab_cli.runner import run_tasks
-from softlab_cli.scanning import failure
+from softlab_cli.run.case import write_case
+from softlab_cli.run.executors import make_executor
+from softlab_cli.run.runner import run_tasks
+from softlab_cli.run.scan import failure
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.writer import StoreWriter
 

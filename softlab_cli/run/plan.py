@@ -25,17 +25,17 @@ from softlab_cli.core.memory import (
 )
 from softlab_cli.core.provenance import same_content
 from softlab_cli.core.volume import Geometry
-from softlab_cli.executors import WorkerDied, make_executor
 from softlab_cli.fusion.patterns import pattern_bytes
 from softlab_cli.labels.images import check_images, probe_images
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods import Fuse, GeoLS, takes_raters
 from softlab_cli.methods.imported import Import
-from softlab_cli.preparing import AnyMethod, CaseTask
 from softlab_cli.readers import FileProbe
-from softlab_cli.request import Request, given_classes, ignored_values, kept_classes
-from softlab_cli.scanning import ScanTask, case_files, failure, scan_case
+from softlab_cli.run.executors import WorkerDied, make_executor
+from softlab_cli.run.prepare import AnyMethod, CaseTask
+from softlab_cli.run.request import Request, given_classes, ignored_values, kept_classes
+from softlab_cli.run.scan import ScanTask, case_files, failure, scan_case
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info
