@@ -18,7 +18,7 @@ from softlab_cli import open_store
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.core.volume import Geometry
-from softlab_cli.export import CaseReader, export_case
+from softlab_cli.output.export import CaseReader, export_case
 from softlab_cli.readers import read_image, read_label_map
 
 CLASSES = ClassTable.from_values([0, 3, 700], {3: "left lung/upper", 700: "Milz"}, [255])

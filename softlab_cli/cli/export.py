@@ -50,9 +50,9 @@ def command(
 ) -> None:
     """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG."""
     from softlab_cli.core.events import StageStarted, StageStepped
-    from softlab_cli.export import export_case
-    from softlab_cli.export_dicom import export_dicom_seg, series_of
     from softlab_cli.opening import open_store
+    from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
+    from softlab_cli.output.export import export_case
 
     if to == "dicom-seg" and per_class:
         raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")

@@ -13,7 +13,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.export import CaseReader, refuse_existing, renamed_when_complete
+from softlab_cli.output.export import CaseReader, refuse_existing, renamed_when_complete
 from softlab_cli.readers import is_dicom
 
 if TYPE_CHECKING:
