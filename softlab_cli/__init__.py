@@ -18,8 +18,8 @@ from softlab_cli.version import __version__
 if TYPE_CHECKING:
     from softlab_cli.arrays import fuse, geols, label_smoothing, msvls, one_hot, svls
     from softlab_cli.geodesic import geodesic_distance
-    from softlab_cli.marginals import class_weights, label_marginals
     from softlab_cli.opening import open_store
+    from softlab_cli.report.marginals import class_weights, label_marginals
     from softlab_cli.run.runner import run
 
 __all__ = [
@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "class_weights": "softlab_cli.marginals",
+    "class_weights": "softlab_cli.report.marginals",
     "fuse": "softlab_cli.arrays",
     "geodesic_distance": "softlab_cli.geodesic",
     "geols": "softlab_cli.arrays",
-    "label_marginals": "softlab_cli.marginals",
+    "label_marginals": "softlab_cli.report.marginals",
     "label_smoothing": "softlab_cli.arrays",
     "msvls": "softlab_cli.arrays",
     "one_hot": "softlab_cli.arrays",

@@ -7,7 +7,7 @@ import pytest
 
 import softlab_cli
 from softlab_cli.core.volume import Geometry
-from softlab_cli.preview import PLANES, View, palette, soft_map
+from softlab_cli.report.preview import PLANES, View, palette, soft_map
 from tests.conftest import blobs, write_image
 
 

@@ -13,7 +13,7 @@ from softlab_cli.cli.info import table
 from softlab_cli.cli.options import debug
 
 if TYPE_CHECKING:
-    from softlab_cli.inspection import Found, Label
+    from softlab_cli.report.inspection import Found, Label
 
 MOST_LABELS = 200
 
@@ -34,7 +34,7 @@ def command(paths: tuple[Path, ...], images: Path | None, as_json: bool) -> None
 
     Exits 1 when one of them cannot be read.
     """
-    from softlab_cli.inspection import inspect_path
+    from softlab_cli.report.inspection import inspect_path
 
     found = [inspect_path(path, images) for path in paths]
     if as_json:

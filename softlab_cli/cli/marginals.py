@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.cli.wording import counted
-from softlab_cli.marginals import LabelMarginals, Of, Over, stored_marginals
+from softlab_cli.report.marginals import LabelMarginals, Of, Over, stored_marginals
 
 if TYPE_CHECKING:
     from softlab_cli.store.reader import Store

@@ -11,7 +11,7 @@ from softlab_cli.cli.options import debug, store_argument
 from softlab_cli.core.errors import StoreError
 
 if TYPE_CHECKING:
-    from softlab_cli.preview import Plane
+    from softlab_cli.report.preview import Plane
 
 
 @click.command("preview")
@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Draw one slice of CASE_ID (default: the first case) into a PNG file."""
     from softlab_cli.opening import open_store
-    from softlab_cli.preview import draw_case
+    from softlab_cli.report.preview import draw_case
 
     opened = open_store(store)
     first = next(iter(opened), None)

@@ -113,7 +113,7 @@ class CrossEntropyWithMarginals(SoftLoss):
             As for all losses.
         proportions
             (B, C) the proportions that each image should have, such as
-            `softlab_cli.marginals.label_marginals` has them; None for those of the
+            `softlab_cli.report.marginals.label_marginals` has them; None for those of the
             targets.
         """
         return self.of_batch(prepare(logits, targets, mask, self.activation), proportions)

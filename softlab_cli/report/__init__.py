@@ -1,0 +1,1 @@
+"""What a person looks at: pictures, facts and tables of stores and of inputs."""
