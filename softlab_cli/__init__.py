@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
-    from softlab_cli.arrays import fuse, geols, label_smoothing, msvls, one_hot, svls
+    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, svls
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.opening import open_store
     from softlab_cli.report.marginals import class_weights, label_marginals
@@ -39,14 +39,14 @@ __all__ = [
 
 _HOMES = {
     "class_weights": "softlab_cli.report.marginals",
-    "fuse": "softlab_cli.arrays",
+    "fuse": "softlab_cli.api",
     "geodesic_distance": "softlab_cli.geodesic",
-    "geols": "softlab_cli.arrays",
+    "geols": "softlab_cli.api",
     "label_marginals": "softlab_cli.report.marginals",
-    "label_smoothing": "softlab_cli.arrays",
-    "msvls": "softlab_cli.arrays",
-    "one_hot": "softlab_cli.arrays",
-    "svls": "softlab_cli.arrays",
+    "label_smoothing": "softlab_cli.api",
+    "msvls": "softlab_cli.api",
+    "one_hot": "softlab_cli.api",
+    "svls": "softlab_cli.api",
     "open_store": "softlab_cli.opening",
     "run": "softlab_cli.run.runner",
 }

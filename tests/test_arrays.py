@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from softlab_cli import arrays
-from softlab_cli.arrays import label_smoothing, one_hot, svls
+from softlab_cli.api import label_smoothing, one_hot, svls
 from softlab_cli.core.errors import ClassError, UsageError
 from tests import naive
 

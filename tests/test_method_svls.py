@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.arrays import svls
+from softlab_cli.api import svls
 from softlab_cli.core.blocks import Shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.arrays import label_smoothing
+from softlab_cli.api import label_smoothing
 from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import UsageError
 from softlab_cli.methods import OneHot, UniformSmoothing
