@@ -15,6 +15,7 @@ from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.core.threads import ordered_map
 from softlab_cli.core.volume import Geometry
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.geodesic.base import Metric
@@ -31,7 +32,6 @@ from softlab_cli.methods import (
 )
 from softlab_cli.methods.base import Softener
 from softlab_cli.methods.svls.svls import Sigma
-from softlab_cli.run.executors import ordered_map
 
 __all__ = [
     "fuse",

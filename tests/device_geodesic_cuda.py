@@ -25,7 +25,7 @@ from softlab_cli.core.errors import EngineError
 from softlab_cli.core.memory import MIB
 from softlab_cli.geodesic.base import Seeds, StepCost
 from softlab_cli.geodesic.cuda import CudaEngine
-from softlab_cli.kernels import cuda_maps
+from softlab_cli.kernels.geodesic import cuda_maps
 
 from .benchmarks.cuda import main
 from .naive_geodesic import fixpoint

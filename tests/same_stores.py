@@ -96,8 +96,9 @@ msvls --in r1 --in r2 --in r3 --out raters --keep-raters
 """
 
 COMMANDS_WITH_HELP = (
-    "inspect svls ls onehot geols msvls fuse import run nnunet info verify preview export".split()
-)
+    "inspect", "svls", "ls", "onehot", "geols", "msvls", "fuse", "import", "run", "nnunet", "info",
+    "verify", "preview", "export",
+)  # fmt: skip
 
 TIMES = re.compile(r"\d+(\.\d+)? s\b")
 SIZES = re.compile(r"\d+(\.\d+)? [KMG]?i?B\b")
@@ -153,15 +154,15 @@ def make_segs(folder: Path) -> None:
         make_seg(case / "seg.dcm", read_back(case), pixels, kind, {1: "liver", 2: "spleen"})
 
 
-def run(checkout: Path, folder: Path, arguments: list[str]) -> tuple[int, str]:
+def run(checkout: Path, folder: Path, arguments: list[str]) -> tuple[int, list[str]]:
     """Exit status and words of one command, without what changes from run to run."""
     environment = os.environ | {"PYTHONPATH": str(checkout.resolve()), "COLUMNS": "100"}
     done = subprocess.run(
         [sys.executable, "-m", "softlab_cli", *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    words = done.stdout + "---\n" + done.stderr
-    return done.returncode, SIZES.sub("SIZE", TIMES.sub("TIME", words))
+    words = SIZES.sub("SIZE", TIMES.sub("TIME", done.stdout + "---\n" + done.stderr))
+    return done.returncode, sorted(words.splitlines())  # workers end in any order
 
 
 def describe(path: Path) -> Found:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from softlab_cli import blocks
+from softlab_cli.core import blocks
 from softlab_cli.core.blocks import Grid, Region, region_shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.provenance import Source

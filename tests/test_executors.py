@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from softlab_cli.core.threads import ordered_map
 from softlab_cli.run.executors import (
     ProcessExecutor,
     SerialExecutor,
     WorkerDied,
     make_executor,
-    ordered_map,
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from softlab_cli.core.errors import EngineError
 from softlab_cli.geodesic.cuda import CudaEngine
-from softlab_cli.kernels import cuda_maps
+from softlab_cli.kernels.geodesic import cuda_maps
 
 HERE = Path(__file__).parent
 

@@ -23,6 +23,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
+from softlab_cli.core.threads import ordered_map
 from softlab_cli.labels.numbering import class_values
 from softlab_cli.labels.read import (
     ReadingOptions,
@@ -33,7 +34,6 @@ from softlab_cli.labels.read import (
 )
 from softlab_cli.readers import FileProbe, dicom, read_label_map
 from softlab_cli.readers.regrid import resample_soft
-from softlab_cli.run.executors import ordered_map
 from softlab_cli.store.writer import CaseWriter, EncodedBlock
 
 __all__ = ["Import", "Imported", "open_fractions", "write_fractions"]

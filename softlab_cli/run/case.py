@@ -20,9 +20,9 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Source, describe_source
 from softlab_cli.core.softblock import SoftSums
+from softlab_cli.core.threads import ordered_map
 from softlab_cli.fusion.patterns import UNLABELLED
 from softlab_cli.methods.imported import Import, open_fractions, write_fractions
-from softlab_cli.run.executors import ordered_map
 from softlab_cli.run.prepare import CaseTask, Prepared, count_labels, prepare
 from softlab_cli.run.scan import case_files, failure, naming
 from softlab_cli.store.schema import CaseInfo, StoreInfo

@@ -10,8 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -26,7 +26,6 @@ __all__ = [
     "SerialExecutor",
     "WorkerDied",
     "make_executor",
-    "ordered_map",
 ]
 
 DASK_TIMEOUT = "20s"
@@ -188,30 +187,3 @@ def make_executor(workers: int, dask: str | None = None) -> Executor:
     if dask:
         return DaskExecutor(dask)
     return ProcessExecutor(workers) if workers > 1 else SerialExecutor()
-
-
-def ordered_map(
-    function: Callable[[Task], Result], items: Iterable[Task], threads: int
-) -> Iterator[Result]:
-    """Map over threads, in order, with at most two items a thread in flight.
-
-    Parameters
-    ----------
-    function
-        Must release the interpreter lock for most of its time to gain anything.
-    items
-        Read lazily.
-    threads
-        1 maps in the calling thread.
-    """
-    if threads <= 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        in_flight: deque[Future[Result]] = deque()
-        for item in items:
-            in_flight.append(pool.submit(function, item))
-            if len(in_flight) >= 2 * threads:
-                yield in_flight.popleft().result()
-        while in_flight:
-            yield in_flight.popleft().result()

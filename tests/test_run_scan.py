@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softlab_cli import scanning
 from softlab_cli.cases import Case
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.labels.read import ReadingOptions
+from softlab_cli.run import scan as scanning
 from softlab_cli.run.scan import LastLabelMap
 from tests.interleaving import interleaved
 

@@ -1,4 +1,4 @@
-"""The methods on plain arrays."""
+"""The methods on plain api."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softlab_cli import arrays
+from softlab_cli import api
 from softlab_cli.api import label_smoothing, one_hot, svls
 from softlab_cli.core.errors import ClassError, UsageError
 from tests import naive
@@ -19,7 +19,7 @@ VOLUME = RNG.integers(0, 3, (70, 20, 80)).repeat(2, axis=1)
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(arrays) == (0, 14)
+    assert doctest.testmod(api) == (0, 14)
 
 
 @pytest.mark.parametrize("function", [one_hot, label_smoothing, svls])
