@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.opening import open_store
     from softlab_cli.report.marginals import class_weights, label_marginals
-    from softlab_cli.run.runner import run
+    from softlab_cli.running.runner import run
 
 __all__ = [
     "__version__",
@@ -48,7 +48,7 @@ _HOMES = {
     "one_hot": "softlab_cli.api",
     "svls": "softlab_cli.api",
     "open_store": "softlab_cli.opening",
-    "run": "softlab_cli.run.runner",
+    "run": "softlab_cli.running.runner",
 }
 
 

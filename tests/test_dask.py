@@ -7,7 +7,7 @@ from distributed import LocalCluster
 
 import softlab_cli
 from softlab_cli.core.errors import EngineError
-from softlab_cli.run.executors import DaskExecutor, WorkerDied
+from softlab_cli.running.executors import DaskExecutor, WorkerDied
 
 
 def halve(x: int) -> float:
@@ -38,6 +38,6 @@ def test_a_run(softlab, labels, tmp_path, address) -> None:
 
 
 def test_no_scheduler_answers(monkeypatch) -> None:
-    monkeypatch.setattr("softlab_cli.run.executors.DASK_TIMEOUT", "1s")
+    monkeypatch.setattr("softlab_cli.running.executors.DASK_TIMEOUT", "1s")
     with pytest.raises(EngineError, match="no Dask scheduler answers"):
         list(DaskExecutor("tcp://127.0.0.1:9").run(halve, [1]))

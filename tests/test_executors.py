@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from softlab_cli.core.threads import ordered_map
-from softlab_cli.run.executors import (
+from softlab_cli.running.executors import (
     ProcessExecutor,
     SerialExecutor,
     WorkerDied,

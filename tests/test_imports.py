@@ -22,7 +22,7 @@ LAYERS = [
     {"cases", "output"},
     {"labels"},
     {"methods"},
-    {"opening", "run"},
+    {"opening", "running"},
     {"api", "report", "trainers"},
     {"nnunet"},
     {"__init__"},
@@ -33,7 +33,7 @@ LAYERS = [
 
 FENCES = {
     "click": {"cli"},
-    "tqdm": {"run"},
+    "tqdm": {"running"},
     "zarr": {"store"},
     "SimpleITK": {"readers"},
     "pydicom": {"readers"},
@@ -42,7 +42,7 @@ FENCES = {
     "scipy": {"geodesic"},
     "skimage": {"geodesic"},
     "FastGeodis": {"geodesic"},
-    "distributed": {"run"},
+    "distributed": {"running"},
     "matplotlib": {"report"},
     "torch": {"trainers", "nnunet", "geodesic"},
     "monai": {"trainers"},

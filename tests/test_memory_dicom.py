@@ -18,8 +18,8 @@ import json, re, sys
 from pathlib import Path
 from softlab_cli.methods.imported import Import
 from softlab_cli.methods import OneHot
-from softlab_cli.run.plan import Request, make_plan
-from softlab_cli.run.runner import execute
+from softlab_cli.running.plan import Request, make_plan
+from softlab_cli.running.runner import execute
 
 name, folder, out = sys.argv[1:]
 request = Request([Path(folder)], Path(out), threads=2, workers=1)

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from softlab_cli.methods import GeoLS
-from softlab_cli.run.plan import Request, make_plan
+from softlab_cli.running.plan import Request, make_plan
 from tests.conftest import blobs, write_image
 
 CODE = """
 import json, re, sys
 from pathlib import Path
 from softlab_cli.methods import METHODS, RATER_METHODS, GeoLS
-from softlab_cli.run.plan import Request, make_plan
-from softlab_cli.run.runner import execute
+from softlab_cli.running.plan import Request, make_plan
+from softlab_cli.running.runner import execute
 
 name, folder, out, threads, options = sys.argv[1:]
 inputs = sorted(Path(folder).glob("r*"))

@@ -11,8 +11,8 @@ import pytest
 from softlab_cli.cases import Case
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.labels.read import ReadingOptions
-from softlab_cli.run import scan as scanning
-from softlab_cli.run.scan import LastLabelMap
+from softlab_cli.running import scan as scanning
+from softlab_cli.running.scan import LastLabelMap
 from tests.interleaving import interleaved
 
 OPTIONS = ReadingOptions()

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from softlab_cli.cli.geols import geols_options
 from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together, verbose
 from softlab_cli.cli.soften import describe_run
-from softlab_cli.run.progress import listeners
+from softlab_cli.running.progress import listeners
 
 METHODS = ("svls", "ls", "onehot", "msvls", "geols")
 """As `softlab_cli.nnunet.methods.METHODS`, whose import takes nnU-Net; a test compares them."""

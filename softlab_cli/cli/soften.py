@@ -11,12 +11,12 @@ import click
 
 from softlab_cli.cli.options import slurm_part
 from softlab_cli.core.memory import format_bytes
-from softlab_cli.run.progress import listeners
+from softlab_cli.running.progress import listeners
 
 if TYPE_CHECKING:
     from softlab_cli.core.events import RunFinished
-    from softlab_cli.run.plan import Plan
-    from softlab_cli.run.prepare import AnyMethod
+    from softlab_cli.running.plan import Plan
+    from softlab_cli.running.prepare import AnyMethod
 
 __all__ = ["soften"]
 
@@ -32,8 +32,8 @@ def soften(method: AnyMethod, options: dict[str, Any]) -> None:
         The values of `softlab_cli.cli.options.run_options`.
     """
     from softlab_cli.labels.read import ReadingOptions
-    from softlab_cli.run.plan import Request, make_plan
-    from softlab_cli.run.runner import execute
+    from softlab_cli.running.plan import Request, make_plan
+    from softlab_cli.running.runner import execute
 
     progress, verbose = options.pop("progress"), options.pop("verbose")
     dry_run, log_json = options.pop("dry_run"), options.pop("log_json")

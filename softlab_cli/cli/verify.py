@@ -11,7 +11,7 @@ import click
 
 from softlab_cli.cli.options import debug, progress, store_argument
 from softlab_cli.cli.wording import counted
-from softlab_cli.run.progress import listeners
+from softlab_cli.running.progress import listeners
 
 
 @click.command("verify")

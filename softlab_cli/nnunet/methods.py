@@ -24,7 +24,7 @@ from softlab_cli.methods import (
 )
 from softlab_cli.nnunet.preprocessed import OUTSIDE, PreprocessedCase
 from softlab_cli.nnunet.raters import Rater, read_raters
-from softlab_cli.run.prepare import Prepared, count_labels, fuse_raters, make_maps
+from softlab_cli.running.prepare import Prepared, count_labels, fuse_raters, make_maps
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["METHODS", "Recipe", "Subject", "make_method"]

@@ -20,10 +20,10 @@ from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
 from softlab_cli.nnunet.preprocessed import PreprocessedCase, case_ids, is_unchanged
 from softlab_cli.nnunet.raters import Rater, name_raters, rater_files
-from softlab_cli.run.case import write_case
-from softlab_cli.run.executors import make_executor
-from softlab_cli.run.runner import run_tasks
-from softlab_cli.run.scan import failure
+from softlab_cli.running.case import write_case
+from softlab_cli.running.executors import make_executor
+from softlab_cli.running.runner import run_tasks
+from softlab_cli.running.scan import failure
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.writer import StoreWriter
 

@@ -35,7 +35,7 @@ from softlab_cli.labels.read import ReadingOptions, read_labels
 from softlab_cli.methods import GeoLS, LocalMethod, OneHot, RaterMethod, takes_raters
 from softlab_cli.methods.base import Softener
 from softlab_cli.methods.imported import Import
-from softlab_cli.run.scan import last_label_map, naming
+from softlab_cli.running.scan import last_label_map, naming
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.statistics import LabelCounts
 from softlab_cli.store.writer import StoreWriter

@@ -14,10 +14,10 @@ from softlab_cli.core.events import (
     StageStarted,
     ignore,
 )
-from softlab_cli.run.case import process_case
-from softlab_cli.run.executors import Executor, WorkerDied, make_executor
-from softlab_cli.run.plan import Plan, Request, make_plan
-from softlab_cli.run.prepare import AnyMethod
+from softlab_cli.running.case import process_case
+from softlab_cli.running.executors import Executor, WorkerDied, make_executor
+from softlab_cli.running.plan import Plan, Request, make_plan
+from softlab_cli.running.prepare import AnyMethod
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["execute", "run", "run_tasks"]
@@ -56,7 +56,7 @@ def run(
     listen
         Is told of every event.
     **options
-        Any other field of `softlab_cli.run.plan.Request`.
+        Any other field of `softlab_cli.running.plan.Request`.
 
     Returns
     -------

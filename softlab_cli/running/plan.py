@@ -32,10 +32,10 @@ from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods import Fuse, GeoLS, takes_raters
 from softlab_cli.methods.imported import Import
 from softlab_cli.readers import FileProbe
-from softlab_cli.run.executors import WorkerDied, make_executor
-from softlab_cli.run.prepare import AnyMethod, CaseTask
-from softlab_cli.run.request import Request, given_classes, ignored_values, kept_classes
-from softlab_cli.run.scan import ScanTask, case_files, failure, scan_case
+from softlab_cli.running.executors import WorkerDied, make_executor
+from softlab_cli.running.prepare import AnyMethod, CaseTask
+from softlab_cli.running.request import Request, given_classes, ignored_values, kept_classes
+from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info

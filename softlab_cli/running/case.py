@@ -23,8 +23,8 @@ from softlab_cli.core.softblock import SoftSums
 from softlab_cli.core.threads import ordered_map
 from softlab_cli.fusion.patterns import UNLABELLED
 from softlab_cli.methods.imported import Import, open_fractions, write_fractions
-from softlab_cli.run.prepare import CaseTask, Prepared, count_labels, prepare
-from softlab_cli.run.scan import case_files, failure, naming
+from softlab_cli.running.prepare import CaseTask, Prepared, count_labels, prepare
+from softlab_cli.running.scan import case_files, failure, naming
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.statistics import LabelCounts, case_statistics, sums_with_box
 from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
