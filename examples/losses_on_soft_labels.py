@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 import softlab_cli
+from softlab_cli.api import Case, Store
 from softlab_cli.methods.svls.svls import SVLS
-from softlab_cli.opening import Case, Store
 from softlab_cli.readers import read_image
 from softlab_cli.trainers import CombinedLoss, DiceSemimetricLoss, SoftCrossEntropy
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
-    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, svls
+    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls
     from softlab_cli.geodesic import geodesic_distance
-    from softlab_cli.opening import open_store
     from softlab_cli.report.marginals import class_weights, label_marginals
     from softlab_cli.running.runner import run
 
@@ -47,7 +46,7 @@ _HOMES = {
     "msvls": "softlab_cli.api",
     "one_hot": "softlab_cli.api",
     "svls": "softlab_cli.api",
-    "open_store": "softlab_cli.opening",
+    "open_store": "softlab_cli.api",
     "run": "softlab_cli.running.runner",
 }
 

@@ -1,63 +1,123 @@
-"""The methods on plain arrays: label maps in, soft labels of all classes out."""
+"""softlab in Python: the methods on plain arrays, and stores opened for reading.
+
+`soften` is the one function; the others name its method. What the parameters of a
+method mean is said once, where the method is.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.core.blocks import Grid, Region, region_shape
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import UsageError
+from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.softblock import SoftBlock
-from softlab_cli.core.threads import ordered_map
-from softlab_cli.core.volume import Geometry
-from softlab_cli.fusion.patterns import find_patterns
-from softlab_cli.geodesic.base import Metric
+from softlab_cli.core.volume import Geometry, Image
+from softlab_cli.labels.case import HardLabels, RaterLabels, count_indexed
 from softlab_cli.labels.indices import distinct_values, index_label_map
-from softlab_cli.methods import (
-    MSVLS,
-    SVLS,
-    Fuse,
-    GeoLS,
-    LocalMethod,
-    OneHot,
-    RaterMethod,
-    UniformSmoothing,
-)
-from softlab_cli.methods.base import Softener
-from softlab_cli.methods.svls.svls import Sigma
+from softlab_cli.methods.base import Method
+from softlab_cli.methods.registry import METHODS, local_method, method_class
+from softlab_cli.store.reader import Case, Store
+
+if TYPE_CHECKING:
+    from softlab_cli.geodesic.base import Metric
+    from softlab_cli.methods.svls.svls import Sigma
 
 __all__ = [
+    "Case",
+    "Store",
     "fuse",
     "geols",
     "label_smoothing",
     "msvls",
     "one_hot",
+    "open_store",
     "soften",
-    "soften_raters",
     "svls",
 ]
 
 
-def one_hot(
-    label_map: NDArray[Any],
+def open_store(path: str | Path, *, from_label: bool = False) -> Store:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    path
+        The folder that ``softlab svls`` or another method wrote.
+    from_label
+        Compute soft labels from the hard ones on read, although they are stored.
+        With many classes this can be faster; the bits are the same. Stores of
+        hard labels only are always read so.
+
+    Returns
+    -------
+    Store
+        A mapping of case ids to cases. It may be pickled, and used after a fork
+        and from several threads.
+
+    Raises
+    ------
+    StoreError
+        When the folder is no store, or its method is not known here.
+
+    Examples
+    --------
+    ::
+
+        store = open_store("soft.zarr")
+        patch = store["s01"].read((slice(0, 64), slice(-8, 56), slice(0, 64)))
+    """
+    store = Store(path)
+    if not (from_label or store.info.labels_only):
+        return store
+    method = local_method(store.info.method, store.info.parameters)
+    if method is None:
+        local = [name for name in METHODS if method_class(name).takes == "label map"]
+        raise StoreError(
+            f"its soft labels are those of {store.info.method!r}, which softlab cannot compute on "
+            "read.",
+            remedy=f"It can for {', '.join(local)}, and for a majority of raters.",
+            path=store.path,
+        )
+    from softlab_cli.methods.on_read import SoftenOnRead
+
+    return Store(path, SoftenOnRead(method, store.classes))
+
+
+def soften(
+    method: Method,
+    label_map: NDArray[Any] | Sequence[NDArray[Any]],
+    image: NDArray[Any] | None = None,
     *,
+    spacing_mm: Sequence[float] | None = None,
     labels: Iterable[int] | None = None,
     ignore_value: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.float16]:
-    """One-hot labels.
+    """Soft labels by any method.
 
     Parameters
     ----------
+    method
+        A method with its parameters, such as ``SVLS(kernel_size=5)``; the classes of
+        `softlab_cli.methods.METHODS`.
     label_map
-        (Z, Y, X) or (Y, X) label values, integers from 0 to 65535.
+        (Z, Y, X) or (Y, X) label values, integers from 0 to 65535; for a method of
+        several raters one for each, of one shape. Raters are called ``1``, ``2``...
+    image
+        Intensities of the same shape, or (channels, *shape), of any real type; for
+        methods that follow the image.
+    spacing_mm
+        Distance of voxels along the axes of `label_map`, in millimetres; 1 by default.
     labels
         Label values that are classes, so that each has a place whether it occurs
         or not; by default those that occur. Sorted, they are classes 0 to C-1.
@@ -76,7 +136,40 @@ def one_hot(
     ClassError
         For label values outside 0..65535 or, with `labels`, outside of those.
     UsageError
-        For arrays that are no label map.
+        For arrays that are no label map, or not what the method takes.
+    GeometryError, InputError
+        For raters or images of other shapes, or intensities that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softlab_cli.methods import SVLS
+    >>> soften(SVLS(kernel_size=5), np.array([[0, 0, 1, 1]]))[1].round(3)
+    array([[0.032, 0.178, 0.822, 0.968]], dtype=float16)
+    """
+    several = method.takes == "raters"
+    maps = list(label_map) if several else [np.asarray(label_map)]
+    if not maps:
+        raise UsageError("there is no label map.", remedy="Give one for each rater.")
+    volumes = [_as_volume(one) for one in maps]
+    geometry = _geometry(volumes[0].shape, np.ndim(maps[0]), spacing_mm)
+    classes = _class_table(volumes, labels, ignore_value)
+    channels = None if image is None else _as_channels(image, np.shape(maps[0]))
+    soft_label = np.zeros((len(classes), *geometry.shape), np.float16)
+    case = _ArrayCase(classes, geometry, tuple(volumes), channels, threads)
+    with method.prepare(case) as ready:
+        ready.write(_ArraySink(case.grid(geometry), soft_label), soft=True, threads=threads)
+    return soft_label[:, 0] if geometry.ndim == 2 else soft_label
+
+
+def one_hot(
+    label_map: NDArray[Any],
+    *,
+    labels: Iterable[int] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """One-hot labels; see `softlab_cli.methods.onehot.OneHot` and `soften`.
 
     Examples
     --------
@@ -84,6 +177,8 @@ def one_hot(
     >>> one_hot(np.array([[0, 2, 2]]))[1]
     array([[0., 1., 1.]], dtype=float16)
     """
+    from softlab_cli.methods import OneHot
+
     return soften(OneHot(), label_map, labels=labels, ignore_value=ignore_value, threads=threads)
 
 
@@ -95,26 +190,7 @@ def label_smoothing(
     ignore_value: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.float16]:
-    """Uniform label smoothing: p_c = (1 - alpha) [y = c] + alpha / C.
-
-    Equation 1 of Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021.
-
-    Parameters
-    ----------
-    label_map, labels, ignore_value, threads
-        As for `one_hot`.
-    smoothing
-        The paper's alpha, from 0 (one-hot) to 1.
-
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
-
-    Raises
-    ------
-    ClassError, UsageError
-        As for `one_hot`, and for another amount of smoothing.
+    """Uniform label smoothing; see `softlab_cli.methods.uniform.UniformSmoothing` and `soften`.
 
     Examples
     --------
@@ -122,6 +198,8 @@ def label_smoothing(
     >>> label_smoothing(np.array([[0, 1]]), smoothing=0.5)[1]
     array([[0.25, 0.75]], dtype=float16)
     """
+    from softlab_cli.methods import UniformSmoothing
+
     method = UniformSmoothing(smoothing)
     return soften(method, label_map, labels=labels, ignore_value=ignore_value, threads=threads)
 
@@ -138,38 +216,9 @@ def svls(
     ignore_value: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.float16]:
-    """Spatially varying label smoothing: soft where classes meet, hard elsewhere.
+    """Spatially varying label smoothing; see `softlab_cli.methods.svls.svls.SVLS` and `soften`.
 
-    Each class's one-hot map is convolved with a Gaussian whose centre is replaced by
-    the sum of its other weights, and divided by the kernel's sum; beyond the edge,
-    the edge is repeated. Equation 2 of Islam and Glocker, Spatially Varying Label
-    Smoothing, IPMI 2021 (kernel size 3, sigma 1 voxel).
-
-    Parameters
-    ----------
-    label_map, labels, ignore_value, threads
-        As for `one_hot`. Ignored voxels count for no neighbour.
-    kernel_size
-        Voxels along each side of the kernel, odd, 3 or larger.
-    sigma_voxels
-        Standard deviation in voxels, one number or three along (Z, Y, X); by
-        default 1.
-    sigma_mm
-        The same in millimetres, in place of `sigma_voxels`; needs `spacing_mm`.
-    spacing_mm
-        Distance of voxels along the axes of `label_map`, in millimetres.
-    slicewise
-        Smooth within slices only; pictures always are.
-
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
-
-    Raises
-    ------
-    ClassError, UsageError
-        As for `one_hot`, and for parameters without meaning.
+    `sigma_mm` needs `spacing_mm`.
 
     Examples
     --------
@@ -177,10 +226,11 @@ def svls(
     >>> svls(np.array([[0, 0, 1, 1]]))[1].round(3)
     array([[0.   , 0.172, 0.828, 1.   ]], dtype=float16)
     """
+    from softlab_cli.methods import SVLS
+
     _check_spacing(sigma_mm, spacing_mm)
-    method = SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise)
     return soften(
-        method,
+        SVLS(kernel_size, sigma_voxels, sigma_mm, slicewise),
         label_map,
         spacing_mm=spacing_mm,
         labels=labels,
@@ -202,30 +252,9 @@ def msvls(
     ignore_value: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.float16]:
-    """Mean of several raters' spatially varying label smoothing, in one pass.
+    """Mean of several raters' SVLS; see `softlab_cli.methods.raters.msvls.MSVLS` and `soften`.
 
-    Equation 4 of Islam and Glocker, Spatially Varying Label Smoothing, IPMI 2021.
-
-    Parameters
-    ----------
-    label_maps
-        Label maps of the raters, each (Z, Y, X) or (Y, X), of one shape.
-    kernel_size, sigma_voxels, sigma_mm, spacing_mm, slicewise, labels, ignore_value, threads
-        As for `svls`. A rater that ignored a voxel has no share in it.
-    rater_weights
-        One for each rater, taken relative to their sum; by default equal.
-
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
-
-    Raises
-    ------
-    ClassError, UsageError
-        As for `svls`, and for weights that cannot be used.
-    GeometryError
-        For label maps of different shapes.
+    `rater_weights` has one number for each rater.
 
     Examples
     --------
@@ -233,9 +262,11 @@ def msvls(
     >>> msvls([np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]])])[1].round(3)
     array([[0.086, 0.5  , 0.914, 1.   ]], dtype=float16)
     """
+    from softlab_cli.methods import MSVLS
+
     _check_spacing(sigma_mm, spacing_mm)
     weights = _by_number(rater_weights)
-    return soften_raters(
+    return soften(
         MSVLS(kernel_size, sigma_voxels, sigma_mm, slicewise, weights),
         label_maps,
         spacing_mm=spacing_mm,
@@ -254,25 +285,9 @@ def fuse(
     ignore_value: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.float16]:
-    """Fuse several raters into one soft label, without smoothing.
+    """Several raters fused, without smoothing; see `softlab_cli.methods.raters.fuse.Fuse`.
 
-    Parameters
-    ----------
-    label_maps, rater_weights, labels, ignore_value, threads
-        As for `msvls`; weights are for ``mean`` only.
-    method
-        ``mean`` (share of the raters), ``majority``, ``staple`` (posterior) or
-        ``dice-weighted``; see `softlab_cli.methods.raters.fuse.Fuse`, which has all options.
-
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
-
-    Raises
-    ------
-    ClassError, UsageError, GeometryError
-        As for `msvls`, and for an unknown method.
+    `rater_weights` has one number for each rater; the rest is as for `soften`.
 
     Examples
     --------
@@ -280,7 +295,9 @@ def fuse(
     >>> fuse([np.array([[0, 0, 1]]), np.array([[0, 1, 1]])])[1]
     array([[0. , 0.5, 1. ]], dtype=float16)
     """
-    return soften_raters(
+    from softlab_cli.methods import Fuse
+
+    return soften(
         Fuse(method, rater_weights=_by_number(rater_weights)),
         label_maps,
         labels=labels,
@@ -303,37 +320,9 @@ def geols(
     ignore_value: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.float16]:
-    """Geodesic label smoothing: soft labels that follow the image.
+    """Geodesic label smoothing; see `softlab_cli.methods.geols.geols.GeoLS` and `soften`.
 
-    Adiga Vasudeva, Dolz and Lombaert, GeoLS: Geodesic Label Smoothing for Image
-    Segmentation, MIDL 2023.
-
-    Parameters
-    ----------
-    label_map, labels, ignore_value, threads
-        As for `one_hot`. Distances pass through ignored voxels.
-    image
-        Intensities of the same shape, or (channels, *shape); any real type.
-    spacing_mm
-        Distance of voxels along the axes of `label_map`, in millimetres.
-    smoothing
-        The paper's alpha, from 0 (one-hot) to 1.
-    seeds, metric, intensity_weight, engine
-        As for `softlab_cli.methods.geols.geols.GeoLS`, which has all options.
-
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
-
-    Raises
-    ------
-    ClassError, UsageError
-        As for `one_hot`, and for parameters without meaning.
-    InputError
-        For an image of another shape or with intensities that are not finite.
-    EngineError
-        When the engine cannot work here.
+    `GeoLS` itself has more parameters.
 
     Examples
     --------
@@ -343,95 +332,91 @@ def geols(
     >>> geols(labels, image, spacing_mm=(1, 1), seeds="region")[:, 0, 2].round(3)
     array([0.941, 0.045, 0.015], dtype=float16)
     """
-    method = GeoLS(smoothing, seeds, metric, intensity_weight, engine)
-    volume = _as_volume(label_map)
-    geometry = _geometry(volume.shape, np.ndim(label_map), spacing_mm)
-    classes = _class_table([volume], labels, ignore_value)
-    indices = index_label_map(volume, classes).class_indices
-    with (
-        TemporaryDirectory() as folder,
-        method.prepare(
-            indices, _as_channels(image, np.shape(label_map)), classes, geometry,
-            case_id="", scratch_folder=Path(folder), threads=threads, block=_block(geometry),
-        ) as maps,
-    ):  # fmt: skip
-        return _soften_blocks(maps, indices, classes, geometry, threads)
+    from softlab_cli.methods import GeoLS
+
+    return soften(
+        GeoLS(smoothing, seeds, metric, intensity_weight, engine),
+        label_map,
+        image,
+        spacing_mm=spacing_mm,
+        labels=labels,
+        ignore_value=ignore_value,
+        threads=threads,
+    )
 
 
-def soften(
-    method: LocalMethod,
-    label_map: NDArray[Any],
-    *,
-    spacing_mm: Sequence[float] | None = None,
-    labels: Iterable[int] | None = None,
-    ignore_value: int | None = None,
-    threads: int = 1,
-) -> NDArray[np.float16]:
-    """Soft labels by any local method.
+@dataclass(frozen=True)
+class _ArrayCase:
+    """Arrays as a method sees them; see `softlab_cli.methods.base.CaseInput`."""
 
-    Parameters
-    ----------
-    method
-        An entry of `softlab_cli.methods.METHODS`, made with its parameters.
-    label_map, spacing_mm, labels, ignore_value, threads
-        As for `svls`.
+    classes: ClassTable
+    geometry: Geometry
+    volumes: tuple[NDArray[Any], ...]
+    channels: NDArray[np.float32] | None
+    threads: int
+    case_id: str = ""
+    keep_raters: bool = False
+    max_memory: int | None = None
 
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
+    def label_map(self) -> HardLabels:
+        indexed = index_label_map(self.volumes[0], self.classes)
+        counts = count_indexed(indexed, self.classes)
+        return HardLabels(self.geometry, indexed.class_indices, counts)
 
-    Raises
-    ------
-    ClassError, UsageError
-        As for `one_hot`.
-    """
-    volume = _as_volume(label_map)
-    geometry = _geometry(volume.shape, np.ndim(label_map), spacing_mm)
-    classes = _class_table([volume], labels, ignore_value)
-    indices = index_label_map(volume, classes).class_indices
-    return _soften_blocks(method, indices, classes, geometry, threads)
+    def raters(self) -> RaterLabels:
+        from softlab_cli.fusion.patterns import find_patterns
+
+        indexed = (index_label_map(one, self.classes).class_indices for one in self.volumes)
+        patterns = find_patterns(indexed, len(self.classes), self.classes.ignore_index)
+        names = tuple(str(number) for number in range(1, len(self.volumes) + 1))
+        return RaterLabels(self.geometry, patterns, names)
+
+    def image(self, geometry: Geometry) -> Image:
+        if self.channels is None:
+            raise UsageError("this method follows the image.", remedy="Give the image as well.")
+        return Image(self.channels, geometry)
+
+    def fractions(self, supersample: int | None) -> SoftSegments:
+        raise UsageError(
+            "an array of label values has no soft labels to import.", remedy="Choose a method."
+        )
+
+    def grid(self, geometry: Geometry) -> Grid:
+        """No block larger than the volume: here no store wants them all alike."""
+        grid = Grid.for_volume(geometry.shape, geometry.ndim)
+        z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
+        return Grid(grid.shape, (z, y, x), (z, y, x))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    def naming_image(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
-def soften_raters(
-    method: RaterMethod,
-    label_maps: Sequence[NDArray[Any]],
-    *,
-    spacing_mm: Sequence[float] | None = None,
-    labels: Iterable[int] | None = None,
-    ignore_value: int | None = None,
-    threads: int = 1,
-) -> NDArray[np.float16]:
-    """Soft labels of several raters by any method that takes them.
+@dataclass(frozen=True)
+class _ArraySink:
+    """Where soft labels of arrays go; see `softlab_cli.methods.prepared.Sink`."""
 
-    Parameters
-    ----------
-    method
-        An entry of `softlab_cli.methods.RATER_METHODS`, made with its parameters;
-        raters are called ``1``, ``2`` and so on.
-    label_maps, spacing_mm, labels, ignore_value, threads
-        As for `msvls`.
+    grid: Grid
+    soft_label: NDArray[np.float16]
 
-    Returns
-    -------
-    soft_label
-        (C, Z, Y, X) or (C, Y, X) float16.
+    def encode_label(
+        self, region: Region, class_indices: NDArray[Any], rater: int | None = None
+    ) -> None:
+        """Nothing: the caller has the hard labels."""
 
-    Raises
-    ------
-    ClassError, UsageError, GeometryError
-        As for `msvls`.
-    """
-    if not len(label_maps):
-        raise UsageError("there is no label map.", remedy="Give one for each rater.")
-    volumes = [_as_volume(label_map) for label_map in label_maps]
-    geometry = _geometry(volumes[0].shape, np.ndim(label_maps[0]), spacing_mm)
-    classes = _class_table(volumes, labels, ignore_value)
-    indexed = (index_label_map(volume, classes).class_indices for volume in volumes)
-    patterns = find_patterns(indexed, len(classes), classes.ignore_index)
-    names = [str(number) for number in range(1, len(volumes) + 1)]
-    fused = method.fuse(patterns, names, classes.background_index)
-    return _soften_blocks(fused, fused.fused.indices, classes, geometry, threads)
+    def encode(self, block: SoftBlock) -> None:
+        z, y, x = region_shape(block.region)
+        for i, class_index in enumerate(block.class_indices):
+            self.soft_label[(class_index, *block.region)] = block.values[i, :z, :y, :x]
+        for class_index, value in block.constants.items():
+            self.soft_label[(class_index, *block.region)] = value
+
+    def append(self, block: None) -> None:
+        """Nothing: each block is in its place already."""
 
 
 def _class_table(
@@ -443,35 +428,6 @@ def _class_table(
     return ClassTable.from_values(labels, ignore_values=ignored)
 
 
-def _soften_blocks(
-    softener: Softener,
-    indices: NDArray[Any],
-    classes: ClassTable,
-    geometry: Geometry,
-    threads: int,
-) -> NDArray[np.float16]:
-    soft_label = np.zeros((len(classes), *geometry.shape), np.float16)
-    grid = Grid.for_volume(geometry.shape, geometry.ndim)
-    local = threading.local()
-
-    def write(region: Region) -> None:
-        if not hasattr(local, "workspace"):
-            local.workspace = softener.workspace(classes, geometry, _block(geometry))
-        for block in softener.soften(indices, region, local.workspace):
-            _copy(block, soft_label)
-
-    for _ in ordered_map(write, grid.regions(), threads):
-        pass
-    return soft_label[:, 0] if geometry.ndim == 2 else soft_label
-
-
-def _block(geometry: Geometry) -> Shape:
-    """Voxels of the largest block."""
-    grid = Grid.for_volume(geometry.shape, geometry.ndim)
-    z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
-    return z, y, x
-
-
 def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:
     if weights is None:
         return None
@@ -481,14 +437,6 @@ def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:
 def _check_spacing(sigma_mm: Sigma | None, spacing_mm: Sequence[float] | None) -> None:
     if sigma_mm is not None and spacing_mm is None:
         raise UsageError("sigma_mm is given without spacing_mm.", remedy="Give the spacing.")
-
-
-def _copy(block: SoftBlock, soft_label: NDArray[np.float16]) -> None:
-    z, y, x = region_shape(block.region)
-    for i, class_index in enumerate(block.class_indices):
-        soft_label[(class_index, *block.region)] = block.values[i, :z, :y, :x]
-    for class_index, value in block.constants.items():
-        soft_label[(class_index, *block.region)] = value
 
 
 def _as_volume(label_map: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Shape
+from softlab_cli.core.blocks import Grid, Shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.core.volume import Geometry
@@ -115,8 +115,10 @@ def cases(draw: st.DrawFn, largest: int = 6, classes: int = 4, channels: int = 2
 
 
 def prepare(method: GeoLS, case: Case, folder: Path, **options: Any) -> GeodesicMaps:
-    options = {"engine": SlowEngine(), "block": BLOCK, **options}
-    return method.prepare(
+    block = options.pop("block", BLOCK)
+    grid = Grid(case.indices.shape, block, block)
+    options = {"engine": SlowEngine(), "grid": grid, **options}
+    return method.make_maps(
         case.indices, case.image, case.classes, case.geometry,
         case_id=case.case_id, scratch_folder=folder, **options,
     )  # fmt: skip

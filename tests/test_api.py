@@ -19,7 +19,7 @@ VOLUME = RNG.integers(0, 3, (70, 20, 80)).repeat(2, axis=1)
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(api) == (0, 14)
+    assert doctest.testmod(api) == (0, 17)
 
 
 @pytest.mark.parametrize("function", [one_hot, label_smoothing, svls])

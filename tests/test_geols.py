@@ -80,7 +80,7 @@ def test_workers_and_threads_change_no_byte(geols, scans, options) -> None:
 def test_scratch_on_disk_changes_no_byte_and_is_removed(geols, scans, monkeypatch) -> None:
     geols(out="one.zarr")
     # As if nothing were left: maps of these small cases fit into any real limit.
-    monkeypatch.setattr("softlab_cli.running.prepare._memory_for_maps", lambda *_: 0)
+    monkeypatch.setattr("softlab_cli.methods.geols.geols.GeoLS._spare", lambda *_: 0)
     assert geols("--workers", 1, out="other.zarr").exit_code == 0
     assert tree(scans / "one.zarr") == tree(scans / "other.zarr")
     left = [path.name for path in (scans / "other.zarr").iterdir()]
@@ -93,7 +93,7 @@ def test_scratch_of_a_case_that_fails_is_removed(geols, scans, monkeypatch) -> N
     def fail(*_: object) -> None:
         raise RuntimeError("in the middle")
 
-    monkeypatch.setattr("softlab_cli.running.prepare._memory_for_maps", lambda *_: 0)
+    monkeypatch.setattr("softlab_cli.methods.geols.geols.GeoLS._spare", lambda *_: 0)
     monkeypatch.setattr("softlab_cli.methods.geols.maps.GeodesicMaps.workspace", fail)
     assert geols("--workers", 1).exit_code == 1
     assert [path.name for path in (scans / "soft.zarr").iterdir()] == ["zarr.json"]

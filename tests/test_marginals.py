@@ -13,13 +13,13 @@ import pytest
 import softlab_cli
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
-from softlab_cli.opening import Store
 from softlab_cli.report.marginals import (
     LabelMarginals,
     class_weights,
     label_marginals,
     stored_marginals,
 )
+from softlab_cli.store.reader import Store
 from softlab_cli.store.statistics import CaseStatistics
 from tests.conftest import blobs, write_image
 from tests.store_support import small_blocks

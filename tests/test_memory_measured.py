@@ -18,15 +18,14 @@ from tests.conftest import blobs, write_image
 CODE = """
 import json, re, sys
 from pathlib import Path
-from softlab_cli.methods import METHODS, RATER_METHODS, GeoLS
+from softlab_cli.methods import method_class
 from softlab_cli.running.plan import Request, make_plan
 from softlab_cli.running.runner import execute
 
 name, folder, out, threads, options = sys.argv[1:]
 inputs = sorted(Path(folder).glob("r*"))
 request = Request(inputs, Path(out), threads=int(threads), workers=1, **json.loads(options))
-methods = {**METHODS, **RATER_METHODS, "geols": GeoLS}
-plan = make_plan(methods[name](), request, lambda event: None)
+plan = make_plan(method_class(name)(), request, lambda event: None)
 report = execute(plan)
 assert report.failed == 0, report
 # Not getrusage: what it tells of a child includes the parent's peak.

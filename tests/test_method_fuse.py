@@ -20,7 +20,8 @@ from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.shares import FINEST
 from softlab_cli.fusion.staple import run_staple
 from softlab_cli.methods.onehot import OneHot
-from softlab_cli.methods.raters.fuse import FUSION_RULES, Fuse, FusedLabels
+from softlab_cli.methods.raters.base import FusedLabels
+from softlab_cli.methods.raters.fuse import FUSION_RULES, Fuse
 from softlab_cli.methods.raters.msvls import MSVLS
 from softlab_cli.methods.svls.svls import SVLS
 from tests import naive, naive_raters

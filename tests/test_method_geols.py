@@ -306,9 +306,9 @@ def test_without_a_background_class_the_foreground_is_normalised(tmp_path: Path)
     indices = np.array([0, 0, 1], np.uint8).reshape(1, 1, 3)
     case = Case(indices, np.array([0, 5, 5], np.float32).reshape(1, 1, 1, 3), 2)
     method, classes = GeoLS(smoothing=0.5, seeds="region"), no_background(case)
-    with method.prepare(
+    with method.make_maps(
         case.indices, case.image, classes, case.geometry, case_id="a",
-        scratch_folder=tmp_path, engine=SlowEngine(), block=BLOCK,
+        scratch_folder=tmp_path, engine=SlowEngine(), grid=Grid(case.indices.shape, BLOCK, BLOCK),
     ) as maps:  # fmt: skip
         assert maps.written == (0, 1)
         soft, _, _ = soften(maps, case.indices, 2)  # type: ignore[arg-type]
@@ -323,9 +323,9 @@ def test_where_no_class_has_weight_a_voxel_keeps_its_label(tmp_path: Path) -> No
     image = np.zeros((1, 1, 1, 4), np.float32)
     case = Case(indices, image, 1)
     method = GeoLS(smoothing=1, seeds="random", random_voxels=1)
-    with method.prepare(
+    with method.make_maps(
         indices, image, no_background(case), case.geometry, case_id="a",
-        scratch_folder=tmp_path, engine=SlowEngine(), block=BLOCK,
+        scratch_folder=tmp_path, engine=SlowEngine(), grid=Grid(case.indices.shape, BLOCK, BLOCK),
     ) as maps:  # fmt: skip
         assert (read_map(maps, 0, case) == 0).any()
         soft, _, _ = soften(maps, indices, 1)  # type: ignore[arg-type]

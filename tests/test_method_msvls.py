@@ -15,8 +15,8 @@ from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.fusion.patterns import find_patterns
+from softlab_cli.methods.raters.base import FusedLabels
 from softlab_cli.methods.raters.blending import _blend_table
-from softlab_cli.methods.raters.fuse import FusedLabels
 from softlab_cli.methods.raters.msvls import MSVLS
 from softlab_cli.methods.svls.svls import SVLS
 from tests import naive, naive_raters

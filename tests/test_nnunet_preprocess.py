@@ -14,8 +14,9 @@ import SimpleITK as sitk
 
 from softlab_cli import open_store, svls
 from softlab_cli.cli import nnunet as command
+from softlab_cli.core.blocks import Grid
 from softlab_cli.methods import GeoLS
-from softlab_cli.nnunet.methods import METHODS
+from softlab_cli.nnunet.case import hook_methods
 from tests.conftest import write_image
 from tests.geols_support import SlowEngine
 from tests.nnunet_support import (
@@ -64,7 +65,7 @@ def plain(values: np.ndarray) -> np.ndarray:
 
 
 def test_the_command_knows_the_methods() -> None:
-    assert tuple(METHODS) == command.METHODS
+    assert tuple(command.HookMethod().choices) == hook_methods()
 
 
 def test_soft_labels_lie_on_the_preprocessed_grid(hook, softlab) -> None:
@@ -139,9 +140,9 @@ def test_geols_follows_the_preprocessed_image(hook, softlab, monkeypatch, config
     group = f"nnUNetPlans_{configuration}"
     case, folder = hook.store("geols", group)["case0"], hook.dataset.preprocessed / group
     image = np.asarray(blosc2.open(str(folder / "case0.b2nd"), mode="r")[:])
-    with GeoLS(smoothing=0.2, seeds="region").prepare(
+    with GeoLS(smoothing=0.2, seeds="region").make_maps(
         case.read_label(), image, case.classes, case.geometry, case_id="case0",
-        scratch_folder=folder, block=(36, 40, 44),
+        scratch_folder=folder, grid=Grid(case.shape, (36, 40, 44), (36, 40, 44)),
     ) as maps:  # fmt: skip
         whole = tuple(slice(0, n) for n in case.shape)
         workspace = maps.workspace(case.classes, case.geometry, (36, 40, 44))

@@ -1,7 +1,9 @@
-"""The label map that a scan leaves for the run, and what threads that share it get."""
+"""The label map that a scan hands over to the run of one case."""
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +12,57 @@ import pytest
 
 from softlab_cli.cases import Case
 from softlab_cli.core.volume import Geometry, LabelMap
-from softlab_cli.labels.read import ReadingOptions
-from softlab_cli.running import scan as scanning
-from softlab_cli.running.scan import LastLabelMap
-from tests.interleaving import interleaved
-
-OPTIONS = ReadingOptions()
-
-
-def case_of(number: int) -> Case:
-    return Case(f"case{number}", (Path(f"case{number}.nii.gz"),), raters=("r",))
+from softlab_cli.labels import case as labels_case
+from softlab_cli.labels.read import read_labels
+from softlab_cli.running import scan
+from softlab_cli.running.scan import Handover
+from tests.conftest import blobs, write_image
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Paths that are read; each label map holds the number of its case."""
-    found: list[Path] = []
+def case(tmp_path: Path) -> Case:
+    path = write_image(tmp_path / "in" / "a.nii.gz", blobs((5, 6, 7), 3))
+    return Case("a", (path,), raters=("r",))
 
-    def read(path: Path, *_: Any, **__: Any) -> LabelMap:
+
+def label_map() -> LabelMap:
+    return LabelMap(np.ones((1, 1, 1), np.uint8), Geometry((1, 1, 1), np.eye(4)))
+
+
+def test_it_is_given_away_once(case: Case) -> None:
+    handover, kept = Handover(), label_map()
+    handover.keep(case, kept)
+    assert handover.take(case) is kept
+    assert handover.take(case) is None
+
+
+def test_a_file_that_has_changed_is_read_again(case: Case) -> None:
+    handover = Handover()
+    handover.keep(case, label_map())
+    write_image(case.label_maps[0], blobs((8, 8, 8), 3))
+    assert handover.take(case) is None
+
+
+def test_it_does_not_travel(case: Case) -> None:
+    handover = Handover()
+    handover.keep(case, label_map())
+    assert pickle.loads(pickle.dumps(handover)).take(case) is None
+
+
+@pytest.mark.parametrize(("cases", "reads"), [(1, 1), (2, 4)])
+def test_the_one_label_map_of_a_run_is_read_once(
+    softlab: Callable[..., Any], tmp_path: Path, monkeypatch, cases: int, reads: int
+) -> None:
+    found = []
+
+    def read(path: Path, *arguments: Any, **options: Any) -> LabelMap:
         found.append(path)
-        number = int(path.name.removeprefix("case").removesuffix(".nii.gz"))
-        return LabelMap(np.full((1, 1, 1), number), Geometry((1, 1, 1), np.eye(4)))
+        return read_labels(path, *arguments, **options)
 
-    monkeypatch.setattr(scanning, "read_labels", read)
-    return found
-
-
-def number_in(label_map: LabelMap) -> int:
-    return int(label_map.values[0, 0, 0])
-
-
-def test_label_map_is_read_once_and_given_away_once(reads: list[Path]) -> None:
-    last = LastLabelMap()
-    assert last.read(case_of(1), OPTIONS) is last.take(case_of(1), OPTIONS)
-    assert len(reads) == 1
-    last.take(case_of(1), OPTIONS)
-    assert len(reads) == 2
-
-
-def test_other_options_read_again(reads: list[Path]) -> None:
-    last = LastLabelMap()
-    last.read(case_of(1), OPTIONS)
-    last.read(case_of(1), ReadingOptions(rois=("liver",)))
-    assert len(reads) == 2
-
-
-@pytest.mark.usefixtures("reads")
-@pytest.mark.parametrize("way", ["read", "take"])
-def test_threads_get_the_label_map_of_their_own_case(way: str) -> None:
-    """Another case is read between any two lines, as another thread might."""
-    last = LastLabelMap()
-    with interleaved("read", "take", act=lambda: last.read(case_of(2), OPTIONS)):
-        found = getattr(last, way)(case_of(1), OPTIONS)
-    assert number_in(found) == 1
+    for module in (scan, labels_case):
+        monkeypatch.setattr(module, "read_labels", read)
+    for number in range(cases):
+        write_image(tmp_path / "in" / f"{number}.nii.gz", blobs((5, 6, 7), 3))
+    done = softlab("svls", "--in", tmp_path / "in", "--out", tmp_path / "o.zarr", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    assert len(found) == reads

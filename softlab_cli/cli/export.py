@@ -49,8 +49,8 @@ def command(
     progress: bool | None,
 ) -> None:
     """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG."""
+    from softlab_cli.api import open_store
     from softlab_cli.core.events import StageStarted, StageStepped
-    from softlab_cli.opening import open_store
     from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
     from softlab_cli.output.export import export_case
 

@@ -30,7 +30,7 @@ def command(
     store: Path, case_id: str | None, as_json: bool, as_config: bool, marginals: bool
 ) -> None:
     """Say what is in a store, or what is known of CASE_ID."""
-    from softlab_cli.opening import open_store
+    from softlab_cli.api import open_store
 
     opened = open_store(store)
     if as_config:

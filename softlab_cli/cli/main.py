@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from softlab_cli.core.errors import SoftlabError, UsageError
+from softlab_cli.methods.registry import METHODS
 from softlab_cli.version import __version__
 
 __all__ = ["cli", "main"]
@@ -15,18 +16,13 @@ __all__ = ["cli", "main"]
 DEBUG = "softlab_cli.debug"
 """Key under which the context keeps whether ``--debug`` was given."""
 
+MAKE = "Make soft labels"
+
 SECTIONS: dict[str, dict[str, str]] = {
     "Look at your data": {
         "inspect": "What files and folders are: grid, labels, series, problems.",
     },
-    "Make soft labels": {
-        "svls": "Spatially varying label smoothing.",
-        "ls": "Uniform label smoothing.",
-        "onehot": "One-hot labels, without smoothing.",
-        "geols": "Geodesic label smoothing, which follows the image.",
-        "msvls": "Mean of several raters' SVLS.",
-        "fuse": "Several raters fused: mean, majority, STAPLE.",
-        "import": "Soft labels that the files already have (DICOM SEG, contours).",
+    MAKE: {
         "run": "Any of these, from a configuration file.",
     },
     "Train with it": {
@@ -39,11 +35,22 @@ SECTIONS: dict[str, dict[str, str]] = {
         "export": "Write cases as NIfTI, npz or DICOM SEG.",
     },
 }
-"""Commands by section with their short help, so that ``--help`` imports none of them."""
+"""Commands by section with their short help, so that ``--help`` imports none of them.
+
+The methods' come first in theirs; `softlab_cli.methods.METHODS` has them.
+"""
 
 
-MODULES = {"import": "importing"}
-"""Modules of commands whose names are words of Python."""
+def sections() -> dict[str, dict[str, str]]:
+    """All commands by section, the methods' among them, with their short help."""
+    methods = {name: entry.summary for name, entry in METHODS.items()}
+    return SECTIONS | {MAKE: methods | SECTIONS[MAKE]}
+
+
+def module_of(name: str) -> str:
+    """Module of a command."""
+    own = METHODS[name].command if name in METHODS else ""
+    return own or f"softlab_cli.cli.{name}"
 
 
 class CommandError(click.ClickException):
@@ -61,23 +68,23 @@ class CommandUsageError(CommandError):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in ``softlab_cli.cli.<name>`` until they are called."""
+    """A group whose commands stay in their modules until they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in the order of the sections."""
-        return [name for section in SECTIONS.values() for name in section]
+        return [name for section in sections().values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"softlab_cli.cli.{MODULES.get(cmd_name, cmd_name)}")
+        module = importlib.import_module(module_of(cmd_name))
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
-        for title, commands in SECTIONS.items():
+        for title, commands in sections().items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
 

@@ -13,10 +13,24 @@ from click.core import ParameterSource
 from softlab_cli.cli.geols import geols_options
 from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together, verbose
 from softlab_cli.cli.soften import describe_run
+from softlab_cli.methods.registry import METHODS
 from softlab_cli.running.progress import listeners
 
-METHODS = ("svls", "ls", "onehot", "msvls", "geols")
-"""As `softlab_cli.nnunet.methods.METHODS`, whose import takes nnU-Net; a test compares them."""
+
+class HookMethod(click.Choice[str]):
+    """A name of a method that the hook offers, looked up when it is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(name for name, entry in METHODS.items() if entry.in_nnunet)
+
+    @choices.setter
+    def choices(self, _: object) -> None:
+        """Leave what there is to the registry."""
 
 
 class SeveralValues(click.Command):
@@ -67,7 +81,7 @@ def command() -> None:
     click.option("-p", "--plans", default="nnUNetPlans", show_default=True, help="The plans."),
     click.option(
         "--method",
-        type=click.Choice(METHODS),
+        type=HookMethod(),
         default="svls",
         show_default=True,
         help="What makes the soft labels.",

@@ -46,7 +46,7 @@ def command(
     classes: tuple[str, ...],
 ) -> None:
     """Draw one slice of CASE_ID (default: the first case) into a PNG file."""
-    from softlab_cli.opening import open_store
+    from softlab_cli.api import open_store
     from softlab_cli.report.preview import draw_case
 
     opened = open_store(store)

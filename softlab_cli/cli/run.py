@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.main import SECTIONS, cli
+from softlab_cli.cli.main import cli
 from softlab_cli.cli.options import debug
 from softlab_cli.core.errors import InputError, UsageError
-
-COMMANDS = tuple(name for name in SECTIONS["Make soft labels"] if name != "run")
+from softlab_cli.methods.registry import METHODS
 
 
 @click.command("run")
@@ -36,7 +35,7 @@ def command(ctx: click.Context, config: Path, options: tuple[str, ...]) -> None:
     content = read_config(config)
     name, *arguments = arguments_of(content, config)
     chosen = cli.get_command(ctx, name)
-    assert chosen is not None  # it is one of COMMANDS
+    assert chosen is not None  # it is one of METHODS
     _check_options(content, chosen, config)
     with chosen.make_context(name, [*arguments, *options], parent=ctx.parent) as inner:
         chosen.invoke(inner)
@@ -56,10 +55,10 @@ def arguments_of(config: Mapping[str, Any], path: Path) -> list[str]:
     """The command line that a configuration stands for; `path` is named in errors."""
     options = dict(config)
     name = options.pop("command", None)
-    if name not in COMMANDS:
+    if name not in METHODS:
         problem = "names no command" if name is None else f"names the command {name!r}"
         raise UsageError(
-            f"{problem}; there are {', '.join(COMMANDS)}.",
+            f"{problem}; there are {', '.join(METHODS)}.",
             remedy='Write for instance command = "svls".',
             path=path,
         )

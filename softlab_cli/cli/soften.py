@@ -15,13 +15,13 @@ from softlab_cli.running.progress import listeners
 
 if TYPE_CHECKING:
     from softlab_cli.core.events import RunFinished
+    from softlab_cli.methods.base import Method
     from softlab_cli.running.plan import Plan
-    from softlab_cli.running.prepare import AnyMethod
 
 __all__ = ["soften"]
 
 
-def soften(method: AnyMethod, options: dict[str, Any]) -> None:
+def soften(method: Method, options: dict[str, Any]) -> None:
     """Run a method over all cases and exit with the run's status.
 
     Parameters

@@ -17,6 +17,8 @@ exit status 1. Nothing here knows of the command line.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "SoftlabError",
     "StoreError",
     "UsageError",
+    "naming",
 ]
 
 
@@ -87,3 +90,14 @@ class StoreError(SoftlabError):
 
 class EngineError(SoftlabError):
     """Something to compute with that is not installed or does not work here."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in an error that does not know which file it is about."""
+    try:
+        yield
+    except SoftlabError as error:
+        if error.path is None:
+            error.path = path
+        raise

@@ -48,6 +48,8 @@ class SoftSegments:
         a step for each segment are rounding and no overlap.
     warnings, metadata
         As in `LabelMap`.
+    on_overlap
+        What happens where segments sum to more than 1, unless `classes` is told.
     """
 
     geometry: Geometry
@@ -57,6 +59,7 @@ class SoftSegments:
     resolution: float = 0.0
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    on_overlap: OverlapRule = "error"
 
     def __len__(self) -> int:
         return len(self.values)
@@ -69,7 +72,7 @@ class SoftSegments:
         return total
 
     def classes(
-        self, on_overlap: OverlapRule = "error"
+        self, on_overlap: OverlapRule | None = None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Every class as a soft label, background first; at each voxel they sum to 1.
 
@@ -78,10 +81,10 @@ class SoftSegments:
         Parameters
         ----------
         on_overlap
-            What happens where the segments sum to more than 1. ``error`` refuses,
-            ``first`` and ``last`` leave to each segment what the ones before or
-            after it do not take, ``highest`` divides by the sum, so that the
-            highest fraction stays the highest.
+            What happens where the segments sum to more than 1; by default what the
+            attribute says. ``error`` refuses, ``first`` and ``last`` leave to each
+            segment what the ones before or after it do not take, ``highest`` divides
+            by the sum, so that the highest fraction stays the highest.
 
         Yields
         ------
@@ -92,6 +95,7 @@ class SoftSegments:
         InputError
             For an overlap under ``error``; the message counts the voxels.
         """
+        on_overlap = on_overlap or self.on_overlap
         total = self.total()
         self._check(total, on_overlap)
         if 0 not in self.values:

@@ -66,6 +66,10 @@ class RaterPatterns:
         lowest = np.where(named, self.labels, highest[:, None]).min(axis=1)
         return np.asarray(lowest != highest)
 
+    def class_indices(self, ignore_index: int) -> NDArray[np.int32]:
+        """(patterns, raters) class indices, with the ignore index where a rater named none."""
+        return np.where(self.labels == UNLABELLED, np.int32(ignore_index), self.labels)
+
     def rater(self, number: int, dtype: np.dtype[Any], ignore_index: int) -> Volume:
         """The class indices of one rater again, as they were taken in.
 
@@ -85,8 +89,7 @@ class RaterPatterns:
         """
         from softlab_cli.kernels.fusion import look_up
 
-        column = self.labels[:, number]
-        table = np.where(column == UNLABELLED, ignore_index, column).astype(dtype)
+        table = self.class_indices(ignore_index)[:, number].astype(dtype)
         found = np.empty(self.indices.shape, dtype)
         look_up(self.indices.reshape(-1), table, found.reshape(-1))
         return found

@@ -1,43 +1,57 @@
-"""Methods: one file each, all behind the contract in `softlab_cli.methods.base`.
+"""Methods: a module or a room each, all behind the contract in `softlab_cli.methods.base`.
 
-Importing them is cheap; numba is imported when a workspace is made.
+To add one, write its module, its command, and its row in `softlab_cli.methods.registry`.
+Names are imported when they are first used, and numba when a workspace is made.
 """
 
 from __future__ import annotations
 
-from typing import TypeGuard
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from softlab_cli.methods.base import LocalMethod
-from softlab_cli.methods.geols.geols import GeoLS
-from softlab_cli.methods.onehot import OneHot
-from softlab_cli.methods.raters.fuse import Fuse, RaterMethod
-from softlab_cli.methods.raters.msvls import MSVLS
-from softlab_cli.methods.svls.svls import SVLS
-from softlab_cli.methods.uniform import UniformSmoothing
+from softlab_cli.methods.registry import METHODS, method_class
+
+if TYPE_CHECKING:
+    from softlab_cli.methods.base import LocalMethod, Method
+    from softlab_cli.methods.geols.geols import GeoLS
+    from softlab_cli.methods.imported import Import
+    from softlab_cli.methods.onehot import OneHot
+    from softlab_cli.methods.raters.base import RaterMethod
+    from softlab_cli.methods.raters.fuse import Fuse
+    from softlab_cli.methods.raters.msvls import MSVLS
+    from softlab_cli.methods.svls.svls import SVLS
+    from softlab_cli.methods.uniform import UniformSmoothing
 
 __all__ = [
     "METHODS",
     "MSVLS",
-    "RATER_METHODS",
     "SVLS",
     "Fuse",
     "GeoLS",
+    "Import",
     "LocalMethod",
+    "Method",
     "OneHot",
     "RaterMethod",
     "UniformSmoothing",
-    "takes_raters",
+    "method_class",
 ]
 
-METHODS: dict[str, type[LocalMethod]] = {
-    method.name: method for method in (OneHot, UniformSmoothing, SVLS)
+_HOMES = {
+    "Fuse": "raters.fuse",
+    "GeoLS": "geols.geols",
+    "Import": "imported",
+    "LocalMethod": "base",
+    "MSVLS": "raters.msvls",
+    "Method": "base",
+    "OneHot": "onehot",
+    "RaterMethod": "raters.base",
+    "SVLS": "svls.svls",
+    "UniformSmoothing": "uniform",
 }
-"""Every local method, by its name on the command line."""
-
-RATER_METHODS: dict[str, type[RaterMethod]] = {method.name: method for method in (MSVLS, Fuse)}
-"""Every method that takes several raters, by its name on the command line."""
 
 
-def takes_raters(method: object) -> TypeGuard[RaterMethod]:
-    """Whether a method takes several raters."""
-    return isinstance(method, tuple(RATER_METHODS.values()))
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'softlab_cli.methods' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"softlab_cli.methods.{_HOMES[name]}"), name)

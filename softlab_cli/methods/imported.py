@@ -9,10 +9,11 @@ voxel.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.threads import ordered_map
+from softlab_cli.core.volume import Geometry
+from softlab_cli.labels.case import count_labels
 from softlab_cli.labels.numbering import class_values
 from softlab_cli.labels.read import (
     ReadingOptions,
@@ -32,18 +35,22 @@ from softlab_cli.labels.read import (
     is_object,
     series_for,
 )
+from softlab_cli.methods.base import CaseInput, Method, Needs, Takes
+from softlab_cli.methods.prepared import Sink, Written
 from softlab_cli.readers import FileProbe, dicom, read_label_map
 from softlab_cli.readers.regrid import resample_soft
-from softlab_cli.store.writer import CaseWriter, EncodedBlock
 
-__all__ = ["Import", "Imported", "open_fractions", "write_fractions"]
+if TYPE_CHECKING:
+    from softlab_cli.cases import Case
+
+__all__ = ["Import", "PreparedFractions", "open_fractions"]
 
 HELD_PER_VOXEL = 26
 """Bytes: two float32 volumes and a temporary one, rounded values, and `_Seen`."""
 
 
 @dataclass(frozen=True)
-class Import:
+class Import(Method):
     """Soft labels as their source has them: what ``softlab import`` does.
 
     Parameters
@@ -56,15 +63,21 @@ class Import:
     supersample: int | None = None
 
     name: ClassVar[str] = "import"
+    takes: ClassVar[Takes] = "fractions"
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter that the result depends on."""
         return {"supersample": self.supersample}
 
-    def case_bytes(self, seen: FileProbe) -> int:
-        """Upper bound of the memory of a process that imports a case."""
+    def needs(self, case: Case, seen: FileProbe, classes: ClassTable, threads: int) -> Needs:
+        """Memory for two classes and what is found on the way."""
         volumes = HELD_PER_VOXEL * prod(seen.geometry.shape)
-        return PROCESS_BYTES + SHARD_BUFFER_BYTES + volumes + seen.bytes_on_read
+        return Needs(PROCESS_BYTES + SHARD_BUFFER_BYTES + volumes + seen.bytes_on_read)
+
+    @contextmanager
+    def prepare(self, case: CaseInput) -> Iterator[PreparedFractions]:
+        """Open the fractions; they are read class by class."""
+        yield PreparedFractions(case.fractions(self.supersample), case.classes)
 
 
 def open_fractions(
@@ -133,23 +146,6 @@ def _resampled(
     )
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What came of writing the fractions of a case.
-
-    Parameters
-    ----------
-    class_indices
-        (Z, Y, X) the class with the largest soft label, the first one among
-        equals; the ignore index where all are 0.
-    sums
-        Sums of what was stored.
-    """
-
-    class_indices: NDArray[np.unsignedinteger[Any]]
-    sums: SoftSums
-
-
 class _Seen:
     """What the classes so far make of each voxel."""
 
@@ -172,60 +168,80 @@ class _Seen:
         self.entropy[region][between] -= p * np.log(p)
 
 
-def write_fractions(
-    soft: SoftSegments,
-    classes: ClassTable,
-    options: ReadingOptions,
-    writer: CaseWriter,
-    threads: int,
-) -> Imported:
-    """Write a soft label class by class, then the hard label that follows from it.
+@dataclass(frozen=True)
+class PreparedFractions:
+    """Soft labels that are written class by class, then the hard label that follows from them.
+
+    Of a voxel it is the class with the largest soft label, the first one among equals;
+    none where all are 0.
 
     Parameters
     ----------
     soft
-        The soft label, with label values of the class table.
+        The soft labels, with label values of the class table.
     classes
         The class table.
-    options
-        Of them, what counts where segments overlap.
-    writer
-        Where to write.
-    threads
-        Threads that round and compress blocks.
-
-    Raises
-    ------
-    InputError
-        For segments that overlap, unless a rule was chosen.
+    raters
+        None: where soft labels come from is not told.
     """
-    seen, total = _Seen(soft.geometry.shape, classes), SoftSums.zero(len(classes))
-    index_of = {c.value: c.index for c in classes.classes}
-    for value, fractions in soft.classes(options.on_overlap):
-        for block, mass in _blocks(fractions, index_of[value], seen, writer, threads):
-            writer.append(block)
-            total.mass[index_of[value]] += mass
-    for region in writer.grid.regions():
-        writer.append(writer.encode_label(region, seen.index[region]))
-        exact = np.rint(seen.entropy[region].astype(np.float64) / ENTROPY_UNIT)
-        total.entropy += int(exact.sum())
-    total.ties = int(np.count_nonzero(seen.tied))
-    return Imported(seen.index, total)
+
+    soft: SoftSegments
+    classes: ClassTable
+    raters: tuple[str, ...] = ()
+
+    @property
+    def geometry(self) -> Geometry:
+        """The voxel grid."""
+        return self.soft.geometry
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was found odd."""
+        return self.soft.warnings
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What kind of segmentation it was."""
+        kept = ("type", "fractional_type")
+        return {k: v for k, v in self.soft.metadata.items() if k in kept}
+
+    def write(self, sink: Sink, *, soft: bool, threads: int) -> Written:
+        """Hand on each class, then the hard label; see `Prepared.write`.
+
+        Soft labels are always written: nothing can make them of the hard ones.
+
+        Raises
+        ------
+        InputError
+            For segments that overlap, unless a rule was chosen.
+        """
+        seen, total = _Seen(self.geometry.shape, self.classes), SoftSums.zero(len(self.classes))
+        index_of = {c.value: c.index for c in self.classes.classes}
+        for value, fractions in self.soft.classes():
+            for block, mass in _blocks(fractions, index_of[value], seen, sink, threads):
+                sink.append(block)
+                total.mass[index_of[value]] += mass
+        for region in sink.grid.regions():
+            sink.append(sink.encode_label(region, seen.index[region]))
+            exact = np.rint(seen.entropy[region].astype(np.float64) / ENTROPY_UNIT)
+            total.entropy += int(exact.sum())
+        total.ties = int(np.count_nonzero(seen.tied))
+        return Written(count_labels(seen.index, self.classes), total)
 
 
 def _blocks(
-    fractions: NDArray[np.float32], class_index: int, seen: _Seen, writer: CaseWriter, threads: int
-) -> Iterator[tuple[EncodedBlock, int]]:
+    fractions: NDArray[np.float32], class_index: int, seen: _Seen, sink: Sink, threads: int
+) -> Iterator[tuple[Any, int]]:
     """Each block of one class, encoded, with its mass in units of `MASS_UNIT`."""
 
-    def encode(region: Region) -> tuple[EncodedBlock, int]:
-        values = np.zeros((1, *writer.grid.block), np.float16)
+    def encode(region: Region) -> tuple[Any, int]:
+        values = np.zeros((1, *sink.grid.block), np.float16)
         z, y, x = region_shape(region)
         rounded = values[0, :z, :y, :x]
         rounded[...] = fractions[region]
         seen.add(region, rounded, class_index)
         # Exact: float16 values are whole numbers of the unit, and a block has few of them.
         mass = int(rounded.sum(dtype=np.float64) / MASS_UNIT)
-        return writer.encode(SoftBlock(region, (class_index,), values)), mass
+        return sink.encode(SoftBlock(region, (class_index,), values)), mass
 
-    return ordered_map(encode, writer.grid.regions(), threads)
+    return ordered_map(encode, sink.grid.regions(), threads)

@@ -9,20 +9,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.core.blocks import Grid
 from softlab_cli.core.caseid import check_case_id
 from softlab_cli.core.errors import InputError, SoftlabError, StoreError, UsageError
-from softlab_cli.core.events import CaseFinished, Listener, RunFinished, ignore
+from softlab_cli.core.events import CaseFinished, Listener, Notice, RunFinished, ignore
 from softlab_cli.core.memory import available_bytes, available_cores
 from softlab_cli.core.provenance import describe_source, same_content
-from softlab_cli.nnunet.methods import METHODS, Subject, make_method
+from softlab_cli.methods.base import Fitting, Method
+from softlab_cli.methods.registry import method_class
+from softlab_cli.nnunet.case import HookCase, hook_methods, make_method
 from softlab_cli.nnunet.paths import store_path
 from softlab_cli.nnunet.plans import Configuration, read_configuration
 from softlab_cli.nnunet.preprocessed import PreprocessedCase, case_ids, is_unchanged
 from softlab_cli.nnunet.raters import Rater, name_raters, rater_files
 from softlab_cli.running.case import write_case
 from softlab_cli.running.executors import make_executor
-from softlab_cli.running.runner import run_tasks
+from softlab_cli.running.fit import folder_for, runner_of
+from softlab_cli.running.runner import run_cases
 from softlab_cli.running.scan import failure
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.writer import StoreWriter
@@ -40,10 +42,8 @@ class HookTask:
         The configuration.
     case_id
         The case.
-    name
-        Name of the method.
     method
-        The method with its parameters.
+        What makes the soft labels.
     info
         What the store says of all its cases.
     store
@@ -60,8 +60,7 @@ class HookTask:
 
     configuration: Configuration
     case_id: str
-    name: str
-    method: Any
+    method: Method
     info: StoreInfo
     store: Path
     raters: tuple[Rater, ...] = ()
@@ -93,7 +92,7 @@ def preprocess(
     configurations
         Configurations that are preprocessed. Those that share their data share a store.
     method
-        A key of `softlab_cli.nnunet.methods.METHODS`; ``svls`` of several raters is
+        One of `softlab_cli.nnunet.case.hook_methods`; ``svls`` of several raters is
         ``msvls``.
     plans
         Name of the plans.
@@ -128,7 +127,7 @@ def preprocess(
     reports = {}
     for configuration, one in made.items():
         task = HookTask(
-            configuration, "", method, one, _store_info(configuration, method, one),
+            configuration, "", one, _store_info(configuration, method, one),
             store_path(configuration.dataset_folder, configuration.data_identifier, name or method),
             named, threads or max(1, available_cores() // workers), available_bytes() // workers,
         )  # fmt: skip
@@ -147,15 +146,16 @@ def process_case(task: HookTask) -> CaseFinished:
 
 
 def _check_raters(method: str, raters: Sequence[Path]) -> None:
-    if method not in METHODS:
+    if method not in hook_methods():
         raise UsageError(
-            f"there is no method {method!r}.", remedy=f"There are {', '.join(METHODS)}."
+            f"there is no method {method!r}.", remedy=f"There are {', '.join(hook_methods())}."
         )
-    takes_raters = METHODS[method].takes_raters
+    takes_raters = method_class(method).takes == "raters"
     if takes_raters and not raters:
         raise UsageError(f"{method} is made of several raters.", remedy="Add --raters DIR DIR ...")
     if raters and not takes_raters:
-        fitting = " or ".join(name for name, recipe in METHODS.items() if recipe.takes_raters)
+        every = hook_methods()
+        fitting = " or ".join(name for name in every if method_class(name).takes == "raters")
         raise UsageError(
             f"{method} is made of one label map, and --raters names {len(raters)}.",
             remedy=f"Choose --method {fitting}, or leave --raters out.",
@@ -167,12 +167,12 @@ def _distinct(configurations: Sequence[Configuration]) -> list[Configuration]:
     return list({c.data_identifier: c for c in reversed(configurations)}.values())[::-1]
 
 
-def _store_info(configuration: Configuration, method: str, one: Any) -> StoreInfo:
+def _store_info(configuration: Configuration, method: str, one: Method) -> StoreInfo:
     return StoreInfo(
         one.name,
         one.parameters(),
         configuration.classes,
-        sums_to_one=getattr(one, "sums_to_one", True),
+        sums_to_one=one.sums_to_one,
         software={"nnunetv2": version("nnunetv2")},
         config={
             "command": "nnunet preprocess",
@@ -190,6 +190,8 @@ def _run(task: HookTask, workers: int, overwrite: bool, listen: Listener) -> Run
     every = case_ids(task.configuration.folder)
     if not every:
         raise InputError("holds no preprocessed cases.", path=task.configuration.folder)
+    if task.method.fits:
+        task = _fit(task, every, workers, listen)
     try:
         store = StoreWriter.create_or_open(task.store, task.info, overwrite=overwrite)
     except StoreError as error:
@@ -201,7 +203,7 @@ def _run(task: HookTask, workers: int, overwrite: bool, listen: Listener) -> Run
     for outcome in ended:
         listen(outcome)
     executor = make_executor(min(workers, max(1, len(tasks))))
-    return run_tasks(process_case, tasks, executor, listen, ended, started)
+    return run_cases("soften", process_case, tasks, executor, listen, ended, started)
 
 
 def _plan_case(task: HookTask, store: StoreWriter) -> HookTask | CaseFinished:
@@ -231,14 +233,35 @@ def _is_unchanged(kept: CaseInfo, task: HookTask) -> bool:
 
 
 def _make_case(task: HookTask) -> CaseFinished:
-    case = PreprocessedCase(task.configuration, task.case_id)
-    recipe, store = METHODS[task.name], StoreWriter(task.store, task.info)
+    case = _case_input(task)
     sources = tuple(describe_source(file, "label") for _, file in task.raters)
-    shape = case.geometry.shape
-    grid = Grid.for_slices(shape) if task.configuration.is_2d else Grid.for_volume(shape)
-    subject = Subject(case, task.raters, store, grid, task.threads, task.max_memory)
-    with recipe.prepare(task.method, subject) as ready:
-        details = {**ready.details, **case.describe(with_image=recipe.takes_image)}
-        ready = replace(ready, details=details)
-        outcome = write_case(ready, store, task.case_id, sources, task.threads, grid)
+    with_image = task.method.takes == "label map and image"
+    details = case.case.describe(with_image=with_image)
+    outcome = write_case(task.method, case, case.store, sources, details)
     return replace(outcome, message=task.reason)
+
+
+def _case_input(task: HookTask) -> HookCase:
+    return HookCase(
+        PreprocessedCase(task.configuration, task.case_id), task.raters,
+        StoreWriter(task.store, task.info), task.configuration.is_2d, task.threads,
+        task.max_memory,
+    )  # fmt: skip
+
+
+def _fit(task: HookTask, every: Sequence[str], workers: int, listen: Listener) -> HookTask:
+    """What the cases have in common, with a method that has learned from them."""
+    folder = folder_for(task.store)
+    folder.mkdir(parents=True, exist_ok=True)
+    method = task.method.fit(
+        Fitting(
+            [_case_input(replace(task, case_id=case_id)) for case_id in every],
+            task.info.classes,
+            folder,
+            task.threads,
+            task.max_memory * workers,
+            runner_of(workers, None, listen),
+            lambda message: listen(Notice(message)),
+        )
+    )
+    return replace(task, method=method, info=replace(task.info, parameters=method.parameters()))

@@ -130,7 +130,7 @@ def _inspect(path: Path, images: Path | None) -> Found:
 
 
 def _store(path: Path) -> Found:
-    from softlab_cli.opening import open_store
+    from softlab_cli.api import open_store
 
     softlab_facts(path / METADATA)
     store = open_store(path)

@@ -7,27 +7,21 @@ others.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
+from typing import Any
 
-import numpy as np
-
-from softlab_cli.cases import Case
-from softlab_cli.core.blocks import Grid, Region
-from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import naming
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Source, describe_source
-from softlab_cli.core.softblock import SoftSums
-from softlab_cli.core.threads import ordered_map
-from softlab_cli.fusion.patterns import UNLABELLED
-from softlab_cli.methods.imported import Import, open_fractions, write_fractions
-from softlab_cli.running.prepare import CaseTask, Prepared, count_labels, prepare
-from softlab_cli.running.scan import case_files, failure, naming
-from softlab_cli.store.schema import CaseInfo, StoreInfo
-from softlab_cli.store.statistics import LabelCounts, case_statistics, sums_with_box
-from softlab_cli.store.writer import CaseWriter, EncodedBlock, StoreWriter
+from softlab_cli.methods.base import CaseInput, Method
+from softlab_cli.running.prepare import CaseTask
+from softlab_cli.running.scan import case_files, failure
+from softlab_cli.store.schema import CaseInfo
+from softlab_cli.store.statistics import case_statistics
+from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["process_case", "write_case"]
 
@@ -39,131 +33,63 @@ def process_case(task: CaseTask) -> CaseFinished:
         if task.case.problem is not None:
             raise task.case.problem
         with naming(task.case.label_maps[0]):
-            outcome = _import_case(task) if isinstance(task.method, Import) else _soften_case(task)
-        return replace(outcome, seconds=time.perf_counter() - started)
+            sources = tuple(describe_source(file, role) for file, role in case_files(task.case))
+            case = task.case_input()
+            outcome = write_case(task.method, case, case.store, sources)
+        seconds = time.perf_counter() - started
+        return replace(outcome, message=task.reason, seconds=seconds)
     except Exception as error:
         return failure(task.case.case_id, error, started)
 
 
-def _soften_case(task: CaseTask) -> CaseFinished:
-    sources, store = _sources(task.case), StoreWriter(task.store, task.info)
-    with prepare(task) as ready:
-        outcome = write_case(ready, store, task.case_id, sources, task.threads)
-    return replace(outcome, message=task.reason)
-
-
 def write_case(
-    ready: Prepared,
+    method: Method,
+    case: CaseInput,
     store: StoreWriter,
-    case_id: str,
     sources: tuple[Source, ...],
-    threads: int,
-    grid: Grid | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> CaseFinished:
-    """Soften a case that is prepared, and store it.
+    """Make the soft labels of a case, and store them.
 
     Parameters
     ----------
-    ready
+    method
+        What makes the soft labels.
+    case
         The case.
     store
         The store; it exists.
-    case_id
-        Name of the case in the store.
     sources
         The files that the case was made from.
-    threads
-        Threads that soften blocks.
-    grid
-        How the volume is cut; by default as all volumes are.
+    details
+        Further facts of the case for the store, ready for JSON.
+
+    Raises
+    ------
+    SoftlabError
+        When the case cannot be used, or the store cannot be written.
     """
-    with store.case(case_id, ready.geometry, len(ready.raters), grid) as writer:
-        sums = _write_blocks(ready, store.info, writer, threads)
-        kept = CaseInfo(
-            ready.geometry, sources, warnings=ready.warnings, details=ready.details,
-            raters=ready.raters,
-        )  # fmt: skip
-        return _complete(case_id, store.info, writer, kept, ready.counts, sums)
-
-
-def _import_case(task: CaseTask) -> CaseFinished:
-    case, classes = task.case, task.info.classes
-    assert isinstance(task.method, Import)
-    sources = _sources(case)
-    soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
-    with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
-        made = write_fractions(soft, classes, task.reading, writer, task.threads)
-        details = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
-        kept = CaseInfo(soft.geometry, sources, warnings=soft.warnings, details=details)
-        counts = count_labels(made.class_indices, classes)
-        outcome = _complete(case.case_id, task.info, writer, kept, counts, made.sums)
-    return replace(outcome, message=task.reason)
-
-
-def _sources(case: Case) -> tuple[Source, ...]:
-    return tuple(describe_source(file, role) for file, role in case_files(case))
-
-
-def _complete(
-    case_id: str,
-    info: StoreInfo,
-    writer: CaseWriter,
-    kept: CaseInfo,
-    counts: LabelCounts,
-    sums: SoftSums,
-) -> CaseFinished:
-    statistics = case_statistics(
-        counts,
-        None if info.labels_only else sums,
-        background_index=info.classes.background_index,
-        spacing_mm=kept.geometry.spacing_mm,
-    )
-    size = writer.complete(replace(kept, statistics=statistics))
+    info = store.info
+    with method.prepare(case) as ready:
+        geometry = ready.geometry
+        grid = case.grid(geometry)
+        with store.case(case.case_id, geometry, len(ready.raters), grid) as writer:
+            written = ready.write(writer, soft=not info.labels_only, threads=case.threads)
+            statistics = case_statistics(
+                written.counts,
+                None if info.labels_only else written.sums,
+                background_index=info.classes.background_index,
+                spacing_mm=geometry.spacing_mm,
+            )
+            kept = CaseInfo(
+                geometry, sources, statistics, ready.warnings,
+                {**ready.details, **(details or {})}, ready.raters,
+            )  # fmt: skip
+            size = writer.complete(kept)
     return CaseFinished(
-        case_id, "done", warnings=kept.warnings, stored_bytes=size,
-        voxels=int(np.prod(kept.geometry.shape)),
-    )  # fmt: skip
-
-
-def _write_blocks(ready: Prepared, info: StoreInfo, writer: CaseWriter, threads: int) -> SoftSums:
-    """Soften and write block by block; threads soften and compress, this one writes."""
-    local = threading.local()
-    classes, softener = info.classes, ready.softener
-    encode_raters = _rater_encoder(ready, classes, writer) if info.keep_raters else None
-
-    def encode(region: Region) -> tuple[list[EncodedBlock], list[SoftSums]]:
-        encoded, sums = [writer.encode_label(region, ready.class_indices[region])], []
-        if encode_raters is not None:
-            encoded += encode_raters(region)
-        if not info.labels_only:
-            if not hasattr(local, "workspace"):
-                local.workspace = softener.workspace(classes, ready.geometry, writer.grid.block)
-            for block in softener.soften(ready.indices, region, local.workspace):
-                encoded.append(writer.encode(block))
-                sums.append(sums_with_box(block, ready.counts.box))
-        return encoded, sums
-
-    total = SoftSums.zero(len(classes))
-    for encoded, sums in ordered_map(encode, writer.grid.regions(), threads):
-        for block in encoded:
-            writer.append(block)
-        for part in sums:
-            total.add(part)
-    return total
-
-
-def _rater_encoder(
-    ready: Prepared, classes: ClassTable, writer: CaseWriter
-) -> Callable[[Region], list[EncodedBlock]]:
-    """What encodes the labels of each rater in a block, from the patterns."""
-    patterns = ready.patterns
-    assert patterns is not None
-    labels = np.where(patterns.labels == UNLABELLED, classes.ignore_index, patterns.labels)
-    tables = labels.astype(classes.index_dtype)
-
-    def encode(region: Region) -> list[EncodedBlock]:
-        block = patterns.indices[region]
-        every = enumerate(tables.T)
-        return [writer.encode_label(region, table[block], rater) for rater, table in every]
-
-    return encode
+        case.case_id,
+        "done",
+        warnings=ready.warnings,
+        stored_bytes=size,
+        voxels=prod(geometry.shape),
+    )

@@ -5,53 +5,31 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.metadata import version
-from math import prod
 
 from softlab_cli.cases import Case, discover_cases, select_part
-from softlab_cli.core.blocks import Grid
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import InputError, SoftlabError, UsageError
+from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
-from softlab_cli.core.memory import (
-    PROCESS_BYTES,
-    SHARD_BUFFER_BYTES,
-    CaseMemory,
-    available_bytes,
-    available_cores,
-    blocks_bytes,
-    format_bytes,
-)
+from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
 from softlab_cli.core.volume import Geometry
-from softlab_cli.fusion.patterns import pattern_bytes
-from softlab_cli.labels.images import check_images, probe_images
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
-from softlab_cli.methods import Fuse, GeoLS, takes_raters
-from softlab_cli.methods.imported import Import
+from softlab_cli.methods.base import Method, Needs
 from softlab_cli.readers import FileProbe
+from softlab_cli.running.checks import check_case, check_request, oddities
+from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
-from softlab_cli.running.prepare import AnyMethod, CaseTask
+from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.request import Request, given_classes, ignored_values, kept_classes
-from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
+from softlab_cli.running.scan import Handover, ScanTask, case_files, failure, scan_case
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Plan", "Request", "make_plan"]
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Processes, threads in each, the memory that one of them needs, and may have."""
-
-    workers: int
-    threads: int
-    bytes_per_worker: int
-    memory: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +40,8 @@ class Plan:
     ----------
     request
         What was asked for.
+    method
+        What makes the soft labels.
     info
         What the store's root says: method, parameters, classes, configuration.
     tasks
@@ -74,18 +54,22 @@ class Plan:
         What the headers say of each case's label map.
     crew
         Who does it.
+    every
+        All cases, those of other parts included: what a method learns from.
     """
 
     request: Request
+    method: Method
     info: StoreInfo
     tasks: tuple[CaseTask, ...]
     skipped: tuple[str, ...]
     failed: tuple[CaseFinished, ...]
     probes: Mapping[str, FileProbe]
     crew: Crew
+    every: tuple[Case, ...]
 
 
-def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
+def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     """Work out what a run will do; writes nothing.
 
     Raises
@@ -97,45 +81,42 @@ def make_plan(method: AnyMethod, request: Request, listen: Listener) -> Plan:
     StoreError
         When the output is something else, or was made with other parameters.
     """
-    if request.overwrite and request.part:
-        raise UsageError(
-            "--overwrite with --part would remove what the other parts have done.",
-            remedy="Remove the store first, or leave --overwrite out.",
-        )
-    if request.labels_only:
-        _check_labels_only(method)
+    check_request(method, request)
     existing = _existing_store(request)
     draft = _Draft.find(method, request, existing, listen)
-    _tell_raters(method, draft.every, listen)
-    _tell_channels(method, draft.every, listen)
+    for oddity in oddities(method, draft.every):
+        listen(Notice(oddity))
+    handover = Handover() if len(draft.every) == 1 else None
     classes = (
         given_classes(request)
         or kept_classes(request, existing)
-        or draft.scan(request, listen, soft=isinstance(method, Import))
+        or draft.scan(request, listen, handover)
     )
     info = StoreInfo(
         method.name,
         method.parameters(),
         classes,
         labels_only=request.labels_only,
-        sums_to_one=getattr(method, "sums_to_one", True),
+        sums_to_one=method.sums_to_one,
         keep_raters=request.keep_raters,
         software=_software(),
         config=request.config,
         reading=request.reading.to_json(),
     )
-    if existing is not None:
+    if existing is not None and not method.fits:  # what it will have learned is not known yet
         existing.check(info)
-    crew = draft.hire(request, listen, partial(draft.softening_bytes, method, classes))
-    _tell_scratch(method, classes, draft, crew, listen)
+    crew = draft.hire_for(classes, request, listen)
     tasks = tuple(
         CaseTask(
             case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""),
-            request.reading, crew.memory,
+            request.reading, crew.memory, handover,
         )
         for case in draft.todo.values()
     )  # fmt: skip
-    return Plan(request, info, tasks, tuple(draft.skipped), tuple(draft.failed), draft.probes, crew)
+    return Plan(
+        request, method, info, tasks, tuple(draft.skipped), tuple(draft.failed), draft.probes,
+        crew, draft.every,
+    )  # fmt: skip
 
 
 def _existing_store(request: Request) -> StoreWriter | None:
@@ -149,111 +130,6 @@ def _existing_store(request: Request) -> StoreWriter | None:
 def _software() -> dict[str, str]:
     packages = ("numba", "numpy", "SimpleITK", "zstandard")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _check_labels_only(method: AnyMethod) -> None:
-    """Raise unless the soft labels can be computed from the hard ones that are stored."""
-    if isinstance(method, Import):
-        raise UsageError(
-            "--labels-only would leave out the very soft labels that are imported.",
-            remedy="Leave it out.",
-        )
-    if isinstance(method, GeoLS):
-        raise UsageError(
-            "--labels-only would leave out the image that the soft labels follow.",
-            remedy="Leave it out.",
-        )
-    if takes_raters(method) and not (isinstance(method, Fuse) and method.on_labels()):
-        raise UsageError(
-            "--labels-only would leave out where the raters disagree, and the soft labels "
-            "cannot be computed without that.",
-            remedy="Leave it out, or fuse with --method majority.",
-        )
-
-
-def _check_usable(case: Case, method: AnyMethod, min_raters: int) -> None:
-    """Raise what is known to be wrong with a case before its files are opened."""
-    if case.problem is not None:
-        raise case.problem
-    count, names = len(case.label_maps), ", ".join(case.raters)
-    if takes_raters(method):
-        if count < min_raters:
-            raise InputError(
-                f"has {count} of the {min_raters} raters that --min-raters asks for ({names}).",
-                path=case.label_maps[0],
-            )
-    elif count > 1:
-        raise InputError(
-            f"has {count} label maps ({names}), and this method takes one.",
-            remedy="Several --in are raters of the same cases: softlab msvls and softlab fuse "
-            "take them.",
-            path=case.label_maps[0],
-        )
-
-
-def _too_large(needed: int, budget: int) -> InputError:
-    return InputError(
-        f"needs {format_bytes(needed)}, and only {format_bytes(budget)} may be used.",
-        remedy="Raise --max-memory, or lower --threads.",
-    )
-
-
-def _maps_bytes(
-    method: GeoLS, classes: ClassTable, case: Case, seen: FileProbe, threads: int
-) -> int:
-    """Upper bound of the memory that GeoLS takes when its maps wait on disk."""
-    geometry = seen.geometry
-    image = probe_images(case, geometry)
-    block = Grid.for_volume(geometry.shape, geometry.ndim).block
-    distances = method.case_bytes(geometry.shape, image.channels, len(classes), threads)
-    indices = prod(geometry.shape) * classes.index_dtype.itemsize
-    blocks = blocks_bytes(method.workspace_bytes(len(classes), block), threads)
-    return (
-        PROCESS_BYTES
-        + SHARD_BUFFER_BYTES
-        + blocks
-        + max(
-            seen.bytes_on_read,
-            seen.bytes_held + max(indices, image.bytes_on_read),
-            indices + image.bytes_held + distances,
-        )
-    )
-
-
-def _tell_raters(method: AnyMethod, cases: tuple[Case, ...], listen: Listener) -> None:
-    """Say so when a method of several raters is given one for each case."""
-    if takes_raters(method) and all(len(case.label_maps) < 2 for case in cases):
-        listen(
-            Notice(
-                "no case has more than one rater; repeat --in for others, or say with "
-                "--rater-pattern how file names tell case and rater"
-            )
-        )
-
-
-def _tell_channels(method: AnyMethod, cases: tuple[Case, ...], listen: Listener) -> None:
-    """Say so when cases follow different numbers of images: a channel may be missing."""
-    counts = {len(case.images): case.case_id for case in reversed(cases) if case.images}
-    if isinstance(method, GeoLS) and len(counts) > 1:
-        named = ", ".join(f"{counts[n]} has {n}" for n in sorted(counts))
-        listen(Notice(f"cases have different numbers of image files: {named}"))
-
-
-def _tell_scratch(
-    method: AnyMethod, classes: ClassTable, draft: _Draft, crew: Crew, listen: Listener
-) -> None:
-    """Say how much disk GeoLS may need on the way, where that is not little."""
-    if not isinstance(method, GeoLS) or not draft.todo:
-        return
-    shapes = [draft.probes[case_id].geometry.shape for case_id in draft.todo]
-    largest = max(method.scratch_bytes(shape, len(classes)) for shape in shapes)
-    if crew.bytes_per_worker + largest > crew.memory:
-        listen(
-            Notice(
-                f"the maps of a case wait on disk beside the store: up to {format_bytes(largest)} "
-                f"for each of {crew.workers} workers"
-            )
-        )
 
 
 def _probe_case(case: Case, options: ReadingOptions) -> FileProbe:
@@ -274,7 +150,7 @@ def _probe_case(case: Case, options: ReadingOptions) -> FileProbe:
 class _Draft:
     """Cases while they are being sorted into to do, complete and failed."""
 
-    method: AnyMethod
+    method: Method
     every: tuple[Case, ...]
     todo: dict[str, Case]
     probes: dict[str, FileProbe] = field(default_factory=dict)
@@ -284,7 +160,7 @@ class _Draft:
 
     @classmethod
     def find(
-        cls, method: AnyMethod, request: Request, existing: StoreWriter | None, listen: Listener
+        cls, method: Method, request: Request, existing: StoreWriter | None, listen: Listener
     ) -> _Draft:
         """All cases of the request; complete ones are set aside, headers are read."""
         cases = discover_cases(
@@ -317,10 +193,8 @@ class _Draft:
         """Learn the label maps' shape and type; cases without usable ones fail here."""
         for case_id, case in list(self.todo.items()):
             try:
-                _check_usable(case, self.method, request.min_raters)
+                check_case(case, self.method, request.min_raters)
                 self.probes[case_id] = _probe_case(case, request.reading)
-                if isinstance(self.method, GeoLS):
-                    check_images(case)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 
@@ -329,14 +203,15 @@ class _Draft:
         if self.todo.pop(outcome.case_id, None):
             self.failed.append(outcome)
 
-    def scan(self, request: Request, listen: Listener, *, soft: bool) -> ClassTable:
+    def scan(self, request: Request, listen: Listener, handover: Handover | None) -> ClassTable:
         """The classes that occur in all cases, those of other parts included.
 
         Unreadable cases fail here; those of other parts are theirs to report.
         """
         workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
         listen(StageStarted("scan", len(self.every)))
-        tasks = [ScanTask(case, request.reading, soft) for case in self.every]
+        soft = self.method.takes == "fractions"
+        tasks = [ScanTask(case, request.reading, soft, handover) for case in self.every]
         found: list[Occurring] = []
         executor = make_executor(workers, request.dask)
         for task, result in executor.run(scan_case, tasks):
@@ -353,55 +228,31 @@ class _Draft:
         return classes
 
     def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
-        """Workers and threads that fit into memory; cases that never will fail here.
+        """Who does it; cases that no worker has the memory for fail here."""
+        crew, too_large = hire(self.todo, request, needed, listen)
+        for case_id, error in too_large.items():
+            self.fail(failure(case_id, error))
+        return crew
 
-        Parameters
-        ----------
-        request
-            What was asked for.
-        listen
-            Is told when fewer workers fit than were wanted.
-        needed
-            Bytes that a case needs with a number of threads.
-        """
-        budget = request.max_memory or available_bytes()
-        cores = available_cores()
-        wanted = request.workers or (cores if len(self.todo) >= 2 * cores else 1)
-        threads = request.threads or max(1, cores // wanted)
-        sizes = {case_id: needed(case, threads) for case_id, case in self.todo.items()}
-        for case_id in [c for c, size in sizes.items() if size > budget]:
-            self.fail(failure(case_id, _too_large(sizes.pop(case_id), budget)))
-        largest = max(sizes.values(), default=1)
-        workers = min(wanted, budget // largest, max(1, len(self.todo)))
-        if workers < min(wanted, len(self.todo)):
+    def hire_for(self, classes: ClassTable, request: Request, listen: Listener) -> Crew:
+        """Who softens; says so where much waits on disk meanwhile."""
+        needs: dict[str, Needs] = {}
+
+        def needed(case: Case, threads: int) -> int:
+            seen = self.probes[case.case_id]
+            needs[case.case_id] = self.method.needs(case, seen, classes, threads)
+            return needs[case.case_id].memory
+
+        crew = self.hire(request, listen, needed)
+        scratch = max((needs[case_id].scratch for case_id in self.todo), default=0)
+        if scratch and crew.bytes_per_worker + scratch > crew.memory:
             listen(
                 Notice(
-                    f"{workers} workers instead of {wanted}: each may need "
-                    f"{format_bytes(largest)}, and {format_bytes(budget)} may be used"
+                    f"the maps of a case wait on disk beside the store: up to "
+                    f"{format_bytes(scratch)} for each of {crew.workers} workers"
                 )
             )
-        return Crew(workers, threads, largest, budget // max(1, workers))
-
-    def softening_bytes(
-        self, method: AnyMethod, classes: ClassTable, case: Case, threads: int
-    ) -> int:
-        """Upper bound of the memory of a process that softens a case."""
-        seen = self.probes[case.case_id]
-        if isinstance(method, Import):
-            return method.case_bytes(seen)
-        shape, ndim = seen.geometry.shape, seen.geometry.ndim
-        if isinstance(method, GeoLS):
-            return _maps_bytes(method, classes, case, seen, threads)
-        raters = len(case.label_maps) if takes_raters(method) else 0
-        return CaseMemory(
-            prod(shape),
-            seen.bytes_on_read,
-            seen.bytes_held,
-            classes.index_dtype.itemsize,
-            method.workspace_bytes(len(classes), Grid.for_volume(shape, ndim).block),
-            threads,
-            pattern_bytes(len(classes), raters) if raters else 0,
-        ).total
+        return crew
 
     def _reading_bytes(self, case: Case) -> int:
         seen = self.probes.get(case.case_id)

@@ -1,63 +1,36 @@
-"""From a case's files to what is softened block by block.
-
-Each kind of method sees its case in its own way (one label map; the label maps of
-several raters; label map and image), and leaves the same behind: hard labels for the
-store, and a softener with the indices that it wants.
-"""
+"""One case of a run, and its files as a method sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from softlab_cli.cases import Case
-from softlab_cli.core.blocks import Grid, Shape
+from softlab_cli.core.blocks import Grid
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
-from softlab_cli.core.volume import Geometry
-from softlab_cli.fusion.patterns import PatternBuilder, RaterPatterns
-from softlab_cli.fusion.raters import rater_statistics
-from softlab_cli.labels.images import read_images
-from softlab_cli.labels.indices import (
-    IndexedLabelMap,
-    distinct_values,
-    foreground_box,
-    index_label_map,
+from softlab_cli.core.errors import naming
+from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.volume import Geometry, Image
+from softlab_cli.labels.case import (
+    HardLabels,
+    RaterLabels,
+    read_hard_labels,
+    read_rater_labels,
 )
-from softlab_cli.labels.numbering import number_as
-from softlab_cli.labels.read import ReadingOptions, read_labels
-from softlab_cli.methods import GeoLS, LocalMethod, OneHot, RaterMethod, takes_raters
-from softlab_cli.methods.base import Softener
-from softlab_cli.methods.imported import Import
-from softlab_cli.running.scan import last_label_map, naming
+from softlab_cli.labels.images import read_images
+from softlab_cli.labels.read import ReadingOptions
+from softlab_cli.methods.base import Method
+from softlab_cli.running.scan import Handover
 from softlab_cli.store.schema import StoreInfo
-from softlab_cli.store.statistics import LabelCounts
 from softlab_cli.store.writer import StoreWriter
 
-__all__ = [
-    "AnyMethod",
-    "CaseTask",
-    "Prepared",
-    "count_labels",
-    "fuse_raters",
-    "make_maps",
-    "prepare",
-]
-
-
-AnyMethod = LocalMethod | RaterMethod | GeoLS | Import
-"""Everything that a run can be made with."""
+__all__ = ["CaseTask", "FileCase"]
 
 
 @dataclass(frozen=True)
 class CaseTask:
-    """Everything that softening one case takes.
+    """Everything that softening one case takes; travels to a worker process.
 
     Parameters
     ----------
@@ -77,274 +50,100 @@ class CaseTask:
         How its label maps are read.
     max_memory
         Bytes for the process that does it; None for no limit.
+    handover
+        Where its label map may be already, in a run of one case.
     """
 
     case: Case
-    method: AnyMethod
+    method: Method
     info: StoreInfo
     store: Path
     threads: int
     reason: str = ""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     max_memory: int | None = None
+    handover: Handover | None = None
 
     @property
     def case_id(self) -> str:
         """The case's id."""
         return self.case.case_id
 
+    def case_input(self) -> FileCase:
+        """The case as its method sees it."""
+        return FileCase(
+            self.case, self.info.classes, self.reading, StoreWriter(self.store, self.info),
+            self.threads, self.max_memory, self.handover,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
-class Prepared:
-    """A case before it is softened.
+class FileCase:
+    """A case's files as a method sees them; see `softlab_cli.methods.base.CaseInput`.
 
     Parameters
     ----------
-    geometry
-        The voxel grid.
-    class_indices
-        (Z, Y, X) hard labels for the store.
-    counts
-        What they hold.
-    softener
-        What makes the soft labels.
-    indices
-        (Z, Y, X) what the softener is given.
-    warnings
-        What was found odd.
-    details
-        Facts for the store, ready for JSON.
-    raters
-        Names of the raters, where the method takes several.
-    patterns
-        Their labels, where the store keeps them.
-    """
-
-    geometry: Geometry
-    class_indices: NDArray[np.unsignedinteger[Any]]
-    counts: LabelCounts
-    softener: Softener
-    indices: NDArray[np.unsignedinteger[Any]]
-    warnings: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
-    raters: tuple[str, ...] = ()
-    patterns: RaterPatterns | None = None
-
-
-@contextmanager
-def prepare(task: CaseTask) -> Iterator[Prepared]:
-    """Read a case, and do what the method has to do with the whole of it.
-
-    Parameters
-    ----------
-    task
-        The case, with any method but `Import`.
-
-    Yields
-    ------
-    Prepared
-        What waits on disk for it is removed when the context is left.
-
-    Raises
-    ------
-    SoftlabError
-        When a file cannot be used.
-    """
-    if takes_raters(task.method):
-        yield _prepare_raters(task.case, task.method, task.info, task.reading)
-    elif isinstance(task.method, GeoLS):
-        with _prepare_maps(task, task.method) as ready:
-            yield ready
-    else:
-        method = cast(LocalMethod, task.method)
-        yield _prepare_one(task.case, method, task.info.classes, task.reading)
-
-
-def _prepare_one(
-    case: Case, method: LocalMethod, classes: ClassTable, options: ReadingOptions
-) -> Prepared:
-    with naming(case.label_maps[0]):
-        label_map = last_label_map.take(case, options)
-        geometry, warnings = label_map.geometry, label_map.warnings
-        label_map = number_as(label_map, classes, case.label_maps[0])
-        indexed = index_label_map(label_map.values, classes)
-        del label_map  # the indices may be the same memory, or may replace it
-    indices = indexed.class_indices
-    return Prepared(geometry, indices, _label_counts(indexed, classes), method, indices, warnings)
-
-
-@contextmanager
-def _prepare_maps(task: CaseTask, method: GeoLS) -> Iterator[Prepared]:
-    case, store = task.case, StoreWriter(task.store, task.info)
-    ready = _prepare_one(case, OneHot(), task.info.classes, task.reading)
-    image = read_images(case, ready.geometry, task.reading)
-    # A label map and its image are often odd in the same way; that is said once.
-    warnings = tuple(dict.fromkeys((*ready.warnings, *image.warnings)))
-    ready = replace(ready, warnings=warnings)
-    with (
-        naming(case.images[0]),
-        make_maps(
-            method, ready, image.intensities, store, case.case_id, task.threads,
-            max_memory=task.max_memory,
-        ) as made,
-    ):  # fmt: skip
-        del image  # the maps are made
-        yield made
-
-
-@contextmanager
-def make_maps(
-    method: GeoLS,
-    ready: Prepared,
-    intensities: NDArray[np.float32],
-    store: StoreWriter,
-    case_id: str,
-    threads: int,
-    *,
-    max_memory: int | None = None,
-    block: Shape | None = None,
-) -> Iterator[Prepared]:
-    """A case with the maps of GeoLS as its softener.
-
-    Parameters
-    ----------
-    method
-        GeoLS with its parameters.
-    ready
-        The case with its hard labels.
-    intensities
-        (channels, Z, Y, X) on the same grid.
+    case
+        The case and its files.
+    classes
+        The class table.
+    reading
+        How its label maps are read.
     store
-        Where maps wait that memory has no room for.
-    case_id
-        The case.
-    threads
-        Threads that compute.
-    max_memory
-        Bytes for the process that does it; None for no limit.
-    block
-        Blocks that will be softened; by default those of the store.
+        Beside it lies what waits on disk.
+    threads, max_memory
+        As for `CaseInput`.
+    handover
+        Where its label map may be already.
     """
-    spare = _memory_for_maps(max_memory, method, ready, intensities, store, threads)
-    with (
-        store.scratch(case_id) as folder,
-        method.prepare(
-            ready.indices,
-            intensities,
-            store.info.classes,
-            ready.geometry,
-            case_id=case_id,
-            scratch_folder=folder,
-            threads=threads,
-            max_memory=spare,
-            block=block,
-        ) as maps,
-    ):
-        warnings = (*ready.warnings, *maps.warnings)
-        yield replace(ready, softener=maps, warnings=warnings, details={"geols": maps.facts})
 
+    case: Case
+    classes: ClassTable
+    reading: ReadingOptions
+    store: StoreWriter
+    threads: int = 1
+    max_memory: int | None = None
+    handover: Handover | None = None
 
-def _memory_for_maps(
-    max_memory: int | None,
-    method: GeoLS,
-    ready: Prepared,
-    intensities: NDArray[np.float32],
-    store: StoreWriter,
-    threads: int,
-) -> int | None:
-    """Bytes that are left when label map, image and blocks have theirs."""
-    if max_memory is None:
-        return None
-    block = Grid.for_volume(ready.geometry.shape, ready.geometry.ndim).block
-    blocks = blocks_bytes(method.workspace_bytes(len(store.info.classes), block), threads)
-    taken = PROCESS_BYTES + SHARD_BUFFER_BYTES + blocks
-    return max(0, max_memory - taken - ready.indices.nbytes - intensities.nbytes)
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        return self.case.case_id
 
+    @property
+    def keep_raters(self) -> bool:
+        """Whether the store keeps each rater's labels."""
+        return self.store.info.keep_raters
 
-def _prepare_raters(
-    case: Case, method: RaterMethod, info: StoreInfo, options: ReadingOptions
-) -> Prepared:
-    geometry, patterns, warnings = _read_raters(case, info.classes, options)
-    return fuse_raters(method, patterns, case.raters, geometry, info, warnings)
+    def label_map(self) -> HardLabels:
+        """The one label map, on the grid of the image."""
+        read = None if self.handover is None else self.handover.take(self.case)
+        return read_hard_labels(self.case, self.classes, self.reading, read)
 
+    def raters(self) -> RaterLabels:
+        """The label maps of all raters, on one grid."""
+        return read_rater_labels(self.case, self.classes, self.reading)
 
-def fuse_raters(
-    method: RaterMethod,
-    patterns: RaterPatterns,
-    raters: tuple[str, ...],
-    geometry: Geometry,
-    info: StoreInfo,
-    warnings: tuple[str, ...] = (),
-) -> Prepared:
-    """What a method makes of the raters of a case.
+    def image(self, geometry: Geometry) -> Image:
+        """All channels of the images, on the grid of the label map."""
+        return read_images(self.case, geometry, self.reading)
 
-    Parameters
-    ----------
-    method
-        How they are fused.
-    patterns
-        Their labels.
-    raters
-        Their names.
-    geometry
-        The voxel grid.
-    info
-        What holds for the store: the classes, and whether it keeps the raters.
-    warnings
-        What was found odd before.
-    """
-    classes = info.classes
-    labels = method.fuse(patterns, raters, classes.background_index)
-    statistics = rater_statistics(patterns, raters, classes.background_index)
-    fused = labels.fused
-    hard = fused.hard_label(classes.index_dtype, classes.ignore_index)
-    *hard_voxels, unlabelled = fused.hard_voxels
-    indexed = IndexedLabelMap(hard, np.array(hard_voxels), int(unlabelled))
-    return Prepared(
-        geometry,
-        hard,
-        _label_counts(indexed, classes),
-        labels,
-        fused.indices,
-        (*warnings, *labels.warnings, *statistics.warnings),
-        {"raters": statistics.to_json(), "fusion": labels.facts},
-        raters,
-        patterns if info.keep_raters else None,
-    )
+    def fractions(self, supersample: int | None) -> SoftSegments:
+        """The soft labels that the label map's file has."""
+        from softlab_cli.methods.imported import Import, open_fractions
 
+        path, images = self.case.label_maps[0], self.case.images
+        soft = open_fractions(path, images, Import(supersample), self.classes, self.reading)
+        return replace(soft, on_overlap=self.reading.on_overlap)
 
-def _read_raters(
-    case: Case, classes: ClassTable, options: ReadingOptions
-) -> tuple[Geometry, RaterPatterns, tuple[str, ...]]:
-    """The raters' labels on one grid, that of the image or of the first rater."""
-    builder = PatternBuilder(len(classes), classes.ignore_index)
-    geometry: Geometry | None = None
-    warnings: list[str] = []
-    for path, rater in zip(case.label_maps, case.raters, strict=True):
-        with naming(path):
-            label_map = read_labels(path, case.images, options, rater=rater, onto=geometry)
-            label_map = number_as(label_map, classes, path)
-            builder.add(index_label_map(label_map.values, classes).class_indices)
-        geometry = geometry or label_map.geometry
-        warnings += [f"{rater}: {warning}" for warning in label_map.warnings]
-        del label_map  # before the next one is read
-    assert geometry is not None
-    return geometry, builder.build(), tuple(warnings)
+    def grid(self, geometry: Geometry) -> Grid:
+        """The blocks of the store."""
+        return Grid.for_volume(geometry.shape, geometry.ndim)
 
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder beside the case in the store."""
+        return self.store.scratch(self.case_id)
 
-def count_labels(
-    class_indices: NDArray[np.unsignedinteger[Any]], classes: ClassTable
-) -> LabelCounts:
-    """What a volume of class indices holds."""
-    voxels = distinct_values(class_indices)  # indices are counted like label values
-    hard = np.array([voxels.get(index, 0) for index in range(len(classes))], np.int64)
-    ignored = voxels.get(classes.ignore_index, 0)
-    return _label_counts(IndexedLabelMap(class_indices, hard, ignored), classes)
-
-
-def _label_counts(indexed: IndexedLabelMap, classes: ClassTable) -> LabelCounts:
-    box = foreground_box(indexed.class_indices, classes)
-    inside = 0
-    if box is not None and indexed.ignored:
-        inside = int(np.count_nonzero(indexed.class_indices[box] == classes.ignore_index))
-    return LabelCounts(indexed.hard_voxels, indexed.ignored, box, inside)
+    def naming_image(self) -> AbstractContextManager[None]:
+        """Name the first image in an error that names no file."""
+        return naming(self.case.images[0])

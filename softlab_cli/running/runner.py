@@ -14,13 +14,14 @@ from softlab_cli.core.events import (
     StageStarted,
     ignore,
 )
+from softlab_cli.methods.base import Method
 from softlab_cli.running.case import process_case
 from softlab_cli.running.executors import Executor, WorkerDied, make_executor
+from softlab_cli.running.fit import fit
 from softlab_cli.running.plan import Plan, Request, make_plan
-from softlab_cli.running.prepare import AnyMethod
 from softlab_cli.store.writer import StoreWriter
 
-__all__ = ["execute", "run", "run_tasks"]
+__all__ = ["execute", "run", "run_cases"]
 
 
 class OneCase(Protocol):
@@ -36,7 +37,7 @@ Task = TypeVar("Task", bound=OneCase)
 
 
 def run(
-    method: AnyMethod,
+    method: Method,
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -90,14 +91,17 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
     outcomes += [CaseFinished(case_id, "skipped") for case_id in plan.skipped]
     for outcome in outcomes:
         listen(outcome)
+    if plan.tasks and plan.method.fits:
+        plan = fit(plan, listen)
     if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
         out = plan.request.out
         StoreWriter.create_or_open(out, plan.info, overwrite=plan.request.overwrite)
     executor = make_executor(plan.crew.workers, plan.request.dask)
-    return run_tasks(process_case, plan.tasks, executor, listen, outcomes, started)
+    return run_cases("soften", process_case, plan.tasks, executor, listen, outcomes, started)
 
 
-def run_tasks(
+def run_cases(
+    stage: str,
     function: Callable[[Task], CaseFinished],
     tasks: Sequence[Task],
     executor: Executor,
@@ -109,6 +113,8 @@ def run_tasks(
 
     Parameters
     ----------
+    stage
+        What is done to the cases, for the listeners; see `softlab_cli.running.progress.VERBS`.
     function
         Does one task; raises nothing.
     tasks
@@ -123,7 +129,7 @@ def run_tasks(
         When the run began, of `time.perf_counter`.
     """
     outcomes = list(outcomes)
-    listen(StageStarted("soften", len(tasks)))
+    listen(StageStarted(stage, len(tasks)))
     for task, result in executor.run(function, tasks):
         if isinstance(result, WorkerDied):
             result = CaseFinished(task.case_id, "failed", message=result.reason)

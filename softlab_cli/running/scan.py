@@ -1,17 +1,15 @@
-"""Which classes occur in a case; the label map that was read for it is kept for a moment."""
+"""Which classes occur in a case, found out before the first one is done."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases import Case
-from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.errors import SoftlabError, naming
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role
 from softlab_cli.core.volume import LabelMap
@@ -26,12 +24,10 @@ from softlab_cli.labels.read import (
 from softlab_cli.readers import read_label_map
 
 __all__ = [
-    "LastLabelMap",
+    "Handover",
     "ScanTask",
     "case_files",
     "failure",
-    "last_label_map",
-    "naming",
     "scan_case",
 ]
 
@@ -42,52 +38,56 @@ def case_files(case: Case) -> list[tuple[Path, Role]]:
     return labels + [(path, "image") for path in case.images]
 
 
-class LastLabelMap:
-    """The label map that was read last, so that a scan of one case is not read again.
+class Handover:
+    """The one label map of a run of one case: read for its classes, and not read again.
 
-    Threads may share it (Dask runs several cases in one process): each gets the label
-    map of its own case, whatever the others read meanwhile.
+    It belongs to the run, which is in one process then. Runs of more cases read each
+    label map once to see its classes and once to soften it: kept until then, they
+    would fill the memory.
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[tuple[Any, ...], LabelMap] | None = None
+        self._kept: tuple[list[tuple[int, int]], LabelMap] | None = None
 
-    def read(self, case: Case, options: ReadingOptions) -> LabelMap:
-        """The label map of a case that has one; it stays here, and must not be changed."""
-        key, kept = _identity(case, options), self._kept
-        if kept is not None and kept[0] == key:
-            return kept[1]
-        self._kept = kept = None  # two maps at once would double the memory
-        path, rater = case.label_maps[0], case.raters[0]
-        label_map = read_labels(path, case.images, options, rater=rater)
-        self._kept = key, label_map
-        return label_map
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Handover, ()  # a label map does not travel to another process
 
-    def take(self, case: Case, options: ReadingOptions) -> LabelMap:
-        """The same for a caller that may change it; it is kept no longer."""
-        label_map = self.read(case, options)
-        self._kept = None
-        return label_map
+    def keep(self, case: Case, label_map: LabelMap) -> None:
+        """Keep the label map of a case; it must not be changed until it is taken."""
+        self._kept = _state(case), label_map
+
+    def take(self, case: Case) -> LabelMap | None:
+        """The label map, unless there is none or the files have changed; it is kept no longer."""
+        kept, self._kept = self._kept, None
+        return kept[1] if kept is not None and kept[0] == _state(case) else None
 
 
-def _identity(case: Case, options: ReadingOptions) -> tuple[Any, ...]:
-    """What tells a case's label map from others, and from what its files were before."""
-    files = [path for path, _ in case_files(case)]
-    facts = [path.stat() if path.exists() else None for path in files]
-    return options, *files, *((f.st_size, f.st_mtime_ns) for f in facts if f)
-
-
-last_label_map = LastLabelMap()
-"""Of this process; holds the only label map of a case that has one."""
+def _state(case: Case) -> list[tuple[int, int]]:
+    """What tells a case's files from what they were before."""
+    facts = [path.stat() for path, _ in case_files(case) if path.exists()]
+    return [(fact.st_size, fact.st_mtime_ns) for fact in facts]
 
 
 @dataclass(frozen=True)
 class ScanTask:
-    """A case whose classes are looked for."""
+    """A case whose classes are looked for.
+
+    Parameters
+    ----------
+    case
+        The case and its files.
+    reading
+        How its label maps are read.
+    soft
+        Whether its soft labels are wanted as they are, and no label map on the grid.
+    handover
+        Where to leave the label map, in a run of one case.
+    """
 
     case: Case
     reading: ReadingOptions
     soft: bool = False
+    handover: Handover | None = None
 
 
 def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
@@ -113,13 +113,13 @@ def _occurring(task: ScanTask, number: int) -> Occurring:
 
 
 def _read(task: ScanTask, number: int) -> LabelMap:
-    case, options = task.case, task.reading
-    path = case.label_maps[number]
+    case, path = task.case, task.case.label_maps[number]
     if task.soft:
         return read_label_map(path)
-    if len(case.label_maps) == 1:
-        return last_label_map.read(case, options)
-    return read_labels(path, case.images, options, rater=case.raters[number])
+    label_map = read_labels(path, case.images, task.reading, rater=case.raters[number])
+    if task.handover is not None and len(case.label_maps) == 1:
+        task.handover.keep(case, label_map)
+    return label_map
 
 
 def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
@@ -133,14 +133,3 @@ def failure(case_id: str, error: Exception, started: float | None = None) -> Cas
         message = f"unforeseen {type(error).__name__}: {error} (--debug shows where)"
     trace = "".join(traceback.format_exception(error))
     return CaseFinished(case_id, "failed", message, seconds=seconds, traceback=trace)
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name the file in an error that does not know which file it is about."""
-    try:
-        yield
-    except SoftlabError as error:
-        if error.path is None:
-            error.path = path
-        raise

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.api import open_store
 from softlab_cli.core.blocks import Region, Shape, clip, region_shape, shift
 from softlab_cli.core.errors import ClassError, StoreError, UsageError
-from softlab_cli.opening import open_store
 from softlab_cli.store.reader import Case, Padding, Store
 from softlab_cli.trainers.extras import missing_extra
 from softlab_cli.trainers.imagecache import CacheImages, ImageCache

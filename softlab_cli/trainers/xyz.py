@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.api import open_store
 from softlab_cli.core.errors import UsageError
-from softlab_cli.opening import open_store
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.trainers.extras import missing_extra

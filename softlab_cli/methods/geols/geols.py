@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import inf, prod
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Grid, Shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.memory import MIB
+from softlab_cli.core.memory import MIB, PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
 from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import Engine, Metric, StepCost
 from softlab_cli.geodesic.seeds import (
@@ -27,6 +28,8 @@ from softlab_cli.geodesic.seeds import (
     seeds_bytes,
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
+from softlab_cli.labels.images import probe_images
+from softlab_cli.methods.base import CaseInput, Method, Needs, Takes
 from softlab_cli.methods.checks import check_choice, check_share
 from softlab_cli.methods.geols.findings import (
     check_image,
@@ -36,7 +39,15 @@ from softlab_cli.methods.geols.findings import (
     seed_warnings,
 )
 from softlab_cli.methods.geols.map_scratch import MapScratch
-from softlab_cli.methods.geols.maps import Blend, GeodesicMaps, MapMaker
+from softlab_cli.methods.geols.map_set import Blend
+from softlab_cli.methods.geols.maps import GeodesicMaps, MapMaker
+from softlab_cli.methods.prepared import PreparedBlocks
+
+if TYPE_CHECKING:
+    from softlab_cli.cases import Case
+    from softlab_cli.core.volume import Image
+    from softlab_cli.labels.case import HardLabels
+    from softlab_cli.readers import FileProbe
 
 __all__ = ["CHANNEL_MODES", "METRICS", "PARITIES", "GeoLS"]
 
@@ -63,7 +74,7 @@ over classes, marks, a copy of the labels; and what numpy needs in passing."""
 
 
 @dataclass(frozen=True)
-class GeoLS:
+class GeoLS(Method):
     """Geodesic label smoothing: p = (1-alpha) onehot + alpha g~.
 
     Adiga Vasudeva, Dolz and Lombaert, GeoLS: Geodesic Label Smoothing for Image
@@ -126,6 +137,7 @@ class GeoLS:
     random_seed: int = 0
 
     name: ClassVar[str] = "geols"
+    takes: ClassVar[Takes] = "label map and image"
 
     def __post_init__(self) -> None:
         check_share("a smoothing", self.smoothing, 1)
@@ -203,6 +215,15 @@ class GeoLS:
             "min_mass": float(self.min_mass),
         }
 
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> GeoLS:
+        """The method that has these `parameters`, with an engine that gives its distances."""
+        given = dict(parameters)
+        package, _, sweeps = given.pop("distances").partition(", ")
+        if package == "fastgeodis":
+            given |= {"engine": package, "iterations": int(sweeps.split()[0])}
+        return cls(**given)
+
     def make_engine(self) -> Engine:
         """The engine, ready to work.
 
@@ -224,6 +245,64 @@ class GeoLS:
         planes = 2 * min(class_count, MAX_CLASSES_AT_ONCE)
         return (planes + BYTES_PER_BLOCK_VOXEL) * prod(block)
 
+    def needs(self, case: Case, seen: FileProbe, classes: ClassTable, threads: int) -> Needs:
+        """Memory when the maps wait on disk, and the disk that they take there."""
+        geometry = seen.geometry
+        image = probe_images(case, geometry)
+        block = Grid.for_volume(geometry.shape, geometry.ndim).block
+        distances = self.case_bytes(geometry.shape, image.channels, len(classes), threads)
+        indices = prod(geometry.shape) * classes.index_dtype.itemsize
+        volumes = max(
+            seen.bytes_on_read,
+            seen.bytes_held + max(indices, image.bytes_on_read),
+            indices + image.bytes_held + distances,
+        )
+        return Needs(
+            self._blocks_bytes(len(classes), block, threads) + volumes,
+            self.scratch_bytes(geometry.shape, len(classes)),
+        )
+
+    def _blocks_bytes(self, class_count: int, block: Shape, threads: int) -> int:
+        """A process with its blocks, without any volume."""
+        blocks = blocks_bytes(self.workspace_bytes(class_count, block), threads)
+        return PROCESS_BYTES + SHARD_BUFFER_BYTES + blocks
+
+    @contextmanager
+    def prepare(self, case: CaseInput) -> Iterator[PreparedBlocks]:
+        """Read label map and image, and compute the maps of all classes."""
+        labels = case.label_map()
+        image = case.image(labels.geometry)
+        # A label map and its image are often odd in the same way; that is said once.
+        warnings = tuple(dict.fromkeys((*labels.warnings, *image.warnings)))
+        grid = case.grid(labels.geometry)
+        with (
+            case.naming_image(),
+            case.scratch() as folder,
+            self.make_maps(
+                labels.class_indices,
+                image.intensities,
+                case.classes,
+                labels.geometry,
+                case_id=case.case_id,
+                scratch_folder=folder,
+                threads=case.threads,
+                max_memory=self._spare(case, labels, image, grid.block),
+                grid=grid,
+            ) as maps,
+        ):
+            del image  # the maps are made
+            ready = PreparedBlocks.of_hard_labels(labels, maps, case.classes)
+            details = {"geols": maps.facts}
+            yield replace(ready, warnings=(*warnings, *maps.warnings), details=details)
+
+    def _spare(self, case: CaseInput, labels: HardLabels, image: Image, block: Shape) -> int | None:
+        """Bytes that are left when label map, image and blocks have theirs."""
+        if case.max_memory is None:
+            return None
+        taken = self._blocks_bytes(len(case.classes), block, case.threads)
+        taken += labels.class_indices.nbytes + image.intensities.nbytes
+        return max(0, case.max_memory - taken)
+
     def case_bytes(
         self,
         shape: Shape,
@@ -233,7 +312,7 @@ class GeoLS:
         *,
         engine: Engine | None = None,
     ) -> int:
-        """Upper bound of the memory that `prepare` takes when it takes as little as it can.
+        """Upper bound of the memory that `make_maps` takes when it takes as little as it can.
 
         The label map and the image come on top, and so do workspaces afterwards.
 
@@ -246,9 +325,9 @@ class GeoLS:
         class_count
             Classes of the table.
         threads
-            As for `prepare`.
+            As for `make_maps`.
         engine
-            As for `prepare`.
+            As for `make_maps`.
         """
         voxels, options = prod(shape), self.seed_options
         engine = engine or self.make_engine()
@@ -273,7 +352,7 @@ class GeoLS:
         """
         return 2 * prod(shape) * class_count
 
-    def prepare(
+    def make_maps(
         self,
         class_indices: NDArray[np.unsignedinteger[Any]],
         image: NDArray[np.float32],
@@ -285,7 +364,7 @@ class GeoLS:
         threads: int = 1,
         max_memory: int | None = None,
         engine: Engine | None = None,
-        block: Shape | None = None,
+        grid: Grid | None = None,
     ) -> GeodesicMaps:
         """Compute the maps of all classes of a case.
 
@@ -311,8 +390,8 @@ class GeoLS:
             memory when they fit. None for no limit.
         engine
             Another engine than `make_engine`'s.
-        block
-            Blocks that will be softened; by default those of the store.
+        grid
+            The blocks that will be softened; by default those of a store.
 
         Raises
         ------
@@ -332,9 +411,8 @@ class GeoLS:
         least = self.case_bytes(geometry.shape, len(image), len(classes), threads, engine=engine)
         spare = inf if max_memory is None else max(0, max_memory - least)
         size = self.scratch_bytes(geometry.shape, len(seeds))
-        grid = Grid.for_volume(geometry.shape, geometry.ndim)
         scratch = MapScratch(
-            grid if block is None else Grid(grid.shape, block, block),
+            grid or Grid.for_volume(geometry.shape, geometry.ndim),
             None if size <= spare else scratch_folder / SCRATCH_NAME,
         )
         spare -= size if scratch.path is None else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,8 @@ from softlab_cli.kernels.geodesic.maps import (
 )
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.kernels.views import read_only
+from softlab_cli.methods.geols.map_set import MapSet
 from softlab_cli.methods.scratch import ENTROPY, MASS
-
-if TYPE_CHECKING:
-    from softlab_cli.methods.geols.maps import GeodesicMaps
 
 __all__ = ["MapBlender"]
 
@@ -43,9 +41,7 @@ class MapBlender:
         Voxels of the largest block.
     """
 
-    def __init__(
-        self, maps: GeodesicMaps, class_count: int, ignore_index: int, block: Shape
-    ) -> None:
+    def __init__(self, maps: MapSet, class_count: int, ignore_index: int, block: Shape) -> None:
         voxels = prod(block)
         self._maps = maps
         self._class_count = class_count

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,72 +19,32 @@ from softlab_cli.geodesic.base import Engine, Seeds, StepCost
 from softlab_cli.geodesic.seeds import ClassSeeds
 from softlab_cli.methods.base import InWorkspace
 from softlab_cli.methods.geols.map_scratch import MapScratch, places_of
+from softlab_cli.methods.geols.map_set import MapSet
 
-__all__ = ["Blend", "GeodesicMaps", "MapMaker"]
+__all__ = ["GeodesicMaps", "MapMaker"]
 
 PIECES_PER_THREAD = 4
 
 
 @dataclass(frozen=True)
-class Blend:
-    """How maps become soft labels; see `softlab_cli.methods.geols.geols.GeoLS`.
+class GeodesicMaps(InWorkspace, MapSet):
+    """The maps of one case, to be softened block by block.
+
+    Made by `softlab_cli.methods.geols.geols.GeoLS.make_maps`. `soften` wants the whole
+    volume that the maps were made of, and a block of the grid that they were made for.
 
     Parameters
     ----------
-    smoothing, min_mass
-        As for `GeoLS`.
-    normalise
-        Whether the maps of a voxel are divided by their sum.
-    background_index
-        The class that is no foreground, if there is one.
-    """
-
-    smoothing: float
-    min_mass: float
-    normalise: bool
-    background_index: int | None
-
-
-@dataclass(frozen=True)
-class GeodesicMaps(InWorkspace):
-    """The maps of one case, to be softened block by block; a context manager.
-
-    Leaving it removes its scratch. Made by `softlab_cli.methods.geols.geols.GeoLS.prepare`.
-    `soften` wants the whole volume that the maps were made of, and a block of the grid
-    that they were made for.
-
-    Parameters
-    ----------
-    blend
-        How the maps become soft labels.
-    written
-        Classes that may have a soft label above 0, ascending.
-    numbers
-        Class index to the number of its map, for the foreground classes that occur.
-    scratch
-        Where the maps are.
+    blend, written, numbers, scratch
+        As for `MapSet`.
     facts
         What was found out about the case, ready for JSON.
     warnings
         What the user should know, one sentence each.
     """
 
-    blend: Blend
-    written: tuple[int, ...]
-    numbers: Mapping[int, int]
-    scratch: MapScratch
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the scratch; nothing can be softened any more."""
-        self.scratch.close()
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
         """Scratch memory of one thread, as for a local method."""

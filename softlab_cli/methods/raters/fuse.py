@@ -2,114 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from softlab_cli.core.blocks import Shape
-from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.volume import Geometry
-from softlab_cli.fusion.fused import FusedMap, fuse_patterns
+from softlab_cli.fusion.fused import fuse_patterns
 from softlab_cli.fusion.majority import (
     dice_weights,
     majority_votes,
     mean_votes,
-    normalise_weights,
 )
 from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.patterns import RaterPatterns
 from softlab_cli.fusion.shares import Shares
-from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.base import InWorkspace, LocalMethod, scratch_bytes
+from softlab_cli.methods.base import LocalMethod
 from softlab_cli.methods.onehot import OneHot
+from softlab_cli.methods.raters.base import FusedLabels, RaterMethod, blender_bytes
+from softlab_cli.methods.raters.weights import check_weights, weights_of
 from softlab_cli.methods.svls.svls import SVLS
 
-__all__ = ["FUSION_RULES", "Fuse", "FusedLabels", "RaterMethod", "check_weights", "weights_of"]
+__all__ = ["FUSION_RULES", "Fuse"]
 
 FUSION_RULES = ("mean", "majority", "staple", "dice-weighted")
 """How raters are fused, by the name on the command line."""
 
-BLENDS_FORESEEN = 2**16
-"""Blends that the bound of a workspace's memory allows for."""
-
-BYTES_PER_BLEND = 160
-"""What a workspace holds for each blend: its shares, its box, its place."""
-
-
-class RaterMethod(Protocol):
-    """A method that makes one soft label of several raters.
-
-    What it does with a voxel depends on the whole case only through tables that are
-    made once; with those, it is local.
-    """
-
-    name: ClassVar[str]
-    """Name on the command line."""
-
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter that the result depends on, ready for JSON."""
-        ...
-
-    def halo(self, spacing_mm: tuple[float, float, float]) -> Shape:
-        """As for `softlab_cli.methods.base.LocalMethod`."""
-        ...
-
-    def workspace_bytes(self, class_count: int, block: Shape) -> int:
-        """Upper bound of what a workspace occupies, for up to `BLENDS_FORESEEN` blends."""
-        ...
-
-    def fuse(
-        self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
-    ) -> FusedLabels:
-        """Fuse the raters of one case.
-
-        Parameters
-        ----------
-        patterns
-            The raters' labels.
-        raters
-            Names of the raters that the case has.
-        background_index
-            The class that is no foreground, if there is one.
-        """
-        ...
-
 
 @dataclass(frozen=True)
-class FusedLabels(InWorkspace):
-    """The fused raters of one case, to be softened block by block as by a local method.
-
-    Parameters
-    ----------
-    fused
-        The fused label map; `soften` is given its `indices`.
-    svls
-        How the shares are smoothed; None leaves them as they are.
-    facts
-        What the fusion found out about the case, ready for JSON.
-    warnings
-        What the user should know of it.
-    """
-
-    fused: FusedMap
-    svls: SVLS | None
-    facts: dict[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
-        """Scratch memory of one thread, as for a local method."""
-        from softlab_cli.methods.raters.blending import BlendPainter, NarrowBlender, WideBlender
-
-        if self.svls is None:
-            return BlendPainter(self.fused, block)
-        blender = NarrowBlender if self.svls.kernel_size == 3 else WideBlender
-        return blender(self.fused, block, self.svls.weights(geometry))
-
-
-@dataclass(frozen=True)
-class Fuse:
+class Fuse(RaterMethod):
     """Fusion of raters, with or without SVLS of the result.
 
     - ``mean``: share of the raters that chose the class (mOH).
@@ -186,7 +107,7 @@ class Fuse:
             StapleOptions(**{k: v for k, v in parameters.items() if k in of_staple}),
         )
 
-    def on_labels(self) -> LocalMethod | None:
+    def on_read(self) -> LocalMethod | None:
         """What makes the same soft labels from the fused hard labels; None where nothing can.
 
         Only a majority can be told from its hard labels.
@@ -241,59 +162,3 @@ def staple_warnings(staple: Mapping[str, Any] | None) -> tuple[str, ...]:
         f"STAPLE stopped at step {staple['iterations']} before it converged (a parameter still "
         f"changed by {staple['change']:.1g}). Raise --staple-iterations.",
     )
-
-
-def check_weights(rater_weights: Mapping[str, float] | None) -> None:
-    """Raise `UsageError` for weights that cannot be used, whatever raters a case has."""
-    if rater_weights is not None:
-        normalise_weights(list(rater_weights.values()), len(rater_weights))
-
-
-def weights_of(
-    rater_weights: Mapping[str, float] | None, raters: Sequence[str]
-) -> tuple[float, ...] | None:
-    """Weights of the raters that a case has, adding up to 1; None for equal ones.
-
-    Parameters
-    ----------
-    rater_weights
-        Name of each rater to its weight, or None.
-    raters
-        Names of the case's raters.
-
-    Raises
-    ------
-    UsageError
-        For a rater without a weight, and for weights that cannot be used.
-    """
-    if rater_weights is None:
-        return None
-    missing = [name for name in raters if name not in rater_weights]
-    if missing:
-        raise UsageError(
-            f"rater {missing[0]} has no weight.",
-            remedy=f"Weights are given for {', '.join(rater_weights)}.",
-        )
-    return normalise_weights([rater_weights[name] for name in raters], len(raters))
-
-
-def blender_bytes(svls: SVLS | None, class_count: int, block: Shape) -> int:
-    """Upper bound of what a workspace for fused labels occupies.
-
-    Parameters
-    ----------
-    svls
-        How the shares are smoothed, or None.
-    class_count
-        Classes of the table.
-    block
-        Voxels of the largest block.
-    """
-    blends = BLENDS_FORESEEN * BYTES_PER_BLEND
-    if svls is None:
-        return scratch_bytes(class_count, block, (0, 0, 0)) + 4 * math.prod(block) + blends
-    z, y = block[0] + svls.kernel_size, block[1] + svls.kernel_size
-    width = block[2] + SEGMENT + svls.kernel_size
-    # Numbers of up to 4 bytes; wholes (8), largest (5) and disputed voxels; rows of parts.
-    per_voxel = 4 * z * y * width + 14 * math.prod(block) + 12 * y * 2 * width
-    return svls.workspace_bytes(class_count, block) + per_voxel + blends

@@ -10,14 +10,15 @@ from softlab_cli.core.blocks import Shape
 from softlab_cli.fusion.fused import fuse_patterns
 from softlab_cli.fusion.majority import mean_votes
 from softlab_cli.fusion.patterns import RaterPatterns
-from softlab_cli.methods.raters.fuse import FusedLabels, blender_bytes, check_weights, weights_of
+from softlab_cli.methods.raters.base import FusedLabels, RaterMethod, blender_bytes
+from softlab_cli.methods.raters.weights import check_weights, weights_of
 from softlab_cli.methods.svls.svls import SVLS, Sigma
 
 __all__ = ["MSVLS"]
 
 
 @dataclass(frozen=True)
-class MSVLS:
+class MSVLS(RaterMethod):
     """Mean of the raters' spatially varying label smoothing.
 
     SVLS is linear, so the mean of the raters' SVLS is SVLS of their shares; that is
@@ -77,7 +78,7 @@ class MSVLS:
     def fuse(
         self, patterns: RaterPatterns, raters: Sequence[str], background_index: int | None
     ) -> FusedLabels:
-        """Fuse the raters of one case; see `softlab_cli.methods.raters.fuse.RaterMethod`."""
+        """Fuse the raters of one case; see `softlab_cli.methods.raters.base.RaterMethod`."""
         weights = weights_of(self.rater_weights, raters)
         fused = fuse_patterns(patterns, mean_votes(patterns, weights))
         facts: dict[str, Any] = {"ties": fused.ties}

@@ -14,7 +14,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.base import InWorkspace, scratch_bytes
+from softlab_cli.methods.base import LocalMethod, scratch_bytes
 from softlab_cli.methods.svls.gaussian import Weights, gaussian_weights
 
 __all__ = ["SVLS", "Sigma"]
@@ -27,7 +27,7 @@ TABLE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class SVLS(InWorkspace):
+class SVLS(LocalMethod):
     """Spatially varying label smoothing.
 
     Each class's one-hot map is convolved with a Gaussian whose centre is replaced

@@ -1,0 +1,155 @@
+"""The labels of a case, read and put on one grid, in class indices and counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.cases import Case
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import naming
+from softlab_cli.core.volume import Geometry, LabelMap
+from softlab_cli.labels.indices import (
+    IndexedLabelMap,
+    distinct_values,
+    foreground_box,
+    index_label_map,
+)
+from softlab_cli.labels.numbering import number_as
+from softlab_cli.labels.read import ReadingOptions, read_labels
+from softlab_cli.store.statistics import LabelCounts
+
+if TYPE_CHECKING:
+    from softlab_cli.fusion.patterns import RaterPatterns
+
+__all__ = [
+    "HardLabels",
+    "RaterLabels",
+    "count_indexed",
+    "count_labels",
+    "read_hard_labels",
+    "read_rater_labels",
+]
+
+
+@dataclass(frozen=True)
+class HardLabels:
+    """The hard labels of a case.
+
+    Parameters
+    ----------
+    geometry
+        The voxel grid.
+    class_indices
+        (Z, Y, X) uint8 or uint16; the table's ignore index where a voxel is not labelled.
+    counts
+        What they hold.
+    warnings
+        What was found odd.
+    """
+
+    geometry: Geometry
+    class_indices: NDArray[np.unsignedinteger[Any]]
+    counts: LabelCounts
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RaterLabels:
+    """The labels of several raters of a case, on one grid.
+
+    Parameters
+    ----------
+    geometry
+        The voxel grid.
+    patterns
+        Their labels.
+    names
+        Their names.
+    warnings
+        What was found odd.
+    """
+
+    geometry: Geometry
+    patterns: RaterPatterns
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def read_hard_labels(
+    case: Case, classes: ClassTable, options: ReadingOptions, read: LabelMap | None = None
+) -> HardLabels:
+    """The one label map of a case.
+
+    Parameters
+    ----------
+    case
+        The case.
+    classes
+        The class table.
+    options
+        How to read.
+    read
+        The label map, where it has been read already; its memory is taken over.
+
+    Raises
+    ------
+    SoftlabError
+        When a file cannot be used; the error names it.
+    """
+    path = case.label_maps[0]
+    with naming(path):
+        label_map = read or read_labels(path, case.images, options, rater=case.raters[0])
+        del read
+        geometry, warnings = label_map.geometry, label_map.warnings
+        label_map = number_as(label_map, classes, path)
+        indexed = index_label_map(label_map.values, classes)
+        del label_map  # the indices may be the same memory, or may replace it
+    return HardLabels(geometry, indexed.class_indices, count_indexed(indexed, classes), warnings)
+
+
+def read_rater_labels(case: Case, classes: ClassTable, options: ReadingOptions) -> RaterLabels:
+    """The raters' labels on one grid, that of the image or of the first rater.
+
+    Raises
+    ------
+    SoftlabError
+        When a file cannot be used; the error names it.
+    """
+    from softlab_cli.fusion.patterns import PatternBuilder
+
+    builder = PatternBuilder(len(classes), classes.ignore_index)
+    geometry: Geometry | None = None
+    warnings: list[str] = []
+    for path, rater in zip(case.label_maps, case.raters, strict=True):
+        with naming(path):
+            label_map = read_labels(path, case.images, options, rater=rater, onto=geometry)
+            label_map = number_as(label_map, classes, path)
+            builder.add(index_label_map(label_map.values, classes).class_indices)
+        geometry = geometry or label_map.geometry
+        warnings += [f"{rater}: {warning}" for warning in label_map.warnings]
+        del label_map  # before the next one is read
+    assert geometry is not None
+    return RaterLabels(geometry, builder.build(), case.raters, tuple(warnings))
+
+
+def count_labels(
+    class_indices: NDArray[np.unsignedinteger[Any]], classes: ClassTable
+) -> LabelCounts:
+    """What a volume of class indices holds."""
+    voxels = distinct_values(class_indices)  # indices are counted like label values
+    hard = np.array([voxels.get(index, 0) for index in range(len(classes))], np.int64)
+    ignored = voxels.get(classes.ignore_index, 0)
+    return count_indexed(IndexedLabelMap(class_indices, hard, ignored), classes)
+
+
+def count_indexed(indexed: IndexedLabelMap, classes: ClassTable) -> LabelCounts:
+    """What a label map holds whose voxels have been counted."""
+    box = foreground_box(indexed.class_indices, classes)
+    inside = 0
+    if box is not None and indexed.ignored:
+        inside = int(np.count_nonzero(indexed.class_indices[box] == classes.ignore_index))
+    return LabelCounts(indexed.hard_voxels, indexed.ignored, box, inside)

@@ -1,0 +1,83 @@
+"""What is wrong or odd with a run, as far as it shows before any voxel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from softlab_cli.cases import Case
+from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.methods.base import Method, Takes
+from softlab_cli.methods.registry import local_method
+from softlab_cli.running.request import Request
+
+__all__ = ["check_case", "check_request", "oddities"]
+
+LEFT_OUT: dict[Takes, tuple[str, str]] = {
+    "fractions": ("the very soft labels that are imported.", "Leave it out."),
+    "label map and image": ("the image that the soft labels follow.", "Leave it out."),
+    "raters": (
+        "where the raters disagree, and the soft labels cannot be computed without that.",
+        "Leave it out, or fuse with --method majority.",
+    ),
+    "label map": ("what the soft labels are computed from.", "Leave it out."),
+}
+"""What a store of hard labels only would lack, where soft labels cannot be computed on read."""
+
+
+def check_request(method: Method, request: Request) -> None:
+    """Raise `UsageError` for options that make no sense together, or with the method."""
+    if request.overwrite and request.part:
+        raise UsageError(
+            "--overwrite with --part would remove what the other parts have done.",
+            remedy="Remove the store first, or leave --overwrite out.",
+        )
+    if request.labels_only:
+        _check_labels_only(method)
+
+
+def _check_labels_only(method: Method) -> None:
+    if method.on_read() is None:
+        lacking, remedy = LEFT_OUT[method.takes]
+        raise UsageError(f"--labels-only would leave out {lacking}", remedy=remedy)
+    if local_method(method.name, method.parameters()) is None:
+        raise UsageError(
+            f"the method {method.name!r} is not among those that softlab knows when a store is "
+            "opened, so that no soft label could be computed on read.",
+            remedy="Enter it into softlab_cli.methods.METHODS, or leave --labels-only out.",
+        )
+
+
+def check_case(case: Case, method: Method, min_raters: int) -> None:
+    """Raise what is known to be wrong with a case before its files are opened.
+
+    Parameters
+    ----------
+    case
+        The case.
+    method
+        What is to make its soft labels.
+    min_raters
+        Raters that it must have, for methods that take several.
+    """
+    if case.problem is not None:
+        raise case.problem
+    count, names = len(case.label_maps), ", ".join(case.raters)
+    if method.takes == "raters" and count < min_raters:
+        raise InputError(
+            f"has {count} of the {min_raters} raters that --min-raters asks for ({names}).",
+            path=case.label_maps[0],
+        )
+    method.check(case)
+
+
+def oddities(method: Method, cases: Sequence[Case]) -> Iterator[str]:
+    """What the user should know of all cases together, one sentence each."""
+    if method.takes == "raters" and all(len(case.label_maps) < 2 for case in cases):
+        yield (
+            "no case has more than one rater; repeat --in for others, or say with "
+            "--rater-pattern how file names tell case and rater"
+        )
+    counts = {len(case.images): case.case_id for case in reversed(cases) if case.images}
+    if method.takes == "label map and image" and len(counts) > 1:
+        named = ", ".join(f"{counts[n]} has {n}" for n in sorted(counts))
+        yield f"cases have different numbers of image files: {named}"
