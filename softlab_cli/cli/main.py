@@ -47,10 +47,11 @@ def sections() -> dict[str, dict[str, str]]:
     return SECTIONS | {MAKE: methods | SECTIONS[MAKE]}
 
 
-def module_of(name: str) -> str:
-    """Module of a command."""
+def home_of(name: str) -> tuple[str, str]:
+    """Module of a command, and its name there."""
     own = METHODS[name].command if name in METHODS else ""
-    return own or f"softlab_cli.cli.{name}"
+    module, _, attribute = (own or f"softlab_cli.cli.{name}:command").partition(":")
+    return module, attribute
 
 
 class CommandError(click.ClickException):
@@ -78,8 +79,8 @@ class LazyGroup(click.Group):
         """Import the module of a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(module_of(cmd_name))
-        command: click.Command = module.command
+        module, attribute = home_of(cmd_name)
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -30,7 +30,8 @@ class Entry:
     summary
         One line for ``softlab --help``.
     command
-        Module of its command; by default that of ``softlab_cli.cli`` with its name.
+        Module and name of its command; by default ``command`` of the module of
+        ``softlab_cli.cli`` that is called like the method.
     in_nnunet
         Whether nnU-Net's hook offers it.
     """
@@ -58,7 +59,7 @@ METHODS: dict[str, Entry] = {
     "import": Entry(
         "softlab_cli.methods.imported:Import",
         "Soft labels that the files already have (DICOM SEG, contours).",
-        command="softlab_cli.cli.importing",
+        command="softlab_cli.cli.importing:command",
         in_nnunet=False,
     ),
 }
