@@ -7,6 +7,7 @@ To add a kind of file, write a module with `probe`, `read_label_map` and
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from softlab_cli.core.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
@@ -25,6 +26,9 @@ __all__ = [
     "read_image",
     "read_label_map",
 ]
+
+HEADERS_KEPT = 4096
+"""Headers that a process remembers, 2 KiB each at most."""
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
@@ -79,7 +83,20 @@ def probe(path: str | os.PathLike[str]) -> FileProbe:
     InputError
         When the file cannot be read, or is shorter than its header says.
     """
-    return _reader(Path(path)).probe(Path(path))
+    path = Path(path)
+    if not path.is_file():  # a DICOM folder, or nothing
+        return _reader(path).probe(path)
+    facts = path.stat()
+    return _probe_file(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=HEADERS_KEPT)
+def _probe_file(path: Path, size: int, mtime_ns: int) -> FileProbe:
+    """A file's header, read once as long as the file stays what it is.
+
+    A plan, a scan and a case all ask for the grid of the image and of each rater.
+    """
+    return _reader(path).probe(path)
 
 
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:
