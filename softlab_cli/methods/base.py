@@ -22,37 +22,29 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from softlab_cli.core.blocks import Grid, Region, Shape
+from softlab_cli.core.blocks import Grid, Shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.memory import CaseMemory
-from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
-from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
+from softlab_cli.methods.prepared import Prepared, PreparedBlocks
+from softlab_cli.methods.softener import InWorkspace, Workspace, scratch_bytes
 
 if TYPE_CHECKING:
     from softlab_cli.cases import Case
     from softlab_cli.core.fractions import SoftSegments
     from softlab_cli.core.volume import Image
     from softlab_cli.labels.case import HardLabels, RaterLabels
-    from softlab_cli.methods.prepared import Prepared
     from softlab_cli.readers import FileProbe
 
 __all__ = [
     "CaseInput",
     "Fitting",
-    "InWorkspace",
     "LocalMethod",
     "Method",
     "Needs",
     "OwnClassOnly",
-    "Softener",
     "Takes",
-    "Workspace",
-    "scratch_bytes",
 ]
 
 Takes = Literal["label map", "raters", "label map and image", "fractions"]
@@ -269,82 +261,11 @@ def _check_one_label_map(case: Case) -> None:
         )
 
 
-class Workspace(Protocol):
-    """Scratch memory of one thread; made by a method, used with that method only."""
-
-    def soften(
-        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region
-    ) -> Iterator[SoftBlock]:
-        """As `Softener.soften`."""
-        ...
-
-
-class Softener(Protocol):
-    """Makes soft labels block by block, from indices that it is given.
-
-    A local method is one; a method that has to see the whole case first makes one.
-    All memory that it needs on the way lies in a workspace, one for each thread.
-    """
-
-    def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Workspace:
-        """Scratch memory for blocks of at most `block` voxels.
-
-        Parameters
-        ----------
-        classes
-            The class table; of it, the number of classes and the ignore index matter.
-        geometry
-            The grid; of it, the spacing matters, and whether it is a picture
-            (``ndim`` 2): a picture has no neighbours along Z.
-        block
-            Voxels of the largest block.
-        """
-        ...
-
-    def soften(
-        self, class_indices: NDArray[np.unsignedinteger[Any]], region: Region, workspace: Any
-    ) -> Iterator[SoftBlock]:
-        """Soft labels of one block, in one or several groups of classes.
-
-        Parameters
-        ----------
-        class_indices
-            (Z, Y, X) unsigned integers. The whole volume, or any part of it that
-            holds `region` with its halo; where the array ends the edge voxels are
-            repeated (replicate padding), so a part must end only where the volume
-            does or beyond the halo.
-        region
-            The block, counted from the corner of `class_indices`.
-        workspace
-            From `workspace`; the blocks' values live in it until the next call
-            or the next group.
-
-        Yields
-        ------
-        SoftBlock
-            With `region` as given. Each class at most once over all groups; the
-            sums add up over groups.
-        """
-        ...
-
-
-class InWorkspace:
-    """What softens in its workspace, and needs nothing else for it."""
-
-    def soften(
-        self,
-        class_indices: NDArray[np.unsignedinteger[Any]],
-        region: Region,
-        workspace: Workspace,
-    ) -> Iterator[SoftBlock]:
-        """Soft labels of one block; see `Softener.soften`."""
-        return workspace.soften(class_indices, region)
-
-
 class LocalMethod(InWorkspace, Method):
     """A method whose soft label at a voxel depends on that voxel's neighbourhood only.
 
-    It is a `Softener` itself, and makes the same bits from the stored hard labels.
+    It is a `softlab_cli.methods.softener.Softener` itself, and makes the same bits from
+    the stored hard labels.
     """
 
     takes: ClassVar[Takes] = "label map"
@@ -355,7 +276,7 @@ class LocalMethod(InWorkspace, Method):
 
     @abstractmethod
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Workspace:
-        """Scratch memory of one thread; see `Softener.workspace`."""
+        """Scratch memory of one thread; see `softlab_cli.methods.softener.Softener`."""
 
     @abstractmethod
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
@@ -377,8 +298,6 @@ class LocalMethod(InWorkspace, Method):
     @contextmanager
     def prepare(self, case: CaseInput) -> Iterator[Prepared]:
         """Read the label map; the rest is done block by block."""
-        from softlab_cli.methods.prepared import PreparedBlocks
-
         yield PreparedBlocks.of_hard_labels(case.label_map(), self, case.classes)
 
     def on_read(self) -> LocalMethod | None:
@@ -396,25 +315,3 @@ class OwnClassOnly(LocalMethod):
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
         """Upper bound of what a workspace occupies."""
         return scratch_bytes(class_count, block, (0, 0, 0))
-
-
-def scratch_bytes(class_count: int, block: Shape, halo: Shape) -> int:
-    """What the scratch memory that all methods need occupies.
-
-    Parameters
-    ----------
-    class_count
-        Classes of the table.
-    block
-        Voxels of the largest block.
-    halo
-        Neighbours on each side of it.
-    """
-    z, y = block[0] + 2 * halo[0], block[1] + 2 * halo[1]
-    segments = -(-block[2] // SEGMENT)
-    width = segments * SEGMENT + 2 * halo[2]
-    values = (min(class_count, MAX_CLASSES_AT_ONCE) + 1) * block[0] * block[1] * block[2] * 2
-    index_bytes, indices = (1, 2**8) if class_count <= 255 else (2, 2**16)
-    per_class = 48 * (class_count + MAX_CLASSES_AT_ONCE)
-    rows = 8 * z * y * segments
-    return values + z * y * width * index_bytes + rows + 16 * indices + per_class

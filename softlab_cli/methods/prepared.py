@@ -15,12 +15,12 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.softblock import SoftBlock, SoftSums
 from softlab_cli.core.threads import ordered_map
 from softlab_cli.core.volume import Geometry
+from softlab_cli.methods.softener import Softener
 from softlab_cli.store.statistics import LabelCounts, sums_with_box
 
 if TYPE_CHECKING:
     from softlab_cli.fusion.patterns import RaterPatterns
     from softlab_cli.labels.case import HardLabels
-    from softlab_cli.methods.base import Softener
 
 __all__ = ["Prepared", "PreparedBlocks", "Sink", "Written"]
 

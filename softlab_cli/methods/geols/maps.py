@@ -17,9 +17,9 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.geodesic.base import Engine, Seeds, StepCost
 from softlab_cli.geodesic.seeds import ClassSeeds
-from softlab_cli.methods.base import InWorkspace
 from softlab_cli.methods.geols.map_scratch import MapScratch, places_of
 from softlab_cli.methods.geols.map_set import MapSet
+from softlab_cli.methods.softener import InWorkspace
 
 __all__ = ["GeodesicMaps", "MapMaker"]
 

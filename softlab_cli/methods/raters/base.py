@@ -20,8 +20,9 @@ from softlab_cli.fusion.patterns import RaterPatterns, pattern_bytes
 from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.labels.case import RaterLabels, count_indexed
 from softlab_cli.labels.indices import IndexedLabelMap
-from softlab_cli.methods.base import CaseInput, InWorkspace, Method, Needs, Takes, scratch_bytes
+from softlab_cli.methods.base import CaseInput, Method, Needs, Takes
 from softlab_cli.methods.prepared import PreparedBlocks
+from softlab_cli.methods.softener import InWorkspace, scratch_bytes
 from softlab_cli.methods.svls.svls import SVLS
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.methods.base import LocalMethod, scratch_bytes
+from softlab_cli.methods.base import LocalMethod
+from softlab_cli.methods.softener import scratch_bytes
 from softlab_cli.methods.svls.gaussian import Weights, gaussian_weights
 
 __all__ = ["SVLS", "Sigma"]
