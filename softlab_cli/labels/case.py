@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import naming
-from softlab_cli.core.volume import Geometry, LabelMap
+from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import (
     IndexedLabelMap,
     distinct_values,
@@ -79,9 +79,7 @@ class RaterLabels:
     warnings: tuple[str, ...] = ()
 
 
-def read_hard_labels(
-    case: Case, classes: ClassTable, options: ReadingOptions, read: LabelMap | None = None
-) -> HardLabels:
+def read_hard_labels(case: Case, classes: ClassTable, options: ReadingOptions) -> HardLabels:
     """The one label map of a case.
 
     Parameters
@@ -92,8 +90,6 @@ def read_hard_labels(
         The class table.
     options
         How to read.
-    read
-        The label map, where it has been read already; its memory is taken over.
 
     Raises
     ------
@@ -102,8 +98,7 @@ def read_hard_labels(
     """
     path = case.label_maps[0]
     with naming(path):
-        label_map = read or read_labels(path, case.images, options, rater=case.raters[0])
-        del read
+        label_map = read_labels(path, case.images, options, rater=case.raters[0])
         geometry, warnings = label_map.geometry, label_map.warnings
         label_map = number_as(label_map, classes, path)
         indexed = index_label_map(label_map.values, classes)

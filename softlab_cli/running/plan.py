@@ -23,7 +23,7 @@ from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.request import Request, given_classes, ignored_values, kept_classes
-from softlab_cli.running.scan import Handover, ScanTask, case_files, failure, scan_case
+from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
 from softlab_cli.store.schema import StoreInfo, read_store_info
@@ -86,11 +86,8 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     draft = _Draft.find(method, request, existing, listen)
     for oddity in oddities(method, draft.every):
         listen(Notice(oddity))
-    handover = Handover() if len(draft.every) == 1 else None
     classes = (
-        given_classes(request)
-        or kept_classes(request, existing)
-        or draft.scan(request, listen, handover)
+        given_classes(request) or kept_classes(request, existing) or draft.scan(request, listen)
     )
     info = StoreInfo(
         method.name,
@@ -109,7 +106,7 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     tasks = tuple(
         CaseTask(
             case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""),
-            request.reading, crew.memory, handover,
+            request.reading, crew.memory,
         )
         for case in draft.todo.values()
     )  # fmt: skip
@@ -203,7 +200,7 @@ class _Draft:
         if self.todo.pop(outcome.case_id, None):
             self.failed.append(outcome)
 
-    def scan(self, request: Request, listen: Listener, handover: Handover | None) -> ClassTable:
+    def scan(self, request: Request, listen: Listener) -> ClassTable:
         """The classes that occur in all cases, those of other parts included.
 
         Unreadable cases fail here; those of other parts are theirs to report.
@@ -211,7 +208,7 @@ class _Draft:
         workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
         listen(StageStarted("scan", len(self.every)))
         soft = self.method.takes == "fractions"
-        tasks = [ScanTask(case, request.reading, soft, handover) for case in self.every]
+        tasks = [ScanTask(case, request.reading, soft) for case in self.every]
         found: list[Occurring] = []
         executor = make_executor(workers, request.dask)
         for task, result in executor.run(scan_case, tasks):

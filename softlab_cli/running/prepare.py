@@ -21,7 +21,6 @@ from softlab_cli.labels.case import (
 from softlab_cli.labels.images import read_images
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.methods.base import Method
-from softlab_cli.running.scan import Handover
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.writer import StoreWriter
 
@@ -50,8 +49,6 @@ class CaseTask:
         How its label maps are read.
     max_memory
         Bytes for the process that does it; None for no limit.
-    handover
-        Where its label map may be already, in a run of one case.
     """
 
     case: Case
@@ -62,7 +59,6 @@ class CaseTask:
     reason: str = ""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     max_memory: int | None = None
-    handover: Handover | None = None
 
     @property
     def case_id(self) -> str:
@@ -73,7 +69,7 @@ class CaseTask:
         """The case as its method sees it."""
         return FileCase(
             self.case, self.info.classes, self.reading, StoreWriter(self.store, self.info),
-            self.threads, self.max_memory, self.handover,
+            self.threads, self.max_memory,
         )  # fmt: skip
 
 
@@ -93,8 +89,6 @@ class FileCase:
         Beside it lies what waits on disk.
     threads, max_memory
         As for `CaseInput`.
-    handover
-        Where its label map may be already.
     """
 
     case: Case
@@ -103,7 +97,6 @@ class FileCase:
     store: StoreWriter
     threads: int = 1
     max_memory: int | None = None
-    handover: Handover | None = None
 
     @property
     def case_id(self) -> str:
@@ -117,8 +110,7 @@ class FileCase:
 
     def label_map(self) -> HardLabels:
         """The one label map, on the grid of the image."""
-        read = None if self.handover is None else self.handover.take(self.case)
-        return read_hard_labels(self.case, self.classes, self.reading, read)
+        return read_hard_labels(self.case, self.classes, self.reading)
 
     def raters(self) -> RaterLabels:
         """The label maps of all raters, on one grid."""

@@ -6,7 +6,6 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import SoftlabError, naming
@@ -24,7 +23,6 @@ from softlab_cli.labels.read import (
 from softlab_cli.readers import read_label_map
 
 __all__ = [
-    "Handover",
     "ScanTask",
     "case_files",
     "failure",
@@ -36,36 +34,6 @@ def case_files(case: Case) -> list[tuple[Path, Role]]:
     """Every file that a case is made from, with its role."""
     labels: list[tuple[Path, Role]] = [(path, "label") for path in case.label_maps]
     return labels + [(path, "image") for path in case.images]
-
-
-class Handover:
-    """The one label map of a run of one case: read for its classes, and not read again.
-
-    It belongs to the run, which is in one process then. Runs of more cases read each
-    label map once to see its classes and once to soften it: kept until then, they
-    would fill the memory.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[list[tuple[int, int]], LabelMap] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Handover, ()  # a label map does not travel to another process
-
-    def keep(self, case: Case, label_map: LabelMap) -> None:
-        """Keep the label map of a case; it must not be changed until it is taken."""
-        self._kept = _state(case), label_map
-
-    def take(self, case: Case) -> LabelMap | None:
-        """The label map, unless there is none or the files have changed; it is kept no longer."""
-        kept, self._kept = self._kept, None
-        return kept[1] if kept is not None and kept[0] == _state(case) else None
-
-
-def _state(case: Case) -> list[tuple[int, int]]:
-    """What tells a case's files from what they were before."""
-    facts = [path.stat() for path, _ in case_files(case) if path.exists()]
-    return [(fact.st_size, fact.st_mtime_ns) for fact in facts]
 
 
 @dataclass(frozen=True)
@@ -80,14 +48,11 @@ class ScanTask:
         How its label maps are read.
     soft
         Whether its soft labels are wanted as they are, and no label map on the grid.
-    handover
-        Where to leave the label map, in a run of one case.
     """
 
     case: Case
     reading: ReadingOptions
     soft: bool = False
-    handover: Handover | None = None
 
 
 def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
@@ -116,10 +81,7 @@ def _read(task: ScanTask, number: int) -> LabelMap:
     case, path = task.case, task.case.label_maps[number]
     if task.soft:
         return read_label_map(path)
-    label_map = read_labels(path, case.images, task.reading, rater=case.raters[number])
-    if task.handover is not None and len(case.label_maps) == 1:
-        task.handover.keep(case, label_map)
-    return label_map
+    return read_labels(path, case.images, task.reading, rater=case.raters[number])
 
 
 def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
