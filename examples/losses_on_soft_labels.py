@@ -5,7 +5,7 @@
 
 Makes a store of soft labels (SVLS) of three organs, reads patches of it, and trains
 three convolutions with cross-entropy, weighted by the store's label marginals, plus
-the Dice semimetric loss. Takes seconds on a CPU; needs the extra softlab[torch].
+the Dice semimetric loss. Takes seconds on a CPU; needs the extra softlab-cli[torch].
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_on_the_simulator() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_maps, "find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"needs.*'numba-cuda'.*pip install 'softlab\[cuda\]'"):
+    with pytest.raises(EngineError, match=r"needs.*'numba-cuda'.*'softlab-cli\[cuda\]'"):
         CudaEngine().check()
 
 

@@ -228,7 +228,7 @@ class TestMessages:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         last = done.stderr.strip().splitlines()[-1]
         assert last.endswith(
-            "EngineError: softlab's losses need torch. pip install 'softlab[torch]'"
+            "PackageError: softlab's losses need torch. pip install 'softlab-cli[torch]'"
         )
 
     def test_the_names(self) -> None:

@@ -280,7 +280,7 @@ def test_another_nnunet_is_refused(hook, monkeypatch) -> None:
         raise versions.PackageNotFoundError(package)
 
     monkeypatch.setattr(versions, "version", missing)
-    with pytest.raises(EngineError, match=r"pip install 'softlab\[nnunet\]'"):
+    with pytest.raises(EngineError, match=r"pip install 'softlab-cli\[nnunet\]'"):
         versions.check_versions()
 
 

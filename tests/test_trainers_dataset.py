@@ -416,15 +416,14 @@ class TestErrors:
     def test_missing_packages_say_what_to_install(self, module: str, package: str) -> None:
         code = (
             f"import sys; sys.modules[{package!r}] = None\n"
-            "from softlab_cli.core.errors import EngineError\n"
             f"try: import softlab_cli.trainers.{module}\n"
-            "except EngineError as error: print(error)"
+            "except ImportError as error: print(error)"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         assert f" need {package}." in done.stdout
-        assert f"pip install 'softlab[{package}]'" in done.stdout
+        assert f"pip install 'softlab-cli[{package}]'" in done.stdout
 
 
 def test_a_rater_is_drawn_for_each_sample(made: Made, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, series, store_argument
-from softlab_cli.cli.wording import counted
-from softlab_cli.core.errors import UsageError
+from softlab_cli.report.tables import counted
 from softlab_cli.running.progress import listeners
 
 
@@ -50,31 +49,13 @@ def command(
 ) -> None:
     """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG."""
     from softlab_cli.api import open_store
-    from softlab_cli.core.events import StageStarted, StageStepped
-    from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
-    from softlab_cli.output.export import export_case
+    from softlab_cli.output.cases import export_cases
 
-    if to == "dicom-seg" and per_class:
-        raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")
-    if to != "dicom-seg" and (images or series or hard):
-        raise UsageError(
-            "--images, --series and --hard go with --to dicom-seg only.", remedy="Leave them out."
-        )
     opened = open_store(store)
-    cases = [opened[case_id] for case_id in case_ids] or list(opened.values())
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown) as listen:
-        listen(StageStarted("export", len(cases)))
-        for case in cases:
-            if to == "dicom-seg":
-                occupancy = case.info.details.get("fractional_type") == "OCCUPANCY"
-                export_dicom_seg(
-                    case, out, series_of(case.case_id, case.sources, images), series=series,
-                    hard=hard, method=opened.info.method,
-                    fractional_type="OCCUPANCY" if occupancy else "PROBABILITY",
-                    overwrite=overwrite,
-                )  # fmt: skip
-            else:
-                export_case(case, out, to=to, per_class=per_class, overwrite=overwrite)
-            listen(StageStepped("export", case.case_id))
-    click.echo(f"{out}: {counted(len(cases), 'case')}")
+        exported = export_cases(
+            opened, out, case_ids, to=to, per_class=per_class, overwrite=overwrite,
+            images=images, series=series, hard=hard, listen=listen,
+        )  # fmt: skip
+    click.echo(f"{out}: {counted(len(exported), 'case')}")

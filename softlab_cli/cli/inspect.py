@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from softlab_cli.cli.info import table
 from softlab_cli.cli.options import debug
-
-if TYPE_CHECKING:
-    from softlab_cli.report.inspection import Found, Label
-
-MOST_LABELS = 200
 
 
 @click.command("inspect")
@@ -34,6 +26,7 @@ def command(paths: tuple[Path, ...], images: Path | None, as_json: bool) -> None
 
     Exits 1 when one of them cannot be read.
     """
+    from softlab_cli.report.describe import describe_found
     from softlab_cli.report.inspection import inspect_path
 
     found = [inspect_path(path, images) for path in paths]
@@ -41,36 +34,5 @@ def command(paths: tuple[Path, ...], images: Path | None, as_json: bool) -> None
         click.echo(json.dumps([f.to_json() for f in found], indent=1))
     else:
         for entry in found:
-            click.echo("\n".join(describe(entry)))
+            click.echo("\n".join(describe_found(entry)))
     raise SystemExit(1 if any(f.kind == "unreadable" for f in found) else 0)
-
-
-def describe(found: Found, indent: str = "") -> Iterator[str]:
-    """Lines about one thing that was found, and about its parts."""
-    yield f"{indent}{found.path}: {found.kind}"
-    inner = indent + "  "
-    if found.geometry is not None:
-        yield f"{inner}grid      {found.geometry.describe()}"
-    for name, value in found.facts.items():
-        if value and name != "segments":
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            yield f"{inner}{name.replace('_', ' '):<9} {shown}"
-    yield from (f"{indent}{line}" for line in _label_table(found.labels[:MOST_LABELS]))
-    if len(found.labels) > MOST_LABELS:
-        yield f"{inner}and {len(found.labels) - MOST_LABELS} more"
-    for problem in found.problems:
-        yield f"{inner}problem   {problem}"
-    for part in found.parts:
-        yield from describe(part, inner)
-
-
-def _label_table(labels: Sequence[Label]) -> Iterator[str]:
-    """The labels, with the columns that say anything."""
-    titles = ("value", "name", "voxels", "contours")
-    rows = [
-        ["" if fact is None else str(fact) for fact in (e.value, e.name, e.voxels, e.contours)]
-        for e in labels
-    ]
-    shown = [i for i in range(len(titles)) if any(row[i] for row in rows)]
-    if shown:
-        yield from table([titles[i] for i in shown], [[row[i] for i in shown] for row in rows])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 from typing import Any
 
@@ -112,4 +114,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the command ``softlab``."""
+    # As it ends, Python looks through the objects of numba for what is no longer used: as
+    # long as importing half of them took. What is frozen is left to the system.
+    atexit.register(gc.freeze)
     cli(prog_name="softlab")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, store_argument
-from softlab_cli.cli.wording import counted
+from softlab_cli.report.tables import counted
 from softlab_cli.running.progress import listeners
 
 

@@ -9,6 +9,7 @@
     ├── ClassError       a label value or a class name outside the class table
     ├── StoreError       an output that is not, or no longer, what it should be
     └── EngineError      something to compute with that is missing or does not work
+        └── PackageError     a package that is missing; an ``ImportError`` as well
 
 A message gives the value, the reason and the remedy; errors about a file name
 it. The command line turns ``UsageError`` into exit status 2 and the others into
@@ -26,6 +27,7 @@ __all__ = [
     "EngineError",
     "GeometryError",
     "InputError",
+    "PackageError",
     "SoftlabError",
     "StoreError",
     "UsageError",
@@ -90,6 +92,10 @@ class StoreError(SoftlabError):
 
 class EngineError(SoftlabError):
     """Something to compute with that is not installed or does not work here."""
+
+
+class PackageError(EngineError, ImportError):  # type: ignore[misc]  # both have a path
+    """A package that is not installed or cannot be imported."""
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from softlab_cli.core.errors import EngineError, UsageError
+from softlab_cli.core.errors import EngineError, PackageError, UsageError
 from softlab_cli.geodesic.base import Engine
 
 __all__ = ["AUTO", "ENGINES", "resolve_engine"]
@@ -26,7 +26,7 @@ class _Engines(Mapping[str, type[Any]]):
         try:
             return cast(type[Any], getattr(import_module(module), kind))
         except ImportError as error:
-            raise EngineError(
+            raise PackageError(
                 f"the engine {name!r} cannot be imported: {error}.",
                 remedy="Install what is missing, or choose the engine 'numba'.",
             ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Shape
-from softlab_cli.core.errors import EngineError, UsageError
+from softlab_cli.core.errors import EngineError, PackageError, UsageError
 from softlab_cli.core.memory import MIB
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
 
@@ -135,7 +135,7 @@ def _packages() -> tuple[Any, Any]:
         import torch
         import FastGeodis  # isort: skip
     except (ImportError, OSError) as error:
-        raise EngineError(
+        raise PackageError(
             f"The engine 'fastgeodis' cannot import torch and FastGeodis: {error}.",
             remedy=INSTALL,
         ) from error

@@ -14,6 +14,8 @@ import numba
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 
+from softlab_cli.kernels.registries import load_registries
+
 __all__ = [
     "Int",
     "Real",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+load_registries()
 
 Int = int | np.integer[Any]
 Real = float | np.floating[Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, version
 
-from softlab_cli.core.errors import EngineError
+from softlab_cli.core.errors import EngineError, PackageError
+from softlab_cli.core.extras import pip_install
 
 __all__ = ["SUPPORTED", "check_versions"]
 
@@ -15,7 +16,7 @@ SUPPORTED = {
 }
 """Package: the first version that is supported, and the first that is no longer."""
 
-REMEDY = "pip install 'softlab[nnunet]'"
+REMEDY = pip_install("nnunet")
 
 
 def check_versions() -> None:
@@ -24,7 +25,7 @@ def check_versions() -> None:
         try:
             installed = version(package)
         except PackageNotFoundError as error:
-            raise EngineError(
+            raise PackageError(
                 f"the package {package!r} is not installed.", remedy=REMEDY
             ) from error
         if not first <= _numbers(installed) < end:

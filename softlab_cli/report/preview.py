@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import EngineError, SoftlabError, UsageError
+from softlab_cli.core.errors import SoftlabError, UsageError
+from softlab_cli.core.extras import require
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_image
 
@@ -294,12 +295,8 @@ def palette(count: int) -> NDArray[np.float64]:
 
 def _draw(out: Path, panels: Panels, view: View) -> None:
     """Lay the panels out in a row over a legend, and save the figure."""
-    try:
+    with require("matplotlib", extra="plot", problem="a preview needs matplotlib."):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise EngineError(
-            "a preview needs matplotlib.", remedy="pip install 'softlab[plot]'"
-        ) from error
     count = 2 + len(panels.soft)
     rows, columns = view.turn(panels.hard).shape
     tall = min(max(rows / columns * view.aspect, 0.3), 2.5)  # height of a panel over its width

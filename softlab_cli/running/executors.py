@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from softlab_cli.core.errors import EngineError
+from softlab_cli.core.extras import require
 
 __all__ = [
     "DaskExecutor",
@@ -160,12 +161,9 @@ class DaskExecutor:
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[Task, Result | WorkerDied]]:
         """Yield each task with its result, in the order in which they finish."""
-        try:
+        problem = "--dask needs the package 'distributed'."
+        with require("distributed", extra="dask", problem=problem):
             from distributed import Client, as_completed
-        except ImportError as error:
-            raise EngineError(
-                "--dask needs the package 'distributed'.", remedy="pip install 'softlab[dask]'"
-            ) from error
         try:
             client = Client(self.address, timeout=DASK_TIMEOUT)
         except (OSError, ValueError) as error:

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from softlab_cli.api import open_store
 from softlab_cli.core.blocks import Region, Shape, clip, region_shape, shift
 from softlab_cli.core.errors import ClassError, StoreError, UsageError
+from softlab_cli.core.extras import require
 from softlab_cli.store.reader import Case, Padding, Store
-from softlab_cli.trainers.extras import missing_extra
 from softlab_cli.trainers.imagecache import CacheImages, ImageCache
 from softlab_cli.trainers.images import Check, ImagePaths, Images, check_sources, find_images
 from softlab_cli.trainers.sampling import PatchSampler
 
-try:
+with require("torch", extra="torch", problem="softlab's data sets need torch."):
     import torch
-except ModuleNotFoundError as error:
-    raise missing_extra(error, "torch", "torch", "softlab's data sets") from error
 
 __all__ = ["ImagePadding", "Sample", "SoftLabelDataset"]
 

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import UsageError
+from softlab_cli.core.extras import require
 from softlab_cli.store.reader import Case, Store
-from softlab_cli.trainers.extras import missing_extra
 from softlab_cli.trainers.images import Images, find_images
 from softlab_cli.trainers.xyz import (
     SEPARATOR,
@@ -42,15 +42,13 @@ from softlab_cli.trainers.xyz import (
     soft_xyz,
 )
 
-try:
+with require("monai", extra="monai", problem="softlab's MONAI transforms need monai."):
     import torch
     from monai.config.type_definitions import KeysCollection
     from monai.data.meta_tensor import MetaTensor
     from monai.transforms.transform import MapTransform, Transform
     from monai.utils.enums import MetaKeys, SpaceKeys
     from monai.utils.misc import ImageMetaKey, ensure_tuple
-except ModuleNotFoundError as error:
-    raise missing_extra(error, "monai", "monai", "softlab's MONAI transforms") from error
 
 __all__ = ["FillBackground", "FillBackgroundd", "LoadSoftLabel", "LoadSoftLabeld", "datalist"]
 

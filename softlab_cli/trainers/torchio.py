@@ -24,16 +24,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from softlab_cli.core.extras import require
 from softlab_cli.store.reader import Store
-from softlab_cli.trainers.extras import missing_extra
 from softlab_cli.trainers.images import Images, check_image_grid, find_images
 from softlab_cli.trainers.xyz import fill_background, label_xyz, opened, soft_xyz
 
-try:
+with require("torchio", extra="torchio", problem="softlab's TorchIO images need torchio."):
     import torch
     import torchio
-except ModuleNotFoundError as error:
-    raise missing_extra(error, "torchio", "torchio", "softlab's TorchIO images") from error
 
 __all__ = ["FillBackground", "hard_label_image", "soft_label_image", "subjects"]
 

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from softlab_cli.api import open_store
 from softlab_cli.core.errors import UsageError
+from softlab_cli.core.extras import require
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.reader import Case, Store
-from softlab_cli.trainers.extras import missing_extra
 
-try:
+with require("torch", extra="torch", problem="softlab's adapters need torch."):
     import torch
-except ModuleNotFoundError as error:
-    raise missing_extra(error, "torch", "torch", "softlab's adapters") from error
 
 __all__ = ["SEPARATOR", "CaseName", "fill_background", "find_case", "label_xyz", "soft_xyz"]
 

@@ -13,7 +13,8 @@ from numba.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Grid, Shape
-from softlab_cli.core.errors import EngineError
+from softlab_cli.core.errors import EngineError, PackageError
+from softlab_cli.core.extras import pip_install
 from softlab_cli.kernels.geodesic.cuda import (
     Rule,
     clear,
@@ -41,15 +42,14 @@ def check_device() -> None:
     if config.ENABLE_CUDASIM:
         return
     if find_spec("numba_cuda") is None:
-        raise EngineError(
-            "The engine 'cuda' needs the package 'numba-cuda'.",
-            remedy="pip install 'softlab[cuda]'",
+        raise PackageError(
+            "The engine 'cuda' needs the package 'numba-cuda'.", remedy=pip_install("cuda")
         )
     if not cuda.is_available():
         reason = " ".join(str(cuda.cuda_error() or "NVVM is missing").split()).rstrip(" .:")
         raise EngineError(
             f"The engine 'cuda' finds no CUDA device ({reason}).",
-            remedy="Install NVIDIA's driver and pip install 'softlab[cuda]', "
+            remedy=f"Install NVIDIA's driver and {pip_install('cuda')}, "
             "or take the engine 'numba'.",
         )
 

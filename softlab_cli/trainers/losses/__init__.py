@@ -22,9 +22,9 @@ are here to be compared with.
 
 from __future__ import annotations
 
-from softlab_cli.trainers.extras import missing_extra
+from softlab_cli.core.extras import require
 
-try:
+with require("torch", extra="torch", problem="softlab's losses need torch."):
     from softlab_cli.trainers.losses.combined import CombinedLoss, DeepSupervision
     from softlab_cli.trainers.losses.common import SoftLoss, valid_voxels
     from softlab_cli.trainers.losses.cross_entropy import SoftCrossEntropy
@@ -38,8 +38,6 @@ try:
         SquaredDiceLoss,
         TverskyLoss,
     )
-except ModuleNotFoundError as error:
-    raise missing_extra(error, "torch", "torch", "softlab's losses") from error
 
 __all__ = [
     "CombinedLoss",

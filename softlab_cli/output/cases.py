@@ -1,0 +1,107 @@
+"""Cases of a store as files, one after the other: what ``softlab export`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
+from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
+from softlab_cli.output.export import export_case
+from softlab_cli.store.reader import Case, Store
+
+if TYPE_CHECKING:
+    from softlab_cli.readers.dicom.objects.write_seg import FractionalType
+
+__all__ = ["export_cases"]
+
+
+def export_cases(
+    store: Store,
+    folder: str | os.PathLike[str],
+    case_ids: Sequence[str] = (),
+    *,
+    to: str = "nifti",
+    per_class: bool = False,
+    overwrite: bool = False,
+    images: str | os.PathLike[str] | None = None,
+    series: str | None = None,
+    hard: bool = False,
+    listen: Listener = ignore,
+) -> dict[str, list[Path]]:
+    """Write cases of a store as files.
+
+    Parameters
+    ----------
+    store
+        A store that `softlab_cli.open_store` has opened.
+    folder
+        Where to write; it is made if need be.
+    case_ids
+        The cases; by default all.
+    to
+        ``nifti``, ``npz`` (see `softlab_cli.output.export.export_case`) or ``dicom-seg``
+        (see `softlab_cli.output.dicom_seg.export_dicom_seg`).
+    per_class
+        NIfTI only: one file for each class.
+    overwrite
+        Replace files that are there already.
+    images
+        DICOM SEG only: the series, or a folder of case folders; by default the image that
+        a case was made with.
+    series
+        DICOM SEG only: UID, description or pattern, where there are several.
+    hard
+        DICOM SEG only: the hard label as LABELMAP instead of FRACTIONAL.
+    listen
+        Is told of each case that is written.
+
+    Returns
+    -------
+    dict
+        Case id to the files that were written.
+
+    Raises
+    ------
+    UsageError
+        For options that do not go with `to`.
+    MissingCaseError
+        For a case id that the store does not have.
+    InputError
+        When a case has no DICOM series to refer to, or not on its grid.
+    StoreError
+        When a file exists already, or cannot be written.
+    """
+    if to == "dicom-seg" and per_class:
+        raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")
+    if to != "dicom-seg" and (images or series or hard):
+        raise UsageError(
+            "--images, --series and --hard go with --to dicom-seg only.", remedy="Leave them out."
+        )
+    cases = [store[case_id] for case_id in case_ids] or list(store.values())
+    written: dict[str, list[Path]] = {}
+    listen(StageStarted("export", len(cases)))
+    for case in cases:
+        if to == "dicom-seg":
+            place = series_of(case.case_id, case.sources, None if images is None else Path(images))
+            written[case.case_id] = [
+                export_dicom_seg(
+                    case, folder, place, series=series, hard=hard, method=store.info.method,
+                    fractional_type=_fractional_type(case), overwrite=overwrite,
+                )
+            ]  # fmt: skip
+        else:
+            written[case.case_id] = export_case(
+                case, folder, to=to, per_class=per_class, overwrite=overwrite
+            )
+        listen(StageStepped("export", case.case_id))
+    return written
+
+
+def _fractional_type(case: Case) -> FractionalType:
+    """What the fractions of a case mean; those that were imported mean what they did there."""
+    occupancy = case.info.details.get("fractional_type") == "OCCUPANCY"
+    return "OCCUPANCY" if occupancy else "PROBABILITY"

@@ -1,0 +1,215 @@
+"""What was found or stored, in lines for a person: what the commands that look at things print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.core.memory import format_bytes
+from softlab_cli.report.facts import gather_marginals
+from softlab_cli.report.marginals import LabelMarginals, Of, Over
+from softlab_cli.report.tables import counted, first_names, table
+from softlab_cli.store.files import find_partials, folder_bytes
+from softlab_cli.store.reader import Case, Store
+
+if TYPE_CHECKING:
+    from softlab_cli.report.inspection import Found, Label
+
+__all__ = ["describe_case", "describe_found", "describe_marginals", "describe_store"]
+
+MOST_LABELS = 200
+"""Labels of a file that are listed."""
+
+
+def describe_store(store: Store) -> Iterator[str]:
+    """A table of the store's cases under a few lines about the store."""
+    info = store.info
+    parameters = ", ".join(f"{k}={v}" for k, v in info.parameters.items() if v is not None)
+    yield f"{store.path}"
+    yield f"  method    {info.method}" + (f" ({parameters})" if parameters else "")
+    if info.reading:
+        yield "  reading   " + ", ".join(f"{k}={v}" for k, v in info.reading.items())
+    yield f"  classes   {len(info.classes)}: {first_names(info.classes.names)}"
+    if info.classes.ignore_values:
+        yield f"  ignored   label value {', '.join(map(str, info.classes.ignore_values))}"
+    if info.labels_only:
+        yield "  stored    hard labels; soft labels are computed on read"
+    yield f"  made by   softlab {info.version}"
+    yield f"  size      {format_bytes(folder_bytes(store.path))}"
+    yield ""
+    rows = [_row(case) for case in store.values()]
+    titles = ("case", "shape", "spacing mm", "classes", "raters", "entropy", "ties", "warnings")
+    yield from table(titles, rows)
+    partials = find_partials(store.path)
+    if partials:
+        yield (
+            f"{counted(len(partials), 'unfinished case')} (run the same command again): "
+            + first_names(tuple(p.name for p in partials))
+        )
+
+
+def _row(case: Case) -> tuple[str, ...]:
+    statistics = case.statistics
+    present = sum(n > 0 for n in statistics.hard_voxels) if statistics else 0
+    ties = "" if statistics is None or statistics.ties is None else str(statistics.ties)
+    return (
+        case.case_id,
+        "x".join(map(str, case.shape)),
+        " ".join(f"{s:g}" for s in case.spacing_mm),
+        str(present),
+        str(len(case.raters) or ""),
+        _entropy(case),
+        ties,
+        str(len(case.info.warnings) or ""),
+    )
+
+
+def _entropy(case: Case) -> str:
+    """Mean entropy for the table; empty where only hard labels are stored."""
+    entropy = case.statistics.mean_entropy if case.statistics else None
+    return "" if entropy is None else f"{entropy:.4f}"
+
+
+def describe_case(case: Case) -> Iterator[str]:
+    """What the store keeps about a case, and its classes."""
+    yield f"{case.case_id}: {case.geometry.describe()}"
+    for source in case.sources:
+        yield f"  {source.role:<6}{source.path}  sha256 {source.sha256[:12]}..."
+    for warning in case.info.warnings:
+        yield f"  warning: {warning}"
+    statistics = case.statistics
+    if statistics is None:
+        return
+    if statistics.mean_entropy is not None:
+        yield (
+            f"  mean entropy {statistics.mean_entropy:.5f} nats, {statistics.ties} ties, "
+            f"{statistics.argmax_changes} voxels change their largest class"
+        )
+    yield ""
+    soft: Sequence[float | None] = statistics.soft_mass or [None] * len(case.classes)
+    rows = [
+        (
+            str(c.value),
+            c.name,
+            f"{hard}",
+            "" if mass is None else f"{mass:.1f}",
+            f"{mm3 / 1000:.2f}",
+        )
+        for c, hard, mass, mm3 in zip(
+            case.classes.classes, statistics.hard_voxels, soft, statistics.hard_mm3, strict=True
+        )
+        if hard or mass
+    ]
+    yield from table(("value", "class", "hard voxels", "soft voxels", "hard ml"), rows)
+    if "raters" in case.info.details:
+        yield ""
+        yield from _describe_raters(case.info.details["raters"], case.classes.background_index)
+
+
+def _describe_raters(facts: Mapping[str, Any], background: int | None) -> Iterator[str]:
+    """How far the raters agree, and each of them with the others."""
+    kappa = facts["fleiss_kappa_overall"]
+    agreement = "" if kappa is None else f", Fleiss' kappa {kappa:.3f}"
+    yield f"  raters disagree on {facts['disputed_share']:.2%} of the voxels{agreement}"
+    mean_dice = ["" if dice is None else f"{dice:.3f}" for dice in facts["mean_dice"]]
+    yield from table(
+        ("rater", "mean Dice", "sensitivity", "specificity"),
+        [
+            (name, dice, _mean(sensitivity, background), _mean(specificity, background))
+            for name, dice, sensitivity, specificity in zip(
+                facts["raters"],
+                mean_dice,
+                facts["sensitivity"],
+                facts["specificity"],
+                strict=True,
+            )
+        ],
+    )
+
+
+def _mean(figures: Sequence[float | None], background: int | None) -> str:
+    """Mean over the classes for which there is a figure, without background."""
+    known = [f for index, f in enumerate(figures) if f is not None and index != background]
+    return f"{sum(known) / len(known):.3f}" if known else ""
+
+
+def describe_marginals(store: Store, case_id: str | None = None) -> Iterator[str]:
+    """A table of the classes that occur, over all cases or in one."""
+    found = gather_marginals(store, case_id)
+    hard, soft = found["hard"], found["soft"]
+    every = hard["all"]
+    cases = len(every.case_ids)
+    yield f"{store.path}: {case_id or counted(cases, 'case')}"
+    yield "  shares of all voxels, of the labelled ones, and of those in the foreground's box"
+    yield ""
+    titles = ["value", "class", "cases", "hard voxels", "hard ml", *_titles("hard")]
+    if soft:
+        titles += ["soft voxels", *_titles("soft")]
+    used = _amounts(hard) + (_amounts(soft) if soft else 0) > 0
+    rows = [
+        [
+            str(entry.value),
+            entry.name,
+            str(int((every.amounts[:, entry.index] > 0).sum())),
+            f"{_amounts(hard)[entry.index]:.0f}",
+            f"{every.mm3[:, entry.index].sum() / 1000:.2f}",
+            *_shares(hard, entry.index),
+            *([f"{_amounts(soft)[entry.index]:.1f}", *_shares(soft, entry.index)] if soft else []),
+        ]
+        for entry in store.classes.classes
+        if used[entry.index]
+    ]
+    yield from table(titles, rows)
+    absent = [c.name for c in store.classes.classes if not used[c.index]]
+    if absent:
+        yield f"  {len(absent)} of {len(store.classes)} classes do not occur"
+    if not soft:
+        yield "  soft labels are computed on read, so their mass is not kept"
+
+
+def _amounts(parts: dict[Over, LabelMarginals]) -> NDArray[np.float64]:
+    amounts: NDArray[np.float64] = parts["all"].amounts.sum(axis=0)
+    return amounts
+
+
+def _titles(source: Of) -> list[str]:
+    return [f"{source}/{name}" for name in ("all", "labelled", "box")]
+
+
+def _shares(parts: dict[Over, LabelMarginals], index: int) -> list[str]:
+    """The shares of a class; empty where they are not kept."""
+    return [f"{parts[over].pooled[index]:.3g}" if over in parts else "" for over in get_args(Over)]
+
+
+def describe_found(found: Found, indent: str = "") -> Iterator[str]:
+    """Lines about one thing that was found, and about its parts."""
+    yield f"{indent}{found.path}: {found.kind}"
+    inner = indent + "  "
+    if found.geometry is not None:
+        yield f"{inner}grid      {found.geometry.describe()}"
+    for name, value in found.facts.items():
+        if value and name != "segments":
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield f"{inner}{name.replace('_', ' '):<9} {shown}"
+    yield from (f"{indent}{line}" for line in _label_table(found.labels[:MOST_LABELS]))
+    if len(found.labels) > MOST_LABELS:
+        yield f"{inner}and {len(found.labels) - MOST_LABELS} more"
+    for problem in found.problems:
+        yield f"{inner}problem   {problem}"
+    for part in found.parts:
+        yield from describe_found(part, inner)
+
+
+def _label_table(labels: Sequence[Label]) -> Iterator[str]:
+    """The labels, with the columns that say anything."""
+    titles = ("value", "name", "voxels", "contours")
+    rows = [
+        ["" if fact is None else str(fact) for fact in (e.value, e.name, e.voxels, e.contours)]
+        for e in labels
+    ]
+    shown = [i for i in range(len(titles)) if any(row[i] for row in rows)]
+    if shown:
+        yield from table([titles[i] for i in shown], [[row[i] for i in shown] for row in rows])
