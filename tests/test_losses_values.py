@@ -71,6 +71,15 @@ class TestGolden:
         assert SoftCrossEntropy()(logits, target).item() == pytest.approx(expected, abs=1e-6)
 
 
+    def test_cross_entropy_of_labels_that_do_not_add_up_to_1(self) -> None:
+        """As GeoLS with the authors' numbers makes them: theirs over the mean mass."""
+        logits, targets = random_case()
+        targets = targets * torch.linspace(0.8, 1.6, 20, dtype=torch.float64).reshape(5, 4)
+        theirs = -(targets * logits.log_softmax(1)).sum(1).mean()
+        found = SoftCrossEntropy()(logits, targets).item()
+        assert found == pytest.approx((theirs / targets.sum(1).mean()).item())
+
+
 class TestHardLabels:
     @pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0]])
     def test_cross_entropy_is_that_of_torch(self, weights) -> None:
