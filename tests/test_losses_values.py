@@ -70,7 +70,6 @@ class TestGolden:
         expected = 0.925 * (total - 2) + 0.075 * total
         assert SoftCrossEntropy()(logits, target).item() == pytest.approx(expected, abs=1e-6)
 
-
     def test_cross_entropy_of_labels_that_do_not_add_up_to_1(self) -> None:
         """As GeoLS with the authors' numbers makes them: theirs over the mean mass."""
         logits, targets = random_case()
