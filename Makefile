@@ -15,7 +15,7 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo demo-raters nnunet-demo test lint bench bench-cuda data install tools clean help
+.PHONY: demo demo-raters nnunet-demo test lint bench bench-cuda parity data install tools clean help
 .PHONY: svls ls onehot geols info verify
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo "make test    linters, types and tests"
 	@echo "make bench   speed and memory against other ways of doing the same"
 	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
+	@echo "make parity SVLS_REPO=... GEOLS_REPO=... SEGLOSSBIAS_REPO=... JDT_REPO=..."
+	@echo "             the same numbers as the authors' code, where checkouts of it are given"
 	@echo "make nnunet-demo   soft labels in nnU-Net: preprocess, train, predict (minutes)"
 	@echo "make data    bring the real scans of the demo and the tests"
 	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot, geols"
@@ -98,6 +100,12 @@ bench-cuda: tools
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-cache-dir --no-deps \
 	    --force-reinstall FastGeodis==1.0.5 || echo "FastGeodis stays without CUDA."
 	$(BIN)/python -m tests.benchmarks.cuda
+
+# ---- the authors' own code ------------------------------------------------
+
+# make parity SVLS_REPO=PATH ...: make hands these on in the environment.
+parity: tools
+	$(BIN)/python -m tests.parity $(OPTIONS)
 
 # ---- batches --------------------------------------------------------------
 

@@ -80,6 +80,22 @@ def test_the_skeleton_is_that_of_the_whole_volume(labels: Labels) -> None:
         assert seeds.emptied == len(emptied)
 
 
+@given(label_maps(12, 4), st.sampled_from(["skeleton", "erosion"]))
+def test_bare_seeds_are_what_the_strategy_leaves_of_the_whole_volume(
+    labels: Labels, strategy: str
+) -> None:
+    bare = seeds_of(labels.indices, SeedOptions(strategy, bare=True))
+    kept = seeds_of(labels.indices, strategy)
+    for one, other in zip(bare, kept, strict=True):
+        mask = labels.indices == one.class_index
+        if strategy == "skeleton":
+            whole = skeletonize(mask, method="lee") > 0
+        else:
+            whole = ndimage.binary_erosion(mask, border_value=1)
+        np.testing.assert_array_equal(mask_of(one, mask.shape), whole)
+        assert one.emptied == other.emptied == len(other.places) - len(one.places)
+
+
 @given(label_maps(12, 4), strategies, st.integers(1, 3))
 def test_every_class_has_seeds_among_its_own_voxels(
     labels: Labels, strategy: str, amount: int

@@ -70,6 +70,14 @@ class TestGolden:
         expected = 0.925 * (total - 2) + 0.075 * total
         assert SoftCrossEntropy()(logits, target).item() == pytest.approx(expected, abs=1e-6)
 
+    def test_cross_entropy_of_labels_that_do_not_add_up_to_1(self) -> None:
+        """As GeoLS with the authors' numbers makes them: theirs over the mean mass."""
+        logits, targets = random_case()
+        targets = targets * torch.linspace(0.8, 1.6, 20, dtype=torch.float64).reshape(5, 4)
+        theirs = -(targets * logits.log_softmax(1)).sum(1).mean()
+        found = SoftCrossEntropy()(logits, targets).item()
+        assert found == pytest.approx((theirs / targets.sum(1).mean()).item())
+
 
 class TestHardLabels:
     @pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0]])
@@ -193,6 +201,41 @@ class TestReduction:
         logits, targets = random_case(spatial=(6,))
         single = [loss(logits[i : i + 1], targets[i : i + 1]).item() for i in range(2)]
         assert loss(logits, targets).item() == pytest.approx(sum(single) / 2)
+
+    @pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0, 2.0, 1.0]])
+    @pytest.mark.parametrize("name", list(OVERLAP))
+    def test_images_with_different_classes_weigh_the_same(self, name, weights) -> None:
+        logits, _ = random_case(batch=3, classes=5, spatial=(40,))
+        _, two = random_case(batch=1, classes=2, spatial=(40,), seed=1)
+        _, five = random_case(batch=1, classes=5, spatial=(40,), seed=2)
+        two = torch.cat([two, torch.zeros(1, 3, 40)], dim=1)
+        targets = torch.cat([two, five, torch.zeros(1, 5, 40)])  # the last one is ignored
+        loss = LOSSES[name](class_weights=weights)
+        single = [loss(logits[i : i + 1], targets[i : i + 1]).item() for i in range(2)]
+        assert single[0] != pytest.approx(single[1], rel=1e-2)
+        assert loss(logits, targets).item() == pytest.approx(sum(single) / 2)
+
+    @pytest.mark.parametrize("reduction", ["image", "batch"])
+    @pytest.mark.parametrize(("name", "of_union"), [("jml1", True), ("dml1", False)])
+    def test_the_means_in_plain_numbers(self, name, of_union, reduction) -> None:
+        """Two images, of 2 and of 5 classes, by loops over images and classes."""
+        y = torch.zeros(2, 5, 20, dtype=torch.float64)
+        for image, classes in enumerate((2, 5)):
+            for voxel in range(20):
+                y[image, voxel % classes, voxel] = 1
+        x = random_case(classes=5, spatial=(20,))[0].softmax(1)
+        groups = [[0], [1]] if reduction == "image" else [[0, 1]]
+        means = []
+        for group in groups:
+            losses = []
+            for c in range(5):
+                size = sum((x[i, c] + y[i, c]).sum().item() for i in group)
+                error = sum((x[i, c] - y[i, c]).abs().sum().item() for i in group)
+                if any(y[i, c].any() for i in group):
+                    losses.append(error / ((size + error) / 2 if of_union else size))
+            means.append(sum(losses) / len(losses))
+        found = LOSSES[name](activation=None, reduction=reduction)(x, y).item()
+        assert found == pytest.approx(sum(means) / len(means))
 
     @pytest.mark.parametrize("name", list(OVERLAP))
     def test_class_weights_and_background(self, name) -> None:

@@ -110,6 +110,25 @@ def test_dice_weighted_is_the_weighted_mean(raters: Raters) -> None:
     assert half_steps(smooth, expected.astype(np.float16)) <= 1
 
 
+def test_a_rater_with_nothing_of_the_majority_vanishes_and_is_said() -> None:
+    indices = np.full((3, 1, 2, 9), IGNORED, np.uint8)
+    indices[:2] = 0
+    indices[0, ..., :4] = indices[1, ..., :5] = 1
+    indices[2, :, 0] = 0
+    indices[2, :, 0, 6:8] = 1  # where no other rater has foreground
+    indices[:2, ..., 8] = IGNORED
+    raters, two = Raters(indices, 2), Raters(indices[:2], 2)
+    found = fuse(Fuse("dice-weighted"), raters)
+    assert found.facts["rater_weights"]["r2"] == 0
+    (warning,) = found.warnings
+    assert warning.startswith("rater r2 has a Dice of 0 with the majority, so its weight is 0")
+    np.testing.assert_array_equal(
+        run(Fuse("dice-weighted"), raters)[0], run(Fuse("dice-weighted"), two)[0]
+    )
+    assert not run(Fuse("dice-weighted"), raters)[0][:, 0, 0, 8].any()
+    assert fuse(Fuse("dice-weighted"), two).warnings == ()
+
+
 def test_staple_is_its_posterior(raters: Raters) -> None:
     soft, sums = run(Fuse("staple"), raters)
     expected = posterior(raters)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from skimage.morphology import skeletonize
 
 from softlab_cli.core.blocks import Grid, Shape
 from softlab_cli.core.classes import ClassTable
@@ -78,7 +79,7 @@ def naive_seeds(method: GeoLS, case: Case) -> dict[int, NDArray[np.bool_]]:
         mask = np.zeros(case.indices.shape, bool)
         mask.reshape(-1)[seeds.places] = True
         found[seeds.class_index] = mask
-    return {c: mask for c, mask in found.items() if c not in (0, IGNORED)}
+    return {c: mask for c, mask in found.items() if c not in (0, IGNORED) and mask.any()}
 
 
 def naive_soften(method: GeoLS, case: Case, **options: Any) -> NDArray[np.float64]:
@@ -403,6 +404,52 @@ def test_a_component_without_a_skeleton_is_said(tmp_path: Path) -> None:
         assert maps.facts["components_without_seeds"] == {"label_1": 2}
         assert "leaves nothing of 2 components of label_1:" in maps.warnings[-1]
         json.dumps(maps.facts, allow_nan=False)
+
+
+def cube_of_two(indices: NDArray[np.uint8]) -> None:
+    indices[1:3, 1:3, 9:11] = 2
+
+
+def organ_of_91(indices: NDArray[np.uint8]) -> None:
+    """A box of 4 x 4 x 6 voxels without five of its corners."""
+    indices[1:5, 1:5, 6:12] = 2
+    for corner in [(1, 1, 6), (1, 1, 11), (1, 4, 6), (1, 4, 11), (4, 1, 6)]:
+        indices[corner] = 0
+    assert (indices == 2).sum() == 91
+
+
+@pytest.mark.parametrize("draw", [cube_of_two, organ_of_91])
+@pytest.mark.parametrize("alone", [False, True])
+def test_parity_has_no_map_of_a_class_without_a_skeleton(
+    tmp_path: Path, draw: Any, alone: bool
+) -> None:
+    """The authors: no seed, a map of 0, and no part in the background's mean."""
+    indices = np.zeros((6, 7, 13), np.uint8)
+    draw(indices)
+    if not alone:
+        indices[1:6, 1:6, 1:4] = 1
+    image = np.random.default_rng(0).random((2, *indices.shape)).astype(np.float32)
+    case = Case(indices, image, 3)
+    masks = {c: skeletonize(indices == c, method="lee") > 0 for c in (1, 2)}
+    assert not masks[2].any(), "the case is not what it should be"
+    seeds = {c: mask for c, mask in masks.items() if mask.any()}
+    found = naive_geols.maps(image, seeds, case.spacing_mm)
+    expected = naive_geols.soften(indices, 3, found, smoothing=0.5, normalise=False)
+
+    method = GeoLS(smoothing=0.5, parity="repository")
+    soft, sums = run(method, case)
+    np.testing.assert_allclose(soft, expected, rtol=0, atol=3 * HALF_A_STEP)
+    assert (soft[2] == 0.5 * (indices == 2)).all()
+    check_sums(sums, soft, indices)
+    with prepare(method, case, tmp_path) as maps:
+        assert maps.facts["seed_voxels"]["label_2"] == 0
+        assert maps.facts["components_without_seeds"] == {"label_2": 1}
+        assert "leaves nothing of 1 component of label_2: no seed is added" in maps.warnings[0]
+        assert maps.warnings[1] == "no seed is left of label_2: the map is 0 everywhere"
+    # Without parity, the class has a seed.
+    with prepare(GeoLS(), case, tmp_path) as maps:
+        assert maps.facts["seed_voxels"]["label_2"] == 1
+        assert read_map(maps, 2, case).max() == 1
 
 
 # --- scratch and memory ----------------------------------------------------------------

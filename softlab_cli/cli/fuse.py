@@ -26,7 +26,7 @@ from softlab_cli.cli.soften import soften
         default="mean",
         show_default=True,
         help="Share of the raters; vote; posterior of STAPLE; share weighted by Dice with the "
-        "majority.",
+        "majority (a rater with a Dice of 0 has no share).",
     ),
     click.option("--smooth", is_flag=True, help="Apply SVLS to the result."),
     *svls_options,

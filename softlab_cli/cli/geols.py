@@ -94,8 +94,8 @@ geols_options = [
     click.option(
         "--parity",
         type=click.Choice(["repository"]),
-        help="The numbers of the authors' repository: four raster iterations, and soft labels "
-        "that do not add up to 1.",
+        help="The numbers of the authors' repository: four raster iterations, no seed where a "
+        "skeleton is empty, and soft labels that do not add up to 1.",
     ),
 )
 @run_options

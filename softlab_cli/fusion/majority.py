@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,13 @@ from softlab_cli.fusion.agreement import dice, mean_dice
 from softlab_cli.fusion.patterns import RaterPatterns
 from softlab_cli.fusion.shares import FINEST, Shares, count_votes, one_class
 
-__all__ = ["dice_weights", "majority_votes", "mean_votes", "normalise_weights"]
+__all__ = [
+    "dice_weights",
+    "majority_votes",
+    "mean_votes",
+    "normalise_weights",
+    "vanished_warnings",
+]
 
 
 def mean_votes(patterns: RaterPatterns, weights: Sequence[float] | None = None) -> Shares:
@@ -56,7 +62,9 @@ def dice_weights(patterns: RaterPatterns, background_index: int | None) -> tuple
 
     The Dice is the mean over the classes, without background, that the rater or
     the majority has; for a case without foreground it is that of the background.
-    Where no rater has anything in common with the majority, weights are equal.
+    A rater that has nothing in common with the majority gets 0: it vanishes from the
+    soft label, and where only such raters labelled a voxel, it counts as not labelled.
+    Where that is so of all raters, weights are equal.
 
     Parameters
     ----------
@@ -68,7 +76,8 @@ def dice_weights(patterns: RaterPatterns, background_index: int | None) -> tuple
     Notes
     -----
     As in Wang et al., "Dice Semimetric Losses: Optimizing the Dice Score with
-    Soft Labels", MICCAI 2023.
+    Soft Labels", MICCAI 2023; but their code gives a rater with a Dice of 0 the weight
+    of a perfect one.
     """
     winners, _ = count_votes(patterns.labels).largest()
     scores = [
@@ -78,6 +87,22 @@ def dice_weights(patterns: RaterPatterns, background_index: int | None) -> tuple
     if not any(scores):
         return (1 / len(scores),) * len(scores)
     return normalise_weights(scores, len(scores))
+
+
+def vanished_warnings(weights: Mapping[str, float]) -> tuple[str, ...]:
+    """Say which raters have no part in the soft label by `dice_weights`.
+
+    Parameters
+    ----------
+    weights
+        Name of each rater to its weight.
+    """
+    return tuple(
+        f"rater {name} has a Dice of 0 with the majority, so its weight is 0 and it has no part "
+        "in the soft label (the code of Wang et al. gives such a rater the weight of a perfect one)"
+        for name, weight in weights.items()
+        if weight == 0
+    )
 
 
 def normalise_weights(weights: Sequence[float], raters: int) -> tuple[float, ...]:

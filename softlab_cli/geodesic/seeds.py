@@ -62,7 +62,8 @@ class SeedOptions:
     - ``random``: some voxels of the class, each equally likely.
     - ``region``: all voxels of the class.
 
-    A component of which skeleton or erosion leave nothing keeps its deepest voxel.
+    A component of which skeleton or erosion leave nothing keeps its deepest voxel,
+    unless `bare`.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ class SeedOptions:
     random_seed
         Starts the generator, from 0 on. A class's voxels depend on nothing but this,
         the case id, the label value and the class's shape.
+    bare
+        Nothing is added to what skeleton or erosion leave: a class may have no seeds.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class SeedOptions:
     erosion_voxels: int = 1
     random_voxels: int = 10
     random_seed: int = 0
+    bare: bool = False
 
     def __post_init__(self) -> None:
         if self.strategy not in SEED_STRATEGIES:
@@ -143,10 +147,11 @@ class ClassSeeds:
     class_index
         The class.
     places
-        (n,) int64 places in the flattened volume (C order), ascending; one at least.
+        (n,) int64 places in the flattened volume (C order), ascending; one at least,
+        unless the seeds are bare.
     emptied
-        Components of which the strategy left nothing, and that have their deepest
-        voxel as a seed instead.
+        Components of which the strategy left nothing. They have their deepest voxel
+        as a seed instead; where seeds are bare, they have none.
     """
 
     class_index: int
@@ -302,9 +307,11 @@ def class_seeds(
         kept = _skeleton(mask)
     emptied = 0
     for region, component in emptied_components(mask, kept):
+        emptied += 1
+        if options.bare:
+            continue
         with one_at_a_time or threading.Lock():
             kept[region][deepest_voxel(component, spacing_mm, shape)] = True
-        emptied += 1
     return ClassSeeds(box.class_index, _places(kept, box.region, shape), emptied)
 
 

@@ -14,7 +14,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.distance import MAX_INTENSITY
-from softlab_cli.geodesic.seeds import ClassBox, ClassSeeds
+from softlab_cli.geodesic.seeds import ClassBox, ClassSeeds, SeedOptions
 
 __all__ = ["check_image", "constant_warnings", "facts_of", "flat_warnings", "seed_warnings"]
 
@@ -87,15 +87,15 @@ def constant_warnings(
 
 
 def seed_warnings(
-    seeds: Sequence[ClassSeeds], strategy: str, classes: ClassTable
+    seeds: Sequence[ClassSeeds], options: SeedOptions, classes: ClassTable
 ) -> tuple[str, ...]:
-    """Say which components have another seed than their strategy's.
+    """Say which components have another seed than their strategy's, or none.
 
     Parameters
     ----------
     seeds
         The seeds of the classes.
-    strategy
+    options
         How they were chosen.
     classes
         The class table.
@@ -105,10 +105,12 @@ def seed_warnings(
         return ()
     count = sum(found.emptied for found in emptied)
     named = _some([classes.names[found.class_index] for found in emptied])
+    lost = _some([classes.names[found.class_index] for found in emptied if not len(found.places)])
+    components = "component" if count == 1 else "components"
+    instead = "no seed is added" if options.bare else "the deepest voxel is the seed instead"
     return (
-        f"the {strategy} leaves nothing of {count} "
-        f"{'component' if count == 1 else 'components'} of {named}: "
-        "the deepest voxel is the seed instead",
+        f"the {options.strategy} leaves nothing of {count} {components} of {named}: {instead}",
+        *([f"no seed is left of {lost}: the map is 0 everywhere"] if lost else []),
     )
 
 
@@ -137,7 +139,7 @@ def facts_of(
     boxes
         The class indices that occur.
     seeds
-        The seeds of those that have a map.
+        The seeds of the foreground classes among them.
     flat
         Names of classes that all voxels are at distance 0 from.
     classes

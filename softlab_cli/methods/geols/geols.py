@@ -84,7 +84,7 @@ class GeoLS(Method):
     g_c = exp(-D_c / mean(D_c)), stretched to [0, 1]. The background's map is
     g_0 = 1 - mean of all g_c, or 1 without any. g~ is g over its sum over classes.
     Classes that do not occur have g = 0. The maps are rounded to float16 before
-    they are blended.
+    they are blended, on disk and in memory, so that memory does not decide on bits.
 
     Ignored voxels get 0 in every class and belong to none, but distances pass
     through them. Where the table has no background, only the foreground is
@@ -104,8 +104,10 @@ class GeoLS(Method):
         Name of an engine, or ``auto``.
     parity
         ``repository``: the authors' own numbers, that is, four raster iterations
-        that have not converged, and no normalisation over classes, so that soft
-        labels do not add up to 1.
+        that have not converged; no normalisation over classes, so that soft labels do
+        not add up to 1; and the bare skeleton: where it leaves nothing of a class,
+        the class has g = 0 and does not count in the mean of g_0. They blend in
+        float32: see docs/FIDELITY.md for what rounding the maps first is worth.
     channel_mode
         One of `CHANNEL_MODES`; the paper's is ``mean``.
     min_mass
@@ -189,7 +191,10 @@ class GeoLS(Method):
     @property
     def seed_options(self) -> SeedOptions:
         """How seeds are chosen."""
-        return SeedOptions(self.seeds, self.erosion_voxels, self.random_voxels, self.random_seed)
+        return SeedOptions(
+            self.seeds, self.erosion_voxels, self.random_voxels, self.random_seed,
+            bare=self.parity is not None,
+        )  # fmt: skip
 
     @property
     def cost(self) -> StepCost:
@@ -199,9 +204,10 @@ class GeoLS(Method):
     def parameters(self) -> dict[str, Any]:
         """Every parameter that the result depends on, ready for JSON.
 
-        Engines that converge give the same bits and so the same ``distances``.
+        Engines that converge give the same bits and so the same ``distances``. Those of
+        the authors name their seeds: stores of before seeds were bare do not go on.
         """
-        distances = "converged"
+        distances = f"{self.parity}, bare seeds" if self.parity else "converged"
         if self.engine == "fastgeodis":
             distances = f"fastgeodis, {self.iterations} iterations"
         return {
@@ -209,7 +215,7 @@ class GeoLS(Method):
             **self.seed_options.parameters(),
             "metric": self.metric,
             "intensity_weight": float(self.intensity_weight),
-            "distances": self.parity or distances,
+            "distances": distances,
             "parity": self.parity,
             "channel_mode": self.channel_mode,
             "min_mass": float(self.min_mass),
@@ -403,11 +409,12 @@ class GeoLS(Method):
         check_image(image, class_indices.shape)
         engine = engine or self.make_engine()
         boxes = class_boxes(class_indices)
-        seeds = every_class_seeds(
+        found = every_class_seeds(
             class_indices, self._foreground(boxes, classes), self.seed_options,
             label_values=classes.values, case_id=case_id,
             spacing_mm=geometry.spacing_mm, threads=threads,
         )  # fmt: skip
+        seeds = [one for one in found if len(one.places)]  # the others have no map
         least = self.case_bytes(geometry.shape, len(image), len(classes), threads, engine=engine)
         spare = inf if max_memory is None else max(0, max_memory - least)
         size = self.scratch_bytes(geometry.shape, len(seeds))
@@ -421,13 +428,13 @@ class GeoLS(Method):
             classes_at_once=threads + int(min(len(seeds), spare // (4 * class_indices.size))),
         )  # fmt: skip
         flat = maker.write(seeds, classes.names, scratch)
-        facts = facts_of(boxes, seeds, flat, classes) | {
+        facts = facts_of(boxes, found, flat, classes) | {
             "engine": engine.name,
             "deterministic": engine.deterministic,
             "scratch_bytes": scratch.size,
         }
-        warnings = self._warnings(image, seeds, flat, classes)
-        numbers = {found.class_index: number for number, found in enumerate(seeds)}
+        warnings = self._warnings(image, found, flat, classes)
+        numbers = {one.class_index: number for number, one in enumerate(seeds)}
         written = self._written(boxes, classes)
         return GeodesicMaps(self._blend(classes), written, numbers, scratch, facts, warnings)
 
@@ -442,7 +449,7 @@ class GeoLS(Method):
         used = image if seeds else image[:0]
         return (
             *constant_warnings(used, self.cost, self.channel_mode),
-            *seed_warnings(seeds, self.seeds, classes),
+            *seed_warnings(seeds, self.seed_options, classes),
             *flat_warnings(flat),
         )
 

@@ -110,7 +110,7 @@ class MapBlender:
         return total + self._background(total)
 
     def _background(self, total: NDArray[np.float64]) -> NDArray[np.float64]:
-        """g_0 = 1 - mean of g over the foreground classes that occur."""
+        """g_0 = 1 - mean of g over the foreground classes that have a map."""
         return 1 - total / max(len(self._maps.numbers), 1)
 
     def _load_weights(self, index: int, region: Region, voxels: int) -> NDArray[np.float32]:

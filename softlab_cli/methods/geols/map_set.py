@@ -42,7 +42,7 @@ class MapSet:
     written
         Classes that may have a soft label above 0, ascending.
     numbers
-        Class index to the number of its map, for the foreground classes that occur.
+        Class index to the number of its map, for the foreground classes that have seeds.
     scratch
         Where the maps are.
     """

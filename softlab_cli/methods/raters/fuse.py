@@ -13,6 +13,7 @@ from softlab_cli.fusion.majority import (
     dice_weights,
     majority_votes,
     mean_votes,
+    vanished_warnings,
 )
 from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.patterns import RaterPatterns
@@ -36,7 +37,8 @@ class Fuse(RaterMethod):
     - ``mean``: share of the raters that chose the class (mOH).
     - ``majority``: one-hot label of the class that most raters chose; among equals
       the one of the lowest label value.
-    - ``dice-weighted``: as ``mean``, each rater weighted by its Dice with the majority.
+    - ``dice-weighted``: as ``mean``, each rater weighted by its Dice with the majority;
+      one with a Dice of 0 vanishes, and the case says so.
     - ``staple``: posterior of STAPLE, in steps of 2^-24.
 
     SVLS is a linear filter: it is applied to whatever the shares are, a posterior
@@ -132,6 +134,8 @@ class Fuse(RaterMethod):
         fused = fuse_patterns(patterns, shares)
         facts = {"ties": fused.ties, **facts}
         warnings = staple_warnings(facts.get("staple"))
+        if self.method == "dice-weighted":
+            warnings += vanished_warnings(facts["rater_weights"])
         return FusedLabels(fused, self.svls if self.smooth else None, facts, warnings)
 
     def _shares(

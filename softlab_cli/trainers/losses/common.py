@@ -275,8 +275,24 @@ class PerClassLoss(SoftLoss):
         batch, with ``reduction="batch"``). ``skip``: it is left out of the mean.
         ``count``: it counts; its loss is then 1 as soon as anything is predicted, so
         it has next to no gradient unless `smooth` is given.
-    activation, class_weights, include_background, reduction
+    class_weights
+        As for `SoftLoss`; the mean over classes is divided by the sum of the weights
+        that count.
+    activation, include_background
         As for `SoftLoss`.
+    reduction
+        ``image``: the mean over the classes of each image, then the mean of those over
+        the images that have a class that counts, each weighing the same however many
+        classes it has. ``batch``: as for `SoftLoss`.
+
+    Notes
+    -----
+    With ``reduction="image"`` and ``absent="skip"`` this is the mIoU^I of Wang et al.,
+    Revisiting Evaluation Metrics for Semantic Segmentation, NeurIPS 2023; with
+    ``"batch"`` it is mIoU^D over the batch. Their code (JDTLosses) differs in this:
+    class weights are factors of each class's loss there, not divided by anything; and
+    with all classes active, which is its default for soft labels, an image without a
+    valid voxel counts with a loss of 0, and is left out here.
     """
 
     def __init__(self, *, absent: Absent = "skip", **options: Unpack[LossOptions]) -> None:
@@ -285,15 +301,17 @@ class PerClassLoss(SoftLoss):
         self.absent = absent
 
     def of_batch(self, batch: Batch) -> Tensor:
-        """Weighted mean over classes, and over images unless they are one batch."""
+        """Weighted mean over classes, then over images unless they are one batch."""
         losses = self.per_class(batch.probabilities, batch.targets)
         mass, valid = batch.targets.detach().sum(2), batch.valid
         if self.reduction == "batch":
             mass, valid = mass.sum(0, keepdim=True), valid.sum(0, keepdim=True)
         counted = (mass if self.absent == "skip" else valid) > 0
         weights = self.weights(batch) * counted
-        total = weights.sum()
-        return (losses * weights).sum() / total.where(total > 0, 1)
+        totals = weights.sum(1)
+        images = totals > 0
+        means = (losses * weights).sum(1) / totals.where(images, 1)
+        return means.sum() / images.sum().clamp(min=1)
 
     def per_class(self, probabilities: Tensor, targets: Tensor) -> Tensor:
         """The loss of each class.

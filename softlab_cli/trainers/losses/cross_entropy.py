@@ -24,6 +24,11 @@ class SoftCrossEntropy(SoftLoss):
     labels in place of hard ones. For one-hot targets it is
     ``torch.nn.functional.cross_entropy``, weighted or not.
 
+    Where the soft labels of a voxel do not add up to 1 (a store made by ``geols
+    --parity repository``), it is the authors' loss, a mean over voxels, divided by the
+    voxels' mean mass. A published learning rate does not carry over there: gradients
+    are smaller by that factor.
+
     With ``activation="sigmoid"`` each class is a question of its own:
     L = - mean over voxels and classes (weighted by w) of
     y log x + (1 - y) log (1 - x), smallest at x = y whatever the weights.

@@ -183,7 +183,8 @@ def step_schedule(every: int, factor: float, most: float = 100.0) -> Schedule:
     factor
         Of each step.
     most
-        The largest value.
+        The largest value of the factor. Liu et al.'s code limits the weight itself
+        (``max_alpha``, 100): for a weight w, that is ``most=100 / w``.
     """
     return lambda epoch: min(factor ** (epoch // every), most)
 

@@ -106,7 +106,7 @@ class JaccardMetricLoss(DistanceLoss):
     Parameters
     ----------
     variant
-        1 or 2.
+        1 or 2; the authors' code (JDTLosses) has the first, with the same `smooth`.
     smooth, absent, activation, class_weights, include_background, reduction
         As for `OverlapLoss`.
     """
@@ -129,8 +129,11 @@ class DiceSemimetricLoss(DistanceLoss):
     Parameters
     ----------
     variant
-        1 or 2.
-    smooth, absent, activation, class_weights, include_background, reduction
+        1 or 2; the authors' code (JDTLosses) has the first.
+    smooth
+        As for `OverlapLoss`: voxels added to |x + y|. The authors' code adds its own
+        to half of that, so `smooth` here is twice theirs.
+    absent, activation, class_weights, include_background, reduction
         As for `OverlapLoss`.
     """
 
