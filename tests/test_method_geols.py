@@ -500,7 +500,7 @@ def test_parameters_do_not_name_the_engine_among_those_with_the_same_bits() -> N
     same_metric = GeoLS(metric="fastgeodis").parameters()
     assert {k for k in other if other[k] != same_metric[k]} == {"distances"}
     parity = GeoLS(parity="repository")
-    assert parity.parameters()["distances"] == "repository"
+    assert parity.parameters()["distances"] == "repository, bare seeds"
     assert (parity.sums_to_one, GeoLS().sums_to_one) == (False, True)
     json.dumps(parity.parameters(), allow_nan=False)
 
