@@ -14,12 +14,15 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nifti
 from softlab_cli.readers.base import FileProbe, Reader
+from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
 __all__ = [
     "READERS",
     "FileProbe",
+    "LabelObject",
     "Reader",
     "is_dicom",
+    "open_label_object",
     "probe",
     "read_geometry",
     "read_image",
@@ -85,6 +88,26 @@ def probe(path: str | os.PathLike[str]) -> FileProbe:
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     """The grid of a label map or an image, from its header; see `probe`."""
     return probe(path).geometry
+
+
+def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
+    """Open what holds labels: the one place that asks of which kind it is.
+
+    Parameters
+    ----------
+    path
+        A file with an image ending is a plain label map, which is not looked into yet.
+        Any other is a SEG or RTSTRUCT, and its header is read.
+
+    Raises
+    ------
+    InputError
+        When it is neither, or cannot be read.
+    """
+    path = Path(path)
+    if image_suffix(path.name):
+        return PlainLabelMap(path, _reader(path))
+    return dicom.open_object(path)
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:

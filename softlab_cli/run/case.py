@@ -22,7 +22,8 @@ from softlab_cli.core.provenance import Source, describe_source
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.core.threads import ordered_map
 from softlab_cli.fusion.patterns import UNLABELLED
-from softlab_cli.methods.imported import Import, open_fractions, write_fractions
+from softlab_cli.labels.fractions import open_fractions
+from softlab_cli.methods.imported import Import, write_fractions
 from softlab_cli.run.prepare import CaseTask, Prepared, count_labels, prepare
 from softlab_cli.run.scan import case_files, failure, naming
 from softlab_cli.store.schema import CaseInfo, StoreInfo
@@ -90,7 +91,8 @@ def _import_case(task: CaseTask) -> CaseFinished:
     case, classes = task.case, task.info.classes
     assert isinstance(task.method, Import)
     sources = _sources(case)
-    soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
+    supersample = task.method.supersample
+    soft = open_fractions(case.label_maps[0], case.images, supersample, classes, task.reading)
     with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
         made = write_fractions(soft, classes, task.reading, writer, task.threads)
         details = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
