@@ -9,10 +9,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from softlab_cli.core.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
+from softlab_cli.core.caseid import (
+    DICOM_SUFFIXES,
+    ITK_SUFFIXES,
+    NIFTI_SUFFIXES,
+    PICTURE_SUFFIXES,
+    image_suffix,
+)
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers import dicom, itk, nifti
+from softlab_cli.readers import dicom, itk, nifti, pictures
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
@@ -31,11 +37,13 @@ __all__ = [
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+_PICTURES = Reader(pictures.probe, pictures.read_label_map, pictures.read_image)
 _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
+    **dict.fromkeys(PICTURE_SUFFIXES, _PICTURES),
 }
 """Ending of the file name, in lower case, to reader; DICOM is known by its content."""
 
