@@ -13,9 +13,9 @@ from pathlib import Path
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import SoftSegments
-from softlab_cli.labels.numbering import class_values
+from softlab_cli.labels.numbering import class_values, number_as
 from softlab_cli.labels.read import image_grid, series_for
-from softlab_cli.readers import open_label_object, read_label_map
+from softlab_cli.readers import LabelObject, open_label_object
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.regrid import resample_soft
 
@@ -56,14 +56,19 @@ def open_fractions(
     series = series_for(source, images, options)
     soft = source.fractions(series, options, supersample)
     if soft is None:
-        return _resampled(path, images, classes, options)
+        return _resampled(path, source, images, classes, options)
     values = class_values(dict(zip(soft.values, soft.names, strict=True)), classes, path)
     return replace(soft, values=tuple(values[v] for v in soft.values))
 
 
 def _resampled(
-    path: Path, images: Sequence[Path], classes: ClassTable, options: ReadingOptions
+    path: Path,
+    source: LabelObject,
+    images: Sequence[Path],
+    classes: ClassTable,
+    options: ReadingOptions,
 ) -> SoftSegments:
+    """A label map with a grid of its own, on the grid of its image."""
     target = image_grid(images, options.series)
     if target is None or options.resample_labels != "linear":
         raise InputError(
@@ -72,6 +77,7 @@ def _resampled(
             "--resample-labels linear.",
             path=path,
         )
+    label_map = number_as(source.label_map(None, options), classes, path)
     return resample_soft(
-        read_label_map(path), target, classes.values, ignore_values=classes.ignore_values, path=path
+        label_map, target, classes.values, ignore_values=classes.ignore_values, path=path
     )

