@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from softlab_cli.cases import Case, class_names_from, discover_cases, natural_order, select_part
 from softlab_cli.core.caseid import (
-    ITK_SUFFIXES,
-    NIFTI_SUFFIXES,
+    IMAGE_SUFFIXES,
     check_case_id,
     image_suffix,
     strip_suffix,
@@ -46,7 +45,7 @@ def ids(cases: list[Case]) -> list[str]:
 # Names
 
 
-@given(st.text(min_size=1), st.sampled_from((*NIFTI_SUFFIXES, *ITK_SUFFIXES)))
+@given(st.text(min_size=1), st.sampled_from(IMAGE_SUFFIXES))
 def test_a_suffix_that_was_added_is_taken_off(stem, suffix) -> None:
     if image_suffix(stem + suffix) == suffix:  # "x.nii" + ".gz" would be another ending
         assert strip_suffix(stem + suffix) == stem

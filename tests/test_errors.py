@@ -56,6 +56,7 @@ def spoil(labels: Path, what: str) -> tuple[str, str]:
         return "bad", "volumes"
     if what == "colour":
         pixels = np.zeros((20, 24, 3), np.uint8)
+        pixels[5, 5] = 3, 0, 0  # the same number three times would be grey
         sitk.WriteImage(sitk.GetImageFromArray(pixels, isVector=True), str(labels / "bad.png"))
         return "bad", "3"
     raise AssertionError(what)

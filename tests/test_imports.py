@@ -36,6 +36,8 @@ FENCES = {
     "tqdm": {"running"},
     "zarr": {"store"},
     "SimpleITK": {"readers"},
+    "tifffile": {"readers"},
+    "imagecodecs": {"readers"},
     "pydicom": {"readers"},
     "highdicom": {"readers"},
     "numba": {"kernels"},
@@ -133,6 +135,7 @@ def is_private(name: str) -> bool:
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
     heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
+    heavy += ["tifffile", "imagecodecs", "highdicom"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

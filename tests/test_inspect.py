@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.conftest import blobs, write_image
 from tests.dicom_support import make_rtstruct, save_slices
@@ -39,6 +40,17 @@ def test_an_image_is_no_label_map(softlab, tmp_path) -> None:
         write_image(tmp_path / "a.nii.gz", array)
         (found,) = facts(softlab, tmp_path / "a.nii.gz")
         assert (found["kind"], found["labels"]) == ("image", [])
+
+
+def test_grey_as_colours_is_a_label_map_and_colours_are_none(softlab, tmp_path) -> None:
+    labels = np.repeat(blobs((20, 24), 3)[..., None], 3, axis=-1).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", labels, photometric="rgb")
+    (found,) = facts(softlab, tmp_path / "a.tif")
+    assert (found["kind"], len(found["labels"])) == ("label map", 3)
+    labels[0, 0, 0] += 1
+    tifffile.imwrite(tmp_path / "a.tif", labels, photometric="rgb")
+    (found,) = facts(softlab, tmp_path / "a.tif")
+    assert (found["kind"], found["labels"]) == ("image", [])
 
 
 def test_a_case_in_dicom(softlab, tmp_path) -> None:

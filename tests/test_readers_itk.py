@@ -1,4 +1,7 @@
-"""NRRD, MetaImage, PNG and TIFF files: what ITK reads well, and what it gets wrong in silence."""
+"""NRRD and MetaImage files: what ITK reads well, and what it gets wrong in silence.
+
+What holds for pictures as well is tested with them here; see test_readers_pictures.py, too.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +17,12 @@ import SimpleITK as sitk
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers import probe, read_image, read_label_map
+from tests.pictures_support import message, png, tiff, write
 
 VALUES = (np.arange(4 * 5 * 6) % 7).reshape(4, 5, 6)
 VOLUMES = ["a.nrrd", "a.nhdr", "a.mha", "a.mhd", "a.tif", "a.tiff", "a.seg.nrrd"]
 KINDS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
 PICTURES = ["a.png", "a.tif", "a.nrrd", "a.mha"]
-
-
-def write(path: Path, array: Any, packed: bool = True, **grid: Any) -> Path:
-    image = sitk.GetImageFromArray(np.asarray(array), isVector=grid.pop("vector", False))
-    for name, value in grid.items():
-        getattr(image, f"Set{name}")(value)
-    sitk.WriteImage(image, str(path), packed)
-    return path
-
-
-def message(path: Path, read: Any = read_label_map) -> str:
-    with pytest.raises(InputError) as caught:
-        read(path)
-    assert str(caught.value).startswith(str(path))
-    assert "itk" not in str(caught.value).replace(str(path), "").lower()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -192,182 +179,6 @@ def test_complex_numbers_are_refused(tmp_path) -> None:
     assert "complex" in message(path, read_image)
 
 
-# PNG
-
-
-def png(bits: int, colour_type: int, rows: np.ndarray, palette: bool = False) -> bytes:
-    """A PNG file with packed rows and the filters None, Sub and Up in turn."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    height, width = rows.shape[:2]
-    as_bits = np.unpackbits(rows.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :]
-    packed = np.packbits(as_bits.reshape(height, -1), axis=1)
-    lines, above = [], np.zeros_like(packed[0])
-    for i, line in enumerate(packed):
-        left = np.concatenate([[0], line[:-1]])
-        filtered = [line, line - left, line - above][i % 3]
-        lines.append(bytes([i % 3]) + filtered.astype(np.uint8).tobytes())
-        above = line
-    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0))]
-    if palette:
-        parts += [chunk(b"PLTE", bytes(range(100, 148))), chunk(b"tRNS", bytes(16))]
-    parts += [chunk(b"IDAT", zlib.compress(b"".join(lines))), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-@pytest.mark.parametrize("palette", [True, False])
-def test_indices_and_few_bits_are_label_values_as_stored(tmp_path, bits, palette) -> None:
-    array = np.random.default_rng(0).integers(0, min(16, 2**bits), (13, 11))
-    path = tmp_path / "a.png"
-    path.write_bytes(png(bits, 3 if palette else 0, array, palette))
-    np.testing.assert_array_equal(read_label_map(path).values[0], array)
-    assert probe(path).channels == 1
-
-
-def test_a_palette_gives_an_image_its_colours(tmp_path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(png(8, 3, np.array([[0, 1], [2, 3]]), palette=True))
-    red = read_image(path).intensities[0, 0]
-    assert red.tolist() == [[100, 103], [106, 109]]
-
-
-def test_grey_with_alpha_is_refused(tmp_path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(png(8, 4, np.zeros((3, 4), np.uint8)))
-    for read in (read_label_map, read_image, probe):
-        assert "has an alpha channel" in message(path, read)
-
-
-def test_a_picture_without_spacing_gets_1_mm_and_says_so(tmp_path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(png(8, 0, np.zeros((3, 4), np.uint8)))
-    label_map = read_label_map(path)
-    assert label_map.geometry.spacing_mm == (1, 1, 1)
-    assert "1 mm is assumed" in label_map.warnings[0]
-
-
-# TIFF
-
-
-def tiff(pages: list[np.ndarray], big: bool = False, order: str = "<", **tags: int) -> bytes:
-    """A TIFF file with uint8 pages: the data first, then one directory after another."""
-    number, count, pointer = ("Q", "Q", 16) if big else ("I", "H", 8)
-    entry = struct.Struct(f"{order}HH{number}")
-    content = bytearray(pointer)
-    places = []
-    for page in pages:
-        places.append(len(content))
-        content += page.tobytes()
-    link = 8 if big else 4
-    for page, place in zip(pages, places, strict=True):
-        struct.pack_into(order + number, content, link, len(content))
-        height, width = page.shape
-        facts = {254: tags.get("subfile", 0), 256: width, 257: height, 258: tags.get("bits", 8),
-                 259: 1, 262: tags.get("photometric", 1), 273: place, 277: 1, 278: height,
-                 279: page.size, 65000: 7}  # fmt: skip
-        content += struct.pack(order + count, len(facts))
-        for tag, value in facts.items():
-            content += entry.pack(tag, 16 if big else 4, 1) + struct.pack(order + number, value)
-        link = len(content)
-        content += bytes(struct.calcsize(number))
-    head = b"II" if order == "<" else b"MM"
-    version = struct.pack(order + "HHH", 43, 8, 0) if big else struct.pack(order + "H", 42)
-    content[: 2 + len(version)] = head + version
-    return bytes(content)
-
-
-PAGES = [np.arange(12, dtype=np.uint8).reshape(3, 4) + 10 * i for i in range(3)]
-
-
-@pytest.mark.parametrize("big", [True, False])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_pages_are_slices(tmp_path, capfd, big, order) -> None:
-    path = tmp_path / "a.tif"
-    path.write_bytes(tiff(PAGES, big, order))
-    label_map = read_label_map(path)
-    np.testing.assert_array_equal(label_map.values, PAGES)
-    assert "1 mm is assumed" in label_map.warnings[0]
-    assert capfd.readouterr().err == ""  # libtiff does not know tag 65000 and says so
-
-
-@pytest.mark.parametrize("big", [True, False])
-def test_a_tiff_file_cut_short_anywhere_is_refused(tmp_path, big) -> None:
-    path = tmp_path / "a.tif"
-    content = tiff(PAGES, big)
-    for length in range(1, len(content) - (8 if big else 4)):
-        path.write_bytes(content[:length])
-        for read in (read_label_map, read_image):
-            assert ("truncated" if length >= 16 else "is not a TIFF file") in message(path, read)
-
-
-@pytest.mark.parametrize(
-    ("tags", "reason"),
-    [
-        ({"photometric": 0}, "with white as 0"),
-        ({"photometric": 3}, "as colours of a palette"),
-        ({"bits": 1}, "with 1 bits"),
-    ],
-)
-def test_tiff_values_that_itk_would_change_are_refused(tmp_path, tags, reason) -> None:
-    path = tmp_path / "a.tif"
-    path.write_bytes(tiff(PAGES[:1], **tags))
-    assert f"stores its values {reason}" in message(path)
-    assert reason in message(path, probe)
-
-
-def test_pages_of_different_sizes_are_refused(tmp_path) -> None:
-    path = tmp_path / "a.tif"
-    path.write_bytes(tiff([PAGES[0], PAGES[1][:2]]))
-    assert "has pages of different sizes, types or kinds (sizes: 4x2, 4x3)" in message(path)
-
-
-def test_pages_of_different_kinds_are_refused(tmp_path) -> None:
-    """ITK makes room for the pages that are no masks, and may write all of them."""
-    content = bytearray(tiff(PAGES[:2]))
-    at = content.rindex(struct.pack("<HHII", 254, 4, 1, 0))
-    struct.pack_into("<I", content, at + 8, 4)
-    path = tmp_path / "a.tif"
-    path.write_bytes(bytes(content))
-    assert "has pages of different sizes, types or kinds" in message(path)
-
-
-def test_data_beyond_the_end_are_refused(tmp_path) -> None:
-    content = tiff(PAGES[:1])
-    entry = struct.pack("<HHII", 273, 4, 1, 8)
-    assert entry in content
-    path = tmp_path / "a.tif"
-    path.write_bytes(content.replace(entry, struct.pack("<HHII", 273, 4, 1, len(content) - 11)))
-    assert "beyond the end of the file" in message(path, probe)
-
-
-def test_pages_in_a_circle_are_refused(tmp_path) -> None:
-    content = bytearray(tiff(PAGES[:1]))
-    content[-4:] = content[4:8]  # the next page is the first one
-    path = tmp_path / "a.tif"
-    path.write_bytes(bytes(content))
-    assert "is truncated or damaged" in message(path)
-
-
-def test_deflated_pages_that_changed_are_refused(tmp_path) -> None:
-    array = np.random.default_rng(0).integers(0, 9, (3, 40, 40)).astype(np.uint8)
-    path = tmp_path / "a.tif"
-    writer = sitk.ImageFileWriter()
-    writer.SetFileName(str(path))
-    writer.SetCompressor("Deflate")
-    writer.UseCompressionOn()
-    writer.Execute(sitk.GetImageFromArray(array))
-    np.testing.assert_array_equal(read_label_map(path).values, array)
-    content = path.read_bytes()
-    for i in range(20, 600, 20):
-        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
-        assert "do not match their checksum" in message(path)
-
-
 # Damaged files
 
 
@@ -460,10 +271,11 @@ def test_what_is_no_image_is_refused(tmp_path, capfd, name, content, reason) -> 
 
 
 def test_itks_own_words_stay_the_cause(tmp_path) -> None:
-    path = write(tmp_path / "a.png", VALUES[0].astype("u1"))
-    path.write_bytes(path.read_bytes()[:60])
+    path = write(tmp_path / "a.nrrd", VALUES.astype("u1"))
+    path.write_bytes(path.read_bytes().replace(b"dimension: 3", b"dimension: x"))
     error = message_of(path)
-    assert str(error) == f"{path}: is damaged, or not a .png image. Fetch or export the file again."
+    said = "is damaged, or not a .nrrd image. Fetch or export the file again."
+    assert str(error) == f"{path}: {said}"
     assert "ITK" in str(error.__cause__)
 
 

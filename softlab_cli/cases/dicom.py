@@ -11,7 +11,8 @@ from pathlib import Path
 from softlab_cli.cases.case import Case, Finding, natural_order
 from softlab_cli.core.caseid import image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, SoftlabError
-from softlab_cli.readers.dicom import LabelObject, LabelObjects, find_label_objects, reference_of
+from softlab_cli.readers import open_label_object
+from softlab_cli.readers.dicom import FoundObject, FoundObjects, find_label_objects
 
 __all__ = ["find_in_dicom", "holds_dicom_files", "with_dicom_images"]
 
@@ -48,7 +49,7 @@ def find_in_dicom(path: Path, rater: str, series: str | None = None) -> list[Fin
     if not found.labels:
         raise found.broken[0] if found.broken else _no_label(path, found)
     by_folder = _by_folder(path, found)
-    direct = by_folder.pop("", LabelObjects((), {}, ()))
+    direct = by_folder.pop("", FoundObjects((), {}, ()))
     together = any(part.labels and part.images for part in by_folder.values())
     if direct.images or (found.images and len(found.labels) == 1 and not together):
         return [_one_case(path.resolve().name, path, found, rater, series)]
@@ -75,7 +76,7 @@ def _images_beside(label: Path) -> tuple[Path, ...]:
     return (label.parent,) if any(is_dicom_file(p) for p in others) else ()
 
 
-def _no_label(path: Path, found: LabelObjects) -> InputError:
+def _no_label(path: Path, found: FoundObjects) -> InputError:
     return InputError(
         f"holds {len(found.images)} image series in DICOM, and no SEG or RTSTRUCT.",
         remedy="Give the folder that holds the label maps; series are given with --images.",
@@ -83,14 +84,14 @@ def _no_label(path: Path, found: LabelObjects) -> InputError:
     )
 
 
-def _by_folder(path: Path, found: LabelObjects) -> dict[str, LabelObjects]:
+def _by_folder(path: Path, found: FoundObjects) -> dict[str, FoundObjects]:
     """What each direct subfolder holds; the folder's own files under an empty name."""
 
     def top(file: Path) -> str:
         parts = file.relative_to(path).parts
         return parts[0] if len(parts) > 1 else ""
 
-    labels: dict[str, list[LabelObject]] = {}
+    labels: dict[str, list[FoundObject]] = {}
     images: dict[str, dict[str, tuple[Path, ...]]] = {}
     broken: dict[str, list[InputError]] = {}
     for entry in found.labels:
@@ -103,7 +104,7 @@ def _by_folder(path: Path, found: LabelObjects) -> dict[str, LabelObjects]:
         broken.setdefault(top(error.path or path), []).append(error)
     names = sorted({*labels, *images, *broken}, key=natural_order)
     return {
-        name: LabelObjects(
+        name: FoundObjects(
             tuple(labels.get(name, ())), images.get(name, {}), tuple(broken.get(name, ()))
         )
         for name in names
@@ -112,8 +113,8 @@ def _by_folder(path: Path, found: LabelObjects) -> dict[str, LabelObjects]:
 
 def _in_subfolders(
     path: Path,
-    found: LabelObjects,
-    by_folder: dict[str, LabelObjects],
+    found: FoundObjects,
+    by_folder: dict[str, FoundObjects],
     rater: str,
     series: str | None,
 ) -> list[Finding]:
@@ -128,7 +129,7 @@ def _in_subfolders(
 
 
 def _one_case(
-    case_id: str, folder: Path, found: LabelObjects, rater: str, series: str | None
+    case_id: str, folder: Path, found: FoundObjects, rater: str, series: str | None
 ) -> Finding:
     chosen = _chosen(found.labels, series)
     finding = _finding(case_id, folder, found, chosen, rater)
@@ -148,7 +149,7 @@ def _one_case(
     return finding
 
 
-def _chosen(labels: Sequence[LabelObject], series: str | None) -> tuple[LabelObject, ...]:
+def _chosen(labels: Sequence[FoundObject], series: str | None) -> tuple[FoundObject, ...]:
     """The label objects that are meant; all where the choice is about images."""
     if series is None or len(labels) < 2:
         return tuple(labels)
@@ -159,7 +160,7 @@ def _chosen(labels: Sequence[LabelObject], series: str | None) -> tuple[LabelObj
 
 
 def _finding(
-    case_id: str, folder: Path, found: LabelObjects, labels: Sequence[LabelObject], rater: str
+    case_id: str, folder: Path, found: FoundObjects, labels: Sequence[FoundObject], rater: str
 ) -> Finding:
     label = labels[0].path if labels else folder
     images = _images_of(label, folder, found.images) if labels else ()
@@ -171,7 +172,7 @@ def _images_of(label: Path, folder: Path, images: dict[str, tuple[Path, ...]]) -
     inside = any(f.is_relative_to(folder) for files in images.values() for f in files)
     otherwise = (folder,) if inside else ()
     try:
-        uids = reference_of(label).series_uids
+        uids = open_label_object(label).series_uids
     except SoftlabError:
         return otherwise  # reading the file says it better
     files = next((images[uid] for uid in uids if uid in images), None)
@@ -202,7 +203,7 @@ def with_dicom_images(cases: Sequence[Case], images: Path) -> list[Case]:
     return [_with_series(case, images, found, alone=len(cases) == 1) for case in cases]
 
 
-def _with_series(case: Case, images: Path, found: LabelObjects, *, alone: bool) -> Case:
+def _with_series(case: Case, images: Path, found: FoundObjects, *, alone: bool) -> Case:
     if (images / case.case_id).is_dir():
         return replace(case, images=(images / case.case_id,))
     if not image_suffix(case.label_maps[0].name):

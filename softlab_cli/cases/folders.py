@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases.case import Finding, natural_order
-from softlab_cli.core.caseid import ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix, strip_suffix
+from softlab_cli.core.caseid import IMAGE_SUFFIXES, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError
 
 __all__ = [
@@ -92,8 +92,7 @@ def _nothing_in(folder: Path, others: int) -> InputError:
             "manifest with the columns case_id and label."
         )
     return InputError(
-        f"holds no label map: looked for {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}; "
-        f"there are {found}.",
+        f"holds no label map: looked for {', '.join(IMAGE_SUFFIXES)}; there are {found}.",
         remedy=remedy,
         path=folder,
     )
@@ -133,7 +132,7 @@ def find_in_dataset(folder: Path, rater: str) -> list[Finding]:
     if ending and not image_suffix(f"x{ending}"):
         raise InputError(
             f"names the file ending {ending!r}, which cannot be read.",
-            remedy=f"Endings that can be read: {', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}.",
+            remedy=f"Endings that can be read: {', '.join(IMAGE_SUFFIXES)}.",
             path=folder / DATASET_FILE,
         )
     findings = find_in_folder(folder / LABELS, rater)

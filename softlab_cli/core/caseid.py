@@ -8,10 +8,12 @@ from softlab_cli.core.errors import InputError
 
 __all__ = [
     "DICOM_SUFFIXES",
+    "IMAGE_SUFFIXES",
     "ITK_SUFFIXES",
     "LONGEST_CASE_ID",
     "NIFTI_SUFFIXES",
     "PARTIAL_MARK",
+    "PICTURE_SUFFIXES",
     "check_case_id",
     "image_suffix",
     "strip_suffix",
@@ -19,7 +21,10 @@ __all__ = [
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".tiff", ".tif")
+ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+PICTURE_SUFFIXES = (".png", ".tiff", ".tif")
+IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
+"""Endings of images and label maps; DICOM files are known by their content."""
 
 PARTIAL_MARK = ".partial-"
 """Part of the names of unfinished cases in a store."""
@@ -37,7 +42,7 @@ def image_suffix(name: str) -> str:
         A file name, for instance ``case_1.nii.gz``.
     """
     lower = name.lower()
-    return next((s for s in (*NIFTI_SUFFIXES, *ITK_SUFFIXES) if lower.endswith(s)), "")
+    return next((s for s in IMAGE_SUFFIXES if lower.endswith(s)), "")
 
 
 def strip_suffix(name: str) -> str:

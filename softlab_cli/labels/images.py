@@ -11,8 +11,9 @@ import numpy as np
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, check_same_grid
-from softlab_cli.labels.read import ReadingOptions, is_object, series_for
-from softlab_cli.readers import is_dicom, probe, read_image
+from softlab_cli.labels.read import series_for
+from softlab_cli.readers import is_dicom, open_label_object, probe, read_image
+from softlab_cli.readers.options import ReadingOptions
 
 __all__ = ["ImageProbe", "check_images", "probe_images", "read_images"]
 
@@ -119,7 +120,5 @@ def _read(case: Case, path: Path, options: ReadingOptions) -> Image:
         return read_image(path)
     from softlab_cli.readers.dicom.series.read import read_series
 
-    label = case.label_maps[0]
-    if is_object(label):
-        return read_series(series_for(label, [path], options))
-    return read_series(path, options.series)
+    series = series_for(open_label_object(case.label_maps[0]), [path], options)
+    return read_series(series or path, options.series)

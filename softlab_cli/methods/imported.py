@@ -8,11 +8,10 @@ voxel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,30 +19,20 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region, region_shape
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.threads import ordered_map
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.case import count_labels
-from softlab_cli.labels.numbering import class_values
-from softlab_cli.labels.read import (
-    ReadingOptions,
-    chosen_segments,
-    image_grid,
-    is_object,
-    series_for,
-)
 from softlab_cli.methods.base import CaseInput, Method, Needs, Takes
 from softlab_cli.methods.prepared import Sink, Written
-from softlab_cli.readers import FileProbe, dicom, read_label_map
-from softlab_cli.readers.regrid import resample_soft
+from softlab_cli.readers import FileProbe
 
 if TYPE_CHECKING:
     from softlab_cli.cases import Case
 
-__all__ = ["Import", "PreparedFractions", "open_fractions"]
+__all__ = ["Import", "PreparedFractions"]
 
 HELD_PER_VOXEL = 26
 """Bytes: two float32 volumes and a temporary one, rounded values, and `_Seen`."""
@@ -78,72 +67,6 @@ class Import(Method):
     def prepare(self, case: CaseInput) -> Iterator[PreparedFractions]:
         """Open the fractions; they are read class by class."""
         yield PreparedFractions(case.fractions(self.supersample), case.classes)
-
-
-def open_fractions(
-    path: Path,
-    images: Sequence[Path],
-    method: Import,
-    classes: ClassTable,
-    options: ReadingOptions,
-) -> SoftSegments:
-    """The soft label of a case, with the label values of the class table.
-
-    Raises
-    ------
-    InputError
-        When the file holds a hard label.
-    ClassError
-        When a segment is no class.
-    """
-    soft = _open(path, images, method, classes, options)
-    names = dict(zip(soft.values, soft.names, strict=True))
-    if not is_object(path):
-        return soft
-    values = tuple(class_values(names, classes, path)[v] for v in soft.values)
-    return SoftSegments(
-        soft.geometry, values, soft.names, soft.read, soft.resolution, soft.warnings, soft.metadata
-    )
-
-
-def _open(
-    path: Path,
-    images: Sequence[Path],
-    method: Import,
-    classes: ClassTable,
-    options: ReadingOptions,
-) -> SoftSegments:
-    from softlab_cli.readers.dicom.objects.rtstruct import open_soft_rtstruct
-    from softlab_cli.readers.dicom.objects.seg import open_soft_seg
-
-    if not is_object(path):
-        return _resampled(path, images, classes, options)
-    grid = series_for(path, images, options)
-    if dicom.kind_of(path) == "segmentation":
-        return open_soft_seg(path, grid, values=chosen_segments(path, options.rois))
-    if method.supersample is None:
-        raise InputError(
-            "holds contours, which are no soft label by themselves.",
-            remedy="Give --supersample 8 for their partial volume.",
-            path=path,
-        )
-    return open_soft_rtstruct(path, grid, supersample=method.supersample, rois=options.rois or None)
-
-
-def _resampled(
-    path: Path, images: Sequence[Path], classes: ClassTable, options: ReadingOptions
-) -> SoftSegments:
-    target = image_grid(images, options.series)
-    if target is None or options.resample_labels != "linear":
-        raise InputError(
-            "is a hard label map: there is no soft label to import.",
-            remedy="Make one with softlab svls, or resample it onto the grid of --images with "
-            "--resample-labels linear.",
-            path=path,
-        )
-    return resample_soft(
-        read_label_map(path), target, classes.values, ignore_values=classes.ignore_values, path=path
-    )
 
 
 class _Seen:

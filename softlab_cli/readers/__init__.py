@@ -7,20 +7,30 @@ To add a kind of file, write a module with `probe`, `read_label_map` and
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from softlab_cli.core.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
+from softlab_cli.core.caseid import (
+    DICOM_SUFFIXES,
+    ITK_SUFFIXES,
+    NIFTI_SUFFIXES,
+    PICTURE_SUFFIXES,
+    image_suffix,
+)
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers import dicom, itk, nifti
+from softlab_cli.readers import dicom, itk, nifti, pictures
 from softlab_cli.readers.base import FileProbe, Reader
+from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
 __all__ = [
     "READERS",
     "FileProbe",
+    "LabelObject",
     "Reader",
     "is_dicom",
+    "open_label_object",
     "probe",
     "read_geometry",
     "read_image",
@@ -32,11 +42,13 @@ HEADERS_KEPT = 4096
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+_PICTURES = Reader(pictures.probe, pictures.read_label_map, pictures.read_image)
 _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
+    **dict.fromkeys(PICTURE_SUFFIXES, _PICTURES),
 }
 """Ending of the file name, in lower case, to reader; DICOM is known by its content."""
 
@@ -102,6 +114,26 @@ def _probe_file(path: Path, size: int, mtime_ns: int) -> FileProbe:
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     """The grid of a label map or an image, from its header; see `probe`."""
     return probe(path).geometry
+
+
+def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
+    """Open what holds labels: the one place that asks of which kind it is.
+
+    Parameters
+    ----------
+    path
+        A file with an image ending is a plain label map, which is not looked into yet.
+        Any other is a SEG or RTSTRUCT, and its header is read.
+
+    Raises
+    ------
+    InputError
+        When it is neither, or cannot be read.
+    """
+    path = Path(path)
+    if image_suffix(path.name):
+        return PlainLabelMap(path, replace(_reader(path), probe=probe))  # headers are kept
+    return dicom.open_object(path)
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:

@@ -1,14 +1,14 @@
-"""NRRD, MetaImage, PNG and TIFF files, read by ITK (SimpleITK).
+"""NRRD and MetaImage files, read by ITK (SimpleITK).
 
-ITK decodes; what it would get wrong without a word is checked before:
-`text_headers`, `png` and `tiff` say what and why.
+ITK decodes; what it would get wrong without a word is checked before: `text_headers`
+says what and why.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers.base import (
-    FETCH_AGAIN,
-    FileProbe,
-    check_one_value,
-    check_promise,
-    file_size,
-)
+from softlab_cli.readers.base import FETCH_AGAIN, FileProbe, check_one_value, file_size
 from softlab_cli.readers.geometry import affine_from_itk, shear_warnings, sound_affine
 from softlab_cli.readers.label_values import (
     BUFFER_BYTES,
@@ -34,29 +28,20 @@ from softlab_cli.readers.label_values import (
     pieces_of,
     read_bytes_per_voxel,
 )
-from softlab_cli.readers.png import PALETTE, as_grey, png_facts
 from softlab_cli.readers.text_headers import (
     DataPart,
     check_data_part,
     find_data_part,
     verify_deflated,
 )
-from softlab_cli.readers.tiff import check_tiff, verify_strips
 
 __all__ = ["probe", "read_image", "read_label_map"]
-
-PICTURES = (".png", ".tif", ".tiff")
 
 DECODERS = {
     **dict.fromkeys((".seg.nrrd", ".nrrd", ".nhdr"), "NrrdImageIO"),
     **dict.fromkeys((".mha", ".mhd"), "MetaImageIO"),
-    **dict.fromkeys((".tif", ".tiff"), "TIFFImageIO"),
-    ".png": "PNGImageIO",
 }
 """ITK's decoders by ending; left to itself, ITK tries them all."""
-
-MOST_COMPRESSION = 1 << 15
-"""No compression that PNG and TIFF know packs more tightly (zstd's runs come close)."""
 
 DTYPES = {
     "8-bit unsigned integer": "u1", "8-bit signed integer": "i1",
@@ -96,19 +81,19 @@ class _File:
 
 def probe(path: Path) -> FileProbe:
     """What the header says; see `FileProbe`."""
-    with _opened(path, as_labels=True) as file:
-        itemsize = file.dtype.itemsize
-        # ITK's image, and beside it either its decoder's buffer or the labels.
-        beside = max(itemsize, read_bytes_per_voxel(file.dtype))
-        return FileProbe(
-            path=path,
-            geometry=file.geometry,
-            dtype=file.dtype,
-            channels=file.channels,
-            bytes_held=file.voxels * held_bytes_per_voxel(file.dtype),
-            bytes_on_read=file.voxels * (itemsize + beside) + BUFFER_BYTES,
-            warnings=file.warnings,
-        )
+    file = _opened(path)
+    itemsize = file.dtype.itemsize
+    # ITK's image, and beside it either its decoder's buffer or the labels.
+    beside = max(itemsize, read_bytes_per_voxel(file.dtype))
+    return FileProbe(
+        path=path,
+        geometry=file.geometry,
+        dtype=file.dtype,
+        channels=file.channels,
+        bytes_held=file.voxels * held_bytes_per_voxel(file.dtype),
+        bytes_on_read=file.voxels * (itemsize + beside) + BUFFER_BYTES,
+        warnings=file.warnings,
+    )
 
 
 def read_label_map(path: Path) -> LabelMap:
@@ -117,8 +102,7 @@ def read_label_map(path: Path) -> LabelMap:
     Parameters
     ----------
     path
-        A NRRD, MetaImage, PNG or TIFF file. The indices of a PNG file with a
-        palette are its label values.
+        A NRRD or MetaImage file.
 
     Raises
     ------
@@ -126,17 +110,13 @@ def read_label_map(path: Path) -> LabelMap:
         When the file is damaged, has several values for each voxel, or values
         that are not integers.
     """
-    suffix = image_suffix(path.name)
-    with _opened(path, as_labels=True) as file:
-        check_one_value(file.channels, file.components, path)
-        values = _voxels(file, path).reshape(file.geometry.shape)
-    stretch = png_facts(path).stretch if suffix == ".png" else 1
+    file = _opened(path)
+    check_one_value(file.channels, file.components, path)
+    values = _voxels(file, path).reshape(file.geometry.shape)
     rounded: tuple[str, ...] = ()
-    if stretch > 1:
-        values //= np.uint8(stretch)
     if file.dtype != np.uint8:
         values, rounded = collect_labels(pieces_of(values), file.geometry.shape, path)
-    metadata = {"format": suffix, "stored_dtype": file.dtype.name}
+    metadata = {"format": image_suffix(path.name), "stored_dtype": file.dtype.name}
     return LabelMap(values, file.geometry, (*file.warnings, *rounded), metadata)
 
 
@@ -146,44 +126,35 @@ def read_image(path: Path) -> Image:
     Parameters
     ----------
     path
-        A NRRD, MetaImage, PNG or TIFF file.
+        A NRRD or MetaImage file.
 
     Raises
     ------
     InputError
         When the file is damaged or stores complex numbers.
     """
-    with _opened(path, as_labels=False) as file:
-        stored = _voxels(file, path).reshape(file.volumes, file.voxels, file.components)
+    file = _opened(path)
+    stored = _voxels(file, path).reshape(file.volumes, file.voxels, file.components)
     with np.errstate(over="ignore"):  # as in the NIfTI reader
         intensities = stored.transpose(0, 2, 1).astype(np.float32, order="C")
     shape = (file.channels, *file.geometry.shape)
     return Image(intensities.reshape(shape), file.geometry, file.warnings)
 
 
-@contextmanager
-def _opened(path: Path, *, as_labels: bool) -> Iterator[_File]:
+def _opened(path: Path) -> _File:
     """The file with its header read, once it is known to be as long as that says."""
-    size = file_size(path)
-    suffix = image_suffix(path.name)
-    part = None if suffix in PICTURES else find_data_part(path)
-    if suffix in PICTURES[1:]:
-        check_tiff(path, as_labels=as_labels)
-    is_palette = suffix == ".png" and png_facts(path).colour_type == PALETTE
-    with as_grey(path) if is_palette and as_labels else nullcontext(path) as real:
-        file = _read_header(real, path, part)
-        if part is not None:
-            check_data_part(part, file.bytes_promised, file.voxels * file.channels, path)
-        elif suffix in PICTURES:
-            check_promise(file.bytes_promised, size * MOST_COMPRESSION, path)
-        yield file
+    file_size(path)
+    part = find_data_part(path)
+    file = _read_header(path, part)
+    if part is not None:
+        check_data_part(part, file.bytes_promised, file.voxels * file.channels, path)
+    return file
 
 
-def _read_header(real: Path, path: Path, part: DataPart | None) -> _File:
-    """The header of the file `real`, which stands for `path`."""
+def _read_header(path: Path, part: DataPart | None) -> _File:
     reader = _itk().ImageFileReader()
     reader.SetImageIO(DECODERS[image_suffix(path.name)])
-    reader.SetFileName(str(real))
+    reader.SetFileName(str(path))
     with _explained(path):
         reader.ReadImageInformation()
     size = tuple(int(n) for n in reader.GetSize())
@@ -205,7 +176,7 @@ def _read_header(real: Path, path: Path, part: DataPart | None) -> _File:
         components=int(reader.GetNumberOfComponents()),
         volumes=int(np.prod(size[3:], dtype=object)),
         part=part,
-        warnings=(*shear_warnings(affine), *_spacing_warnings(reader, path)),
+        warnings=shear_warnings(affine),
     )
 
 
@@ -221,23 +192,10 @@ def _dtype(reader: Any, path: Path) -> np.dtype[Any]:
     return np.dtype(code)
 
 
-def _spacing_warnings(reader: Any, path: Path) -> tuple[str, ...]:
-    spacing, suffix = reader.GetSpacing(), image_suffix(path.name)
-    if suffix not in PICTURES:
-        return ()
-    if spacing[:2] == (1.0, 1.0):
-        return ("the file does not say how large its pixels are; 1 mm is assumed.",)
-    if len(spacing) > 2:
-        return ("a TIFF file does not say how far apart its pages are; 1 mm is assumed.",)
-    return ()
-
-
 def _voxels(file: _File, path: Path) -> NDArray[Any]:
     """All voxels, flat, in file order; the array shares ITK's memory and keeps it alive."""
     if file.part is not None and file.part.encoding == "gzip":
         verify_deflated(file.part, file.bytes_promised, path)
-    elif image_suffix(path.name) in PICTURES[1:]:
-        verify_strips(path)
     with _explained(path):
         image = file.reader.Execute()
     view = _itk().GetArrayViewFromImage(image)

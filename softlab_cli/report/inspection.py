@@ -12,8 +12,9 @@ from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
-from softlab_cli.labels.read import ReadingOptions, read_labels, series_for
-from softlab_cli.readers import dicom, is_dicom, probe, read_label_map
+from softlab_cli.labels.read import series_for
+from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
+from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import softlab_facts
 
@@ -145,13 +146,11 @@ def _file(path: Path) -> Found:
     """A file with one of the image endings: a label map where all its values are labels."""
     seen = probe(path)
     facts = {"voxel_type": seen.dtype.name, "channels": seen.channels}
-    if seen.channels > 1:
-        return Found(path, "image", seen.geometry, (), facts, seen.warnings)
-    try:
+    try:  # grey may be stored as colours; other files with channels are refused by their header
         label_map = read_label_map(path)
         counts = distinct_values(label_map.values)
     except SoftlabError as error:
-        if _is_damaged(path):
+        if seen.channels == 1 and _is_damaged(path):
             return Found(path, "unreadable", seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     if len(counts) > MOST_LABEL_VALUES:
@@ -171,57 +170,32 @@ def _is_damaged(path: Path) -> bool:
 
 
 def _dicom_file(path: Path, images: Path | None) -> Found:
-    kind = dicom.kind_of(path)
-    if kind == "segmentation":
-        return _segmentation(path, images)
-    if kind == "contours":
-        return _contours(path, images)
-    return _series(path)[0]
+    source = dicom.find_object(path)
+    return _series(path)[0] if source is None else _object(path, source, images)
 
 
-def _segmentation(path: Path, images: Path | None) -> Found:
-    from softlab_cli.readers.dicom.objects.seg_file import describe_seg
-
-    seg = describe_seg(path)
-    labels = tuple(Label(s.value, s.name) for s in seg.segments)
-    facts = {
-        "segmentation_type": seg.segmentation_type,
-        "fractional_type": seg.fractional_type,
-        "frames": seg.frames,
-        "series": list(seg.series_uids),
-        "segments": [s.to_json() for s in seg.segments],
-    }
-    return _on_series(Found(path, "DICOM SEG", None, labels, facts), images)
-
-
-def _contours(path: Path, images: Path | None) -> Found:
-    from softlab_cli.readers.dicom.objects.rtstruct import list_rois
-
-    rois = list_rois(path)
-    labels = tuple(Label(r.number, r.name, None, r.contours) for r in rois)
-    facts = {"series": list(dicom.reference_of(path).series_uids)}
-    return _on_series(Found(path, "RTSTRUCT", None, labels, facts), images)
-
-
-def _on_series(found: Found, images: Path | None) -> Found:
+def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
     """With the grid of the series, and voxels counted where the label map is hard."""
+    said = source.describe()
+    labels = tuple(Label(s.value, s.name, None, s.contours) for s in said.labels)
+    found = Found(path, said.kind, None, labels, said.facts)
     options = ReadingOptions(on_overlap="highest", threshold=0.5)
-    places = (images or found.path.parent,)
     try:
-        grid = series_for(found.path, places, options).geometry
+        series = series_for(source, (images or path.parent,), options)
+        grid = source.probe(series).geometry
     except SoftlabError as error:
-        return _replace(found, None, found.labels, (_words(error),))
+        return _replace(found, None, labels, (_words(error),))
     try:
-        label_map = read_labels(found.path, places, options)
+        label_map = source.label_map(series, options)
     except SoftlabError as error:
-        return _replace(found, grid, found.labels, (_words(error),))
+        return _replace(found, grid, labels, (_words(error),))
     counts = distinct_values(label_map.values)
     names = {name: value for value, name in label_map.metadata.get("names", {}).items()}
-    labels = tuple(
+    counted = tuple(
         Label(label.value, label.name, counts.get(names.get(label.name, -1), 0), label.contours)
-        for label in found.labels
+        for label in labels
     )
-    return _replace(found, grid, labels, label_map.warnings)
+    return _replace(found, grid, counted, label_map.warnings)
 
 
 def _replace(

@@ -18,6 +18,7 @@ from softlab_cli.labels.case import (
     read_hard_labels,
     read_rater_labels,
 )
+from softlab_cli.labels.fractions import open_fractions
 from softlab_cli.labels.images import read_images
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.methods.base import Method
@@ -122,10 +123,8 @@ class FileCase:
 
     def fractions(self, supersample: int | None) -> SoftSegments:
         """The soft labels that the label map's file has."""
-        from softlab_cli.methods.imported import Import, open_fractions
-
         path, images = self.case.label_maps[0], self.case.images
-        soft = open_fractions(path, images, Import(supersample), self.classes, self.reading)
+        soft = open_fractions(path, images, supersample, self.classes, self.reading)
         return replace(soft, on_overlap=self.reading.on_overlap)
 
     def grid(self, geometry: Geometry) -> Grid:

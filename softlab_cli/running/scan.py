@@ -14,13 +14,8 @@ from softlab_cli.core.provenance import Role
 from softlab_cli.core.volume import LabelMap
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.numbering import Occurring
-from softlab_cli.labels.read import (
-    ReadingOptions,
-    is_object,
-    read_labels,
-    segment_names,
-)
-from softlab_cli.readers import read_label_map
+from softlab_cli.labels.read import ReadingOptions, read_labels
+from softlab_cli.readers import open_label_object, read_label_map
 
 __all__ = [
     "ScanTask",
@@ -70,8 +65,9 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
 def _occurring(task: ScanTask, number: int) -> Occurring:
     path = task.case.label_maps[number]
     with naming(path):
-        if task.soft and is_object(path):
-            return Occurring(frozenset(), segment_names(path, task.reading.rois))
+        names = open_label_object(path).names(task.reading.rois) if task.soft else None
+        if names is not None:
+            return Occurring(frozenset(), names)
         label_map = _read(task, number)
         values = distinct_values(label_map.values)
         return Occurring(frozenset(values), label_map.metadata.get("names", {}))

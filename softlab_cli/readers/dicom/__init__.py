@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,37 +11,28 @@ import numpy as np
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FETCH_AGAIN, FileProbe
+from softlab_cli.readers.label_object import LabelObject
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom.files.scan import Kind
-    from softlab_cli.readers.dicom.objects.reference import Reference
     from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = [
-    "LabelObject",
-    "LabelObjects",
+    "FoundObject",
+    "FoundObjects",
     "check_complete",
     "find_label_objects",
+    "find_object",
     "find_series",
-    "kind_of",
-    "label_bytes_on_read",
+    "open_object",
     "probe",
     "read_image",
     "read_label_map",
-    "reference_of",
-    "region_names",
-    "segment_names",
 ]
-
-FRAME_BYTES = 24 * 1024
-"""What the description of one frame of a segmentation occupies, generously."""
-
-TEXT_GROWTH = 6
-"""Contours are text in the file and numbers in memory, for a moment both."""
 
 
 @dataclass(frozen=True)
-class LabelObject:
+class FoundObject:
     """A SEG or RTSTRUCT file that was found.
 
     Parameters
@@ -63,7 +53,7 @@ class LabelObject:
 
 
 @dataclass(frozen=True)
-class LabelObjects:
+class FoundObjects:
     """What a folder holds of label objects and images.
 
     Parameters
@@ -76,12 +66,12 @@ class LabelObjects:
         Files that should be DICOM and cannot be read, with the reason.
     """
 
-    labels: tuple[LabelObject, ...]
+    labels: tuple[FoundObject, ...]
     images: dict[str, tuple[Path, ...]]
     broken: tuple[InputError, ...]
 
 
-def find_label_objects(path: Path) -> LabelObjects:
+def find_label_objects(path: Path) -> FoundObjects:
     """The segmentations, structure sets and images of a file or folder, subfolders included."""
     from softlab_cli.readers.dicom.files.common import quiet
     from softlab_cli.readers.dicom.files.scan import scan_dicom
@@ -89,50 +79,48 @@ def find_label_objects(path: Path) -> LabelObjects:
     with quiet():
         scan = scan_dicom(path)
         labels = tuple(
-            LabelObject(s.files[0].path, s.uid, s.description)
+            FoundObject(s.files[0].path, s.uid, s.description)
             for s in scan.of_kind("segmentation", "contours")
         )
         images: dict[str, tuple[Path, ...]] = {}
         for series in scan.of_kind("image"):  # several may lack a UID
             files = tuple(file.path for file in series.files)
             images[series.uid] = images.get(series.uid, ()) + files
-    return LabelObjects(labels, images, scan.broken)
+    return FoundObjects(labels, images, scan.broken)
 
 
-def reference_of(path: Path) -> Reference:
-    """What a SEG or RTSTRUCT says of the images that it was made from."""
-    from softlab_cli.readers.dicom.files.common import quiet
-    from softlab_cli.readers.dicom.objects.rtstruct_file import RtStructFile
-    from softlab_cli.readers.dicom.objects.seg_file import SegFile
+def find_object(path: Path) -> LabelObject | None:
+    """The SEG or RTSTRUCT that a DICOM file is, opened; None for DICOM of other kinds.
 
-    with quiet():
-        kind = kind_of(path)
-        if kind == "segmentation":
-            return SegFile.open(path).reference
-        if kind == "contours":
-            return RtStructFile.open(path).reference([])
-    raise InputError(
-        f"is DICOM ({kind}), not a label map.", remedy="Give a SEG or RTSTRUCT.", path=path
-    )
+    Raises
+    ------
+    InputError
+        When it is no readable DICOM file.
+    """
+    return _open(path, kind_of(path))
 
 
-def segment_names(path: Path) -> dict[int, str]:
-    """Label values and names of the segments of a SEG."""
-    from softlab_cli.readers.dicom.objects.seg_file import describe_seg
+def open_object(path: Path) -> LabelObject:
+    """A SEG or RTSTRUCT; `InputError` for anything else."""
+    kind = kind_of(path)
+    found = _open(path, kind)
+    if found is None:
+        raise InputError(
+            f"is DICOM ({kind}), not a label map.", remedy="Give a SEG or RTSTRUCT.", path=path
+        )
+    return found
 
-    return {s.value: s.name for s in describe_seg(path).segments}
 
+def _open(path: Path, kind: Kind) -> LabelObject | None:
+    if kind == "segmentation":
+        from softlab_cli.readers.dicom.objects.seg import SegObject
 
-def region_names(path: Path, rois: Sequence[str]) -> dict[int, str]:
-    """Label values and names of the regions of an RTSTRUCT that patterns choose, or of all."""
-    from softlab_cli.readers.dicom.files.common import quiet
-    from softlab_cli.readers.dicom.objects.rtstruct_file import RtStructFile
-    from softlab_cli.readers.dicom.objects.segments import assign_values
+        return SegObject.open(path)
+    if kind == "contours":
+        from softlab_cli.readers.dicom.objects.rtstruct import RtStructObject
 
-    with quiet():
-        chosen = RtStructFile.open(path).select(rois or None)
-        assigned, _ = assign_values([r.segment for r in chosen], None, path, what="region")
-    return {s.value: s.name for s in assigned if s is not None}
+        return RtStructObject.open(path)
+    return None
 
 
 def kind_of(path: Path) -> Kind:
@@ -203,25 +191,6 @@ def probe(path: Path, series: str | None = None) -> FileProbe:
     voxels = int(np.prod(grid.geometry.shape))
     size = 4 * voxels
     return FileProbe(path, grid.geometry, np.dtype(np.float32), 1, size, 2 * size, grid.warnings)
-
-
-def label_bytes_on_read(path: Path, voxels: int) -> int:
-    """Upper bound of what reading a SEG or RTSTRUCT occupies, bytes.
-
-    Parameters
-    ----------
-    path
-        The file.
-    voxels
-        Voxels of the series that it lies on: label values and, for fractions,
-        the highest fraction so far, both uint16 at most.
-    """
-    from softlab_cli.readers.dicom.objects.seg_file import describe_seg
-
-    size = path.stat().st_size
-    if kind_of(path) == "contours":
-        return 4 * voxels + TEXT_GROWTH * size
-    return 4 * voxels + 2 * size + FRAME_BYTES * describe_seg(path).frames
 
 
 def read_image(path: Path) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry
+from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing, numbers, quiet
 from softlab_cli.readers.dicom.files.frames import Frame
 from softlab_cli.readers.dicom.files.scan import Scan, Series, choose_series, scan_dicom
@@ -17,7 +19,7 @@ from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.dicom.series.read import grid_of
 from softlab_cli.readers.dicom.series.stack import LARGEST_DEVIATION_VOXELS
 
-__all__ = ["Placement", "Placer", "Reference", "find_grid"]
+__all__ = ["Placement", "Placer", "Reference", "find_grid", "probe_on_series"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,25 @@ def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> S
     return grid
 
 
+def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) -> FileProbe:
+    """What a label map on the grid of a series takes to read.
+
+    Parameters
+    ----------
+    path
+        The label object; it refers to a series.
+    series
+        That series.
+    bytes_beside
+        What is occupied meanwhile, beside label values and, for fractions, the highest
+        fraction so far, which are both uint16 at most.
+    """
+    assert series is not None, f"{path} has no grid of its own"
+    voxels = prod(series.geometry.shape)
+    held = 2 * voxels
+    return FileProbe(path, series.geometry, np.dtype(np.uint16), 1, held, 2 * held + bytes_beside)
+
+
 def _find_series(scan: Scan, reference: Reference) -> Series:
     scan.check()
     images = scan.of_kind("image")
@@ -94,7 +115,7 @@ def _find_series(scan: Scan, reference: Reference) -> Series:
         f"belongs to series {listing(reference.series_uids) or '(not named)'}, which is not "
         f"among the image series in {scan.path}:\n"
         + "".join(f"  {s.describe()}\n" for s in images),
-        remedy="Give the folder of that series with --images.",
+        remedy="Give the folder of that series with --images, or name one of these with --series.",
         path=reference.path,
     )
 

@@ -25,16 +25,84 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.fractions import OverlapRule, SoftSegments
 from softlab_cli.core.volume import LabelMap
+from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import quiet
-from softlab_cli.readers.dicom.objects.reference import find_grid
+from softlab_cli.readers.dicom.objects.reference import Reference, find_grid, probe_on_series
 from softlab_cli.readers.dicom.objects.rtstruct_file import RoiSummary, RtStructFile, list_rois
 from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_contours
 from softlab_cli.readers.dicom.objects.segments import Painter, Segment, assign_values
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
+from softlab_cli.readers.label_object import Description, NamedLabel
+from softlab_cli.readers.options import ReadingOptions
 
-__all__ = ["RoiSummary", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
+__all__ = ["RoiSummary", "RtStructObject", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
+
+TEXT_GROWTH = 6
+"""Contours are text in the file and numbers in memory, for a moment both."""
 
 MOST_SUPERSAMPLES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class RtStructObject:
+    """An open RTSTRUCT, as a `LabelObject`."""
+
+    struct: RtStructFile
+
+    @classmethod
+    def open(cls, path: Path) -> RtStructObject:
+        """Read the file; `InputError` when it is no RTSTRUCT."""
+        with quiet():
+            return cls(RtStructFile.open(path))
+
+    @property
+    def series_uids(self) -> tuple[str, ...]:
+        """Series of all frames of reference."""
+        with quiet():
+            return self.struct.series_uids()
+
+    def describe(self) -> Description:
+        """Its regions, as the file numbers and names them, with their contours."""
+        with quiet():
+            labels = tuple(
+                NamedLabel(r.number, r.name, r.contours) for r in self.struct.summaries()
+            )
+        return Description("RTSTRUCT", labels, {"series": list(self.series_uids)})
+
+    def names(self, rois: Sequence[str]) -> dict[int, str]:
+        """ROI numbers, or what stands for them, and ROI names."""
+        path = self.struct.file.path
+        with quiet():
+            chosen = [roi.segment for roi in self.struct.select(rois)]
+        assigned, _ = assign_values(chosen, None, path, what="region")
+        return {s.value: s.name for s in assigned if s is not None}
+
+    def reference(self, rois: Sequence[str]) -> Reference:
+        """The images that the regions name, not only their series."""
+        with quiet():
+            return self.struct.reference(self.struct.select(rois))
+
+    def probe(self, series: SeriesGrid | None) -> FileProbe:
+        """On the series; the text of the contours and their numbers are held."""
+        path = self.struct.file.path
+        return probe_on_series(path, series, TEXT_GROWTH * path.stat().st_size)
+
+    def label_map(self, series: SeriesGrid | None, options: ReadingOptions) -> LabelMap:
+        """As `read_rtstruct`."""
+        return _label_map(_Drawn.of(self.struct, series, options.rois, None), options.on_overlap)
+
+    def fractions(
+        self, series: SeriesGrid | None, options: ReadingOptions, supersample: int | None
+    ) -> SoftSegments:
+        """As `open_soft_rtstruct`."""
+        if supersample is None:
+            raise InputError(
+                "holds contours, which are no soft label by themselves.",
+                remedy="Give --supersample 8 for their partial volume.",
+                path=self.struct.file.path,
+            )
+        _check_supersample(supersample)
+        return _soft(_Drawn.of(self.struct, series, options.rois, None), supersample)
 
 
 def read_rtstruct(
@@ -79,8 +147,11 @@ def read_rtstruct(
     ClassError
         When `rois` or `values` do not fit the regions.
     """
-    with quiet():
-        drawn = _Drawn.of(Path(path), images, rois, values)
+    struct = RtStructObject.open(Path(path)).struct
+    return _label_map(_Drawn.of(struct, images, rois or (), values), on_overlap)
+
+
+def _label_map(drawn: _Drawn, on_overlap: OverlapRule) -> LabelMap:
     segments = [segment for segment, _ in drawn.regions]
     painter = Painter(drawn.grid.geometry.shape, segments, on_overlap)
     for segment, outlines in drawn.regions:
@@ -118,13 +189,20 @@ def open_soft_rtstruct(
     InputError, GeometryError, ClassError
         As `read_rtstruct`; overlaps show when the classes are read.
     """
+    _check_supersample(supersample)
+    struct = RtStructObject.open(Path(path)).struct
+    return _soft(_Drawn.of(struct, images, rois or (), values), supersample)
+
+
+def _check_supersample(supersample: int) -> None:
     if not 1 <= supersample <= MOST_SUPERSAMPLES:
         raise UsageError(
             f"--supersample {supersample} is outside 1 to {MOST_SUPERSAMPLES}.",
             remedy="8 gives fractions in steps of 1/64.",
         )
-    with quiet():
-        drawn = _Drawn.of(Path(path), images, rois, values)
+
+
+def _soft(drawn: _Drawn, supersample: int) -> SoftSegments:
     shape = drawn.grid.geometry.shape
     for _, outlines in drawn.regions:
         deque(outlines.fill(), maxlen=0)  # what is odd shows when contours are filled
@@ -158,19 +236,21 @@ class _Drawn:
     @classmethod
     def of(
         cls,
-        path: Path,
+        struct: RtStructFile,
         images: str | Path | SeriesGrid | None,
-        rois: Sequence[str] | None,
+        rois: Sequence[str],
         values: Mapping[str, int] | None,
     ) -> _Drawn:
-        struct = RtStructFile.open(path)
-        chosen = struct.select(rois)
-        if not chosen:
-            raise InputError("has no region of interest.", path=path)
-        assigned, notes = assign_values([r.segment for r in chosen], values, path, what="region")
-        kept = [(s, roi) for s, roi in zip(assigned, chosen, strict=True) if s is not None]
-        grid = find_grid(images, struct.reference([roi for _, roi in kept]))
-        regions = [(s, place_contours(roi, s.name, grid, path)) for s, roi in kept]
+        path = struct.file.path
+        with quiet():
+            chosen = struct.select(rois)
+            if not chosen:
+                raise InputError("has no region of interest.", path=path)
+            named = [roi.segment for roi in chosen]
+            assigned, notes = assign_values(named, values, path, what="region")
+            kept = [(s, roi) for s, roi in zip(assigned, chosen, strict=True) if s is not None]
+            grid = find_grid(images, struct.reference([roi for _, roi in kept]))
+            regions = [(s, place_contours(roi, s.name, grid, path)) for s, roi in kept]
         return cls(path, grid, regions, notes)
 
     def warnings(self, more: Sequence[str]) -> tuple[str, ...]:

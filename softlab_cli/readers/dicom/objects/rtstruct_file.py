@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from softlab_cli.core.errors import ClassError, InputError
+from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import (
     RTSTRUCT_CLASSES,
@@ -23,7 +22,7 @@ from softlab_cli.readers.dicom.files.common import (
     quiet,
 )
 from softlab_cli.readers.dicom.objects.reference import Reference
-from softlab_cli.readers.dicom.objects.segments import Segment
+from softlab_cli.readers.dicom.objects.segments import Segment, choose
 
 __all__ = ["Contour", "Roi", "RoiSummary", "RtStructFile", "list_rois"]
 
@@ -88,15 +87,7 @@ def list_rois(path: str | Path) -> list[RoiSummary]:
         When it is no readable RTSTRUCT.
     """
     with quiet():
-        return [
-            RoiSummary(
-                roi.segment.number,
-                roi.segment.name,
-                len(roi.contours),
-                tuple(sorted({c.kind for c in roi.contours})),
-            )
-            for roi in RtStructFile.open(Path(path)).rois
-        ]
+        return RtStructFile.open(Path(path)).summaries()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,34 +145,34 @@ class RtStructFile:
             raise InputError(problem, remedy=FETCH_AGAIN, path=self.file.path) from error
         return points
 
-    def select(self, wanted: Sequence[str] | None) -> list[Roi]:
+    def summaries(self) -> list[RoiSummary]:
+        """All regions in short, in the order of the file."""
+        return [
+            RoiSummary(
+                roi.segment.number,
+                roi.segment.name,
+                len(roi.contours),
+                tuple(sorted({c.kind for c in roi.contours})),
+            )
+            for roi in self.rois
+        ]
+
+    def select(self, wanted: Sequence[str]) -> list[Roi]:
         """Regions whose names match one of some names or patterns, in the file's order.
 
         Parameters
         ----------
         wanted
-            Names, or patterns such as ``GTV*``; all regions by default.
+            Names, or patterns such as ``GTV*``; all regions when there is none.
 
         Raises
         ------
         ClassError
             When a name or pattern matches nothing; the message lists the names.
         """
-        if wanted is None:
-            return list(self.rois)
         names = [roi.segment.name for roi in self.rois]
-        chosen: set[int] = set()
-        for pattern in wanted:
-            found = [i for i, n in enumerate(names) if n == pattern]
-            found = found or [i for i, n in enumerate(names) if fnmatch.fnmatchcase(n, pattern)]
-            if not found:
-                raise ClassError(
-                    f"no region of interest matches {pattern!r}.",
-                    remedy=f"There are: {listing(names, 30) or 'none'}.",
-                    path=self.file.path,
-                )
-            chosen.update(found)
-        return [self.rois[i] for i in sorted(chosen)]
+        found = choose(names, wanted, self.file.path, what="region of interest")
+        return [self.rois[i] for i in found]
 
     def reference(self, rois: Sequence[Roi]) -> Reference:
         """The images that some regions belong to.
@@ -201,9 +192,10 @@ class RtStructFile:
             )
         uid = next(iter(frames), "")
         images = frozenset(u for r in rois for c in r.contours for u in c.image_uids)
-        return Reference(self.file.path, self._series_uids(uid), images, uid)
+        return Reference(self.file.path, self.series_uids(uid), images, uid)
 
-    def _series_uids(self, frame_uid: str) -> tuple[str, ...]:
+    def series_uids(self, frame_uid: str = "") -> tuple[str, ...]:
+        """Series that the file names: of one frame of reference, or all."""
         found: dict[str, None] = {}
         for frame in self.file.value("ReferencedFrameOfReferenceSequence") or []:
             if frame_uid and str(frame.get("FrameOfReferenceUID", frame_uid)) != frame_uid:

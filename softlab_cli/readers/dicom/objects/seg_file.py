@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.files.common import SEG_CLASSES, DicomFile, open_dicom, quiet
 from softlab_cli.readers.dicom.objects.reference import Reference
-from softlab_cli.readers.dicom.objects.segments import Segment, assign_values
+from softlab_cli.readers.dicom.objects.segments import Segment, assign_values, choose
 
 __all__ = ["SegFile", "SegSummary", "describe_seg"]
 
@@ -51,14 +51,7 @@ def describe_seg(path: str | Path) -> SegSummary:
         When it is no readable DICOM SEG.
     """
     with quiet():
-        seg = SegFile.open(Path(path))
-        return SegSummary(
-            seg.kind,
-            seg.file.text("SegmentationFractionalType"),
-            tuple(seg.segments(None)[0]),
-            seg.file.integer("NumberOfFrames", 1),
-            seg.reference.series_uids,
-        )
+        return SegFile.open(Path(path)).summary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +88,27 @@ class SegFile:
         """Segments that are kept, with names and label values; see `assign_values`."""
         assigned, warnings = assign_values(self.described, values, self.file.path)
         return [s for s in assigned if s is not None], warnings
+
+    def chosen(self, rois: Sequence[str]) -> list[Segment]:
+        """Segments that names or patterns choose, all without any; numbers are label values."""
+        segments, _ = self.segments(None)
+        names = [s.name for s in segments]
+        return [segments[i] for i in choose(names, rois, self.file.path, what="segment")]
+
+    @property
+    def frames(self) -> int:
+        """Frames in the file."""
+        return self.file.integer("NumberOfFrames", 1)
+
+    def summary(self) -> SegSummary:
+        """What the file says of itself."""
+        return SegSummary(
+            self.kind,
+            self.file.text("SegmentationFractionalType"),
+            tuple(self.segments(None)[0]),
+            self.frames,
+            self.reference.series_uids,
+        )
 
     @cached_property
     def reference(self) -> Reference:

@@ -16,7 +16,7 @@ from softlab_cli.core.errors import ClassError, InputError
 from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.dicom.files.common import listing
 
-__all__ = ["Painter", "Segment", "assign_values"]
+__all__ = ["Painter", "Segment", "assign_values", "choose"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,48 @@ def assign_values(
     return kept, warnings if left_out else []
 
 
+def choose(names: Sequence[str], patterns: Sequence[str], path: Path, *, what: str) -> list[int]:
+    """Which of some names are meant by names or patterns (``GTV*``); all without any.
+
+    Parameters
+    ----------
+    names
+        In the order of the file. A name that a pattern is to the letter goes before
+        those that it fits.
+    path, what
+        As for `assign_values`.
+
+    Returns
+    -------
+    places
+        Indices into `names`, ascending.
+
+    Raises
+    ------
+    ClassError
+        When a pattern fits nothing; the message lists the names.
+    """
+    if not patterns:
+        return list(range(len(names)))
+    chosen: set[int] = set()
+    for pattern in patterns:
+        found = _matches(names, pattern)
+        if not found:
+            raise ClassError(
+                f"no {what} matches {pattern!r}.",
+                remedy=f"There are: {listing(names, 30) or 'none'}.",
+                path=path,
+            )
+        chosen.update(found)
+    return sorted(chosen)
+
+
+def _matches(names: Sequence[str], pattern: str) -> list[int]:
+    return [i for i, name in enumerate(names) if name == pattern] or [
+        i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)
+    ]
+
+
 def _unique_names(segments: Sequence[Segment]) -> list[Segment]:
     used = {"background"}
     result = []
@@ -126,9 +168,7 @@ def _with_value(segment: Segment, value: int) -> Segment:
 
 def _only_match(segments: Sequence[Segment], pattern: str, path: Path, what: str) -> int:
     names = [s.name for s in segments]
-    found = [i for i, name in enumerate(names) if name == pattern] or [
-        i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)
-    ]
+    found = _matches(names, pattern)
     if len(found) == 1:
         return found[0]
     matches = f"{len(found)} {what}s match" if found else f"no {what} matches"
