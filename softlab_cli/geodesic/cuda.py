@@ -20,7 +20,7 @@ USABLE = 0.9
 """Share of the free device memory that is taken; allocations are rounded up."""
 
 DRIVER_BYTES = 512 * MIB
-"""Host memory that the driver, its context and the compiled kernels are given."""
+"""Host memory that the driver, its context, cupy and the compiled kernels are given."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class CudaEngine:
     device_bytes: int | None = None
 
     def check(self) -> None:
-        """Raise `EngineError` when numba-cuda or a CUDA device is missing."""
+        """Raise `EngineError` when cupy or a CUDA device is missing."""
         from softlab_cli.kernels.cuda_maps import check_device
 
         check_device()
@@ -63,17 +63,18 @@ class CudaEngine:
         threads: int = 1,
     ) -> Iterator[NDArray[np.float32]]:
         """See `Engine`; as many classes at once as the device's memory takes."""
-        from softlab_cli.kernels.cuda_maps import DeviceMaps, block_side
+        from softlab_cli.kernels.cuda_maps import DeviceMaps, block_side, open_device
         from softlab_cli.kernels.geodesic_cuda import Rule
 
         self.check()
         if not seeds:
             return
-        side = self.side or block_side(image.shape[0])
-        group = self._group_size(image, seeds, side)
+        device = open_device()
+        side = self.side or block_side(image.shape[0], device.shared_bytes())
+        group = self._group_size(device.free_bytes(), image, seeds, side)
         rule = Rule(cost.metric == "geodistk", cost.linear, *cost.shares)
-        maps = DeviceMaps(image, group, cost.coefficients(spacing_mm), rule, side)
-        out = np.empty(image.shape[1:], np.float32)
+        maps = DeviceMaps(device, image, group, cost.coefficients(spacing_mm), rule, side)
+        out = maps.staging()
         for first in range(0, len(seeds), group):
             classes = seeds[first : first + group]
             maps.compute(classes)
@@ -81,11 +82,13 @@ class CudaEngine:
                 maps.read(index, out)
                 yield out
 
-    def _group_size(self, image: NDArray[np.float32], seeds: Sequence[Seeds], side: int) -> int:
+    def _group_size(
+        self, free: float, image: NDArray[np.float32], seeds: Sequence[Seeds], side: int
+    ) -> int:
         """How many classes the device's memory takes at once."""
-        from softlab_cli.kernels.cuda_maps import bytes_per_class, free_bytes
+        from softlab_cli.kernels.cuda_maps import bytes_per_class
 
-        available = free_bytes() * USABLE
+        available = free * USABLE
         if self.device_bytes is not None:
             available = min(available, self.device_bytes)
         shape: Shape = image.shape[1:]
