@@ -21,7 +21,7 @@ from softlab_cli.kernels.geodesic_cuda import Variant
 
 HERE = Path(__file__).parent
 COMPILER = which("c++")
-OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-Wno-unknown-pragmas")
+OPTIONS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wno-unknown-pragmas")
 
 KEPT = tempfile.TemporaryDirectory(prefix="softlab-kernels-")
 """Of this process."""

@@ -92,7 +92,7 @@ class CudaEngine:
         if self.device_bytes is not None:
             available = min(available, self.device_bytes)
         shape: Shape = image.shape[1:]
-        shared = image.nbytes + max(places.nbytes for places in seeds) + MIB
+        shared = image.nbytes + sum(places.nbytes for places in seeds) + MIB
         each = bytes_per_class(shape, side)
         if available < shared + each:
             raise EngineError(

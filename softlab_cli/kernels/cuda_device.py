@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.errors import EngineError
-from softlab_cli.kernels.geodesic_cuda import Variant, shared_bytes, source
+from softlab_cli.kernels.geodesic_cuda import KERNELS, Variant, shared_bytes, source
 
 __all__ = ["CupyDevice", "Device", "DeviceArray", "check_device"]
 
@@ -99,7 +99,7 @@ class CupyDevice:
         import cupy
 
         self._cupy = cupy
-        self._module: Any = None
+        self._kernels: dict[str, Any] = {}
         self._shared = 0
 
     def free_bytes(self) -> float:
@@ -114,10 +114,10 @@ class CupyDevice:
     def compile(self, variant: Variant) -> None:
         """See `Device`; cupy keeps the machine code on disk."""
         options = (*OPTIONS, *variant.definitions)
-        self._module = self._cupy.RawModule(code=source(), options=options)
+        module = self._cupy.RawModule(code=source(), options=options)
+        self._kernels = {name: module.get_function(name) for name in KERNELS}
         self._shared = shared_bytes(variant.channels, variant.side)
-        relax = self._module.get_function("relax_blocks")
-        relax.max_dynamic_shared_size_bytes = self._shared
+        self._kernels["relax_blocks"].max_dynamic_shared_size_bytes = self._shared
 
     def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> DeviceArray:
         """See `Device`."""
@@ -138,14 +138,14 @@ class CupyDevice:
     def launch(self, name: str, groups: int, threads: int, *arguments: Any) -> None:
         """See `Device`."""
         shared = self._shared if name == "relax_blocks" else 0
-        kernel = self._module.get_function(name)
-        kernel((groups,), (threads,), arguments, shared_mem=shared)
+        self._kernels[name]((groups,), (threads,), arguments, shared_mem=shared)
 
     def staging(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-        """See `Device`: memory that the driver need not copy from again."""
+        """See `Device`: pages that stay in place, so that the device writes into them."""
         size = int(np.prod(shape))
-        memory = self._cupy.cuda.alloc_pinned_memory(size * np.dtype(kind).itemsize)
-        found: NDArray[Any] = np.frombuffer(memory, kind, size).reshape(shape)
+        memory = self._cupy.cuda.PinnedMemory(max(size, 1) * np.dtype(kind).itemsize)
+        pointer = self._cupy.cuda.PinnedMemoryPointer(memory, 0)
+        found: NDArray[Any] = np.frombuffer(pointer, kind, size).reshape(shape)
         return found
 
     def get(self, array: DeviceArray, out: NDArray[Any]) -> None:

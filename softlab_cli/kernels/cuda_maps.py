@@ -66,6 +66,11 @@ class DeviceMaps:
         How a difference of intensity becomes a cost.
     side
         Voxels along each edge of a block.
+
+    Attributes
+    ----------
+    launches, blocks_relaxed
+        What was done so far.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class DeviceMaps:
         shape: Shape = image.shape[1:]
         blocks = Grid(shape, (side,) * 3, (side,) * 3).blocks
         self._variant = Variant(side, len(image), rule.euclidean, rule.linear)
+        self.launches = self.blocks_relaxed = 0
         self._device = device
         self._shape = tuple(map(np.int32, shape))
         device.compile(self._variant)
@@ -96,9 +102,7 @@ class DeviceMaps:
         distances = self._distances[: len(seeds)]
         self._device.zero(self._marks)
         self._launch("clear", distances, np.int64(distances.size))
-        for index, places in enumerate(seeds):
-            if places.size:
-                self._place_seeds(index, places)
+        self._place_seeds(seeds)
         while count := self._list_marked(len(seeds)):
             self._relax(count)
 
@@ -113,11 +117,16 @@ class DeviceMaps:
     def _launch(self, name: str, *arguments: Any) -> None:
         self._device.launch(name, *LAUNCH, *arguments)
 
-    def _place_seeds(self, index: int, places: NDArray[np.int64]) -> None:
-        held = self._device.put(places)
-        size = np.int64(places.size)
-        into = self._distances[index], self._marks[index]
-        self._launch("place_seeds", held, size, *into, *self._shape)
+    def _place_seeds(self, seeds: Sequence[NDArray[np.int64]]) -> None:
+        """All are copied at once: taking memory and giving it back waits for the device."""
+        held = self._device.put(np.concatenate(seeds))
+        stop = 0
+        for index, places in enumerate(seeds):
+            first, stop = stop, stop + places.size
+            if places.size:
+                into = self._distances[index], self._marks[index]
+                size = np.int64(places.size)
+                self._launch("place_seeds", held[first:stop], size, *into, *self._shape)
 
     def _list_marked(self, classes: int) -> int:
         """List the marked blocks of the first classes; returns how many."""
@@ -131,3 +140,5 @@ class DeviceMaps:
         arrays = self._listed, self._image, self._distances, self._marks, self._steps
         threads = self._variant.threads
         self._device.launch("relax_blocks", count, threads, *arrays, *self._shape)
+        self.launches += 1
+        self.blocks_relaxed += count

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rule", "Variant", "shared_bytes", "source", "steps_and_shares"]
+__all__ = ["KERNELS", "Rule", "Variant", "shared_bytes", "source", "steps_and_shares"]
+
+KERNELS = ("clear", "list_marked", "place_seeds", "relax_blocks")
 
 WARP = 32
 SHARED_WORDS = 2
