@@ -34,9 +34,12 @@ static float __fmul_rn(float a, float b) { return a * b; }
 static float __fdiv_rn(float a, float b) { return a / b; }
 static float __fsqrt_rn(float a) { return std::sqrt(a); }
 static float __int_as_float(int bits) { float a; std::memcpy(&a, &bits, 4); return a; }
+static int __float_as_int(float a) { int bits; std::memcpy(&bits, &a, 4); return bits; }
+static int __ffs(unsigned bits) { return __builtin_ffs(bits); }
 static float __ldg(const float *from) { return *from; }
 static float __ldcg(const float *from) { return *from; }
 static void atomicOr(unsigned *word, unsigned bits) { *word |= bits; }
+static void atomicMin(unsigned *word, unsigned bits) { *word = min(*word, bits); }
 static int atomicAdd(int *word, int more) { *word += more; return *word - more; }
 
 // Generations of barriers are even or odd; each gathers in its own word.

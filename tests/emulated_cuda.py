@@ -89,4 +89,5 @@ def _passed(argument: Any) -> Any:
     if isinstance(argument, np.ndarray):
         assert argument.flags.c_contiguous
         return ctypes.c_void_p(argument.ctypes.data)
-    return {np.int32: ctypes.c_int32, np.int64: ctypes.c_int64}[type(argument)](int(argument))
+    kinds = {np.int32: ctypes.c_int32, np.int64: ctypes.c_int64, np.float32: ctypes.c_float}
+    return kinds[type(argument)](argument.item())

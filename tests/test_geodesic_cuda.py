@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from softlab_cli.errors import EngineError
+from softlab_cli.geodesic import cuda as engine
+from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.kernels import cuda_maps
 from softlab_cli.kernels.cuda_device import OPTIONS, check_device
@@ -22,6 +24,7 @@ from softlab_cli.kernels.geodesic_cuda import KERNELS, Variant, source
 
 from .benchmarks.cuda import main
 from .device_geodesic_cuda import *  # noqa: F403
+from .device_geodesic_cuda import check, volume
 from .emulated_cuda import COMPILER, EmulatedDevice
 
 
@@ -98,8 +101,30 @@ def test_more_channels_than_shared_memory_holds() -> None:
         cuda_maps.block_side(500, 48 * 1024)
 
 
+@pytest.mark.parametrize("width", [0.0, 1.0, 4.0])
+def test_bits_do_not_depend_on_the_band(width: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no width at all, only blocks at the very least distance are relaxed together."""
+    monkeypatch.setattr(engine, "band_of", lambda *arguments: width)
+    check(CudaEngine(side=3), volume((4, 7, 8)), [np.array([9, 100]), np.array([0])])
+
+
+@pytest.mark.parametrize(("classes", "width"), [(1, engine.WIDE), (100_000, engine.NARROW)])
+def test_the_band_is_in_mean_costs_of_a_step(classes: int, width: float) -> None:
+    image = np.arange(8, dtype=np.float32).reshape(1, 1, 2, 4)
+    cost = StepCost("fastgeodis", 0.75)
+    steps = cost.coefficients((1.0, 1.0, 2.0))
+    assert engine.band_of(image, classes, steps, cost, 4) == width * (0.75 * 1 + 0.25 * 2)
+
+
+def test_there_is_no_band_where_steps_are_free_or_missing() -> None:
+    cost = StepCost("fastgeodis", 1.0)
+    steps = cost.coefficients((1.0, 1.0, 1.0))
+    for shape in [(1, 2, 2, 4), (1, 2, 2, 1)]:
+        assert engine.band_of(np.zeros(shape, np.float32), 1, steps, cost, 4) == np.inf
+
+
 def test_held_bytes_count_one_map() -> None:
-    engine = pickle.loads(pickle.dumps(CudaEngine(side=8)))
-    assert engine == CudaEngine(side=8)
-    volume = engine.held_bytes((100, 100, 100), 1, 1) - engine.held_bytes((0, 0, 0), 1, 1)
-    assert volume == np.float32().nbytes * 100**3
+    same = pickle.loads(pickle.dumps(CudaEngine(side=8)))
+    assert same == CudaEngine(side=8)
+    held = same.held_bytes((100, 100, 100), 1, 1) - same.held_bytes((0, 0, 0), 1, 1)
+    assert held == np.float32().nbytes * 100**3

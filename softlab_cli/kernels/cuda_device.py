@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.errors import EngineError
-from softlab_cli.kernels.geodesic_cuda import KERNELS, Variant, shared_bytes, source
+from softlab_cli.kernels.geodesic_cuda import KERNELS, LIST_BYTES, Variant, shared_bytes, source
 
 __all__ = ["CupyDevice", "Device", "DeviceArray", "check_device"]
 
@@ -100,7 +100,7 @@ class CupyDevice:
 
         self._cupy = cupy
         self._kernels: dict[str, Any] = {}
-        self._shared = 0
+        self._shared: dict[str, int] = {}
 
     def free_bytes(self) -> float:
         """See `Device`."""
@@ -116,8 +116,9 @@ class CupyDevice:
         options = (*OPTIONS, *variant.definitions)
         module = self._cupy.RawModule(code=source(), options=options)
         self._kernels = {name: module.get_function(name) for name in KERNELS}
-        self._shared = shared_bytes(variant.channels, variant.side)
-        self._kernels["relax_blocks"].max_dynamic_shared_size_bytes = self._shared
+        needed = shared_bytes(variant.channels, variant.side)
+        self._shared = {"relax_blocks": needed, "list_marked": LIST_BYTES}
+        self._kernels["relax_blocks"].max_dynamic_shared_size_bytes = needed
 
     def empty(self, shape: tuple[int, ...], kind: type[np.generic]) -> DeviceArray:
         """See `Device`."""
@@ -137,7 +138,7 @@ class CupyDevice:
 
     def launch(self, name: str, groups: int, threads: int, *arguments: Any) -> None:
         """See `Device`."""
-        shared = self._shared if name == "relax_blocks" else 0
+        shared = self._shared.get(name, 0)
         self._kernels[name]((groups,), (threads,), arguments, shared_mem=shared)
 
     def staging(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:

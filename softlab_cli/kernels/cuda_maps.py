@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def block_side(channels: int, available: int) -> int:
 def bytes_per_class(shape: Shape, side: int) -> int:
     """Device memory of one class: its distances, and its blocks marked and listed."""
     blocks = Grid(shape, (side,) * 3, (side,) * 3).blocks
-    return 4 * _size(shape) + 12 * _size(blocks)
+    return 4 * _size(shape) + 16 * _size(blocks)
 
 
 def _size(shape: Shape) -> int:
@@ -66,6 +67,9 @@ class DeviceMaps:
         How a difference of intensity becomes a cost.
     side
         Voxels along each edge of a block.
+    band
+        How much farther than the nearest marked block others are relaxed with it; only
+        the speed depends on it.
 
     Attributes
     ----------
@@ -81,26 +85,30 @@ class DeviceMaps:
         steps: NDArray[np.float32],
         rule: Rule,
         side: int,
+        band: float = math.inf,
     ) -> None:
         shape: Shape = image.shape[1:]
         blocks = Grid(shape, (side,) * 3, (side,) * 3).blocks
         self._variant = Variant(side, len(image), rule.euclidean, rule.linear)
         self.launches = self.blocks_relaxed = 0
         self._device = device
+        self._band = np.float32(band)
         self._shape = tuple(map(np.int32, shape))
         device.compile(self._variant)
         self._image = device.put(image)
         self._steps = device.put(steps_and_shares(steps, rule))
         self._distances = device.empty((classes, *shape), np.float32)
-        self._marks = device.empty((classes, _size(blocks)), np.uint32)
-        self._listed = device.empty((self._marks.size, 2), np.int32)
+        self._sides = device.empty((classes, _size(blocks)), np.uint32)
+        self._keys = device.empty(self._sides.shape, np.uint32)
+        self._listed = device.empty((self._sides.size, 2), np.int32)
         self._count = device.empty((1,), np.int32)
         self._counted = device.staging((1,), np.int32)
 
     def compute(self, seeds: Sequence[NDArray[np.int64]]) -> None:
         """Compute the maps of a group of classes from the seeds of each."""
         distances = self._distances[: len(seeds)]
-        self._device.zero(self._marks)
+        self._device.zero(self._sides)
+        self._launch("clear", self._keys, np.int64(self._keys.size))
         self._launch("clear", distances, np.int64(distances.size))
         self._place_seeds(seeds)
         while count := self._list_marked(len(seeds)):
@@ -124,20 +132,20 @@ class DeviceMaps:
         for index, places in enumerate(seeds):
             first, stop = stop, stop + places.size
             if places.size:
-                into = self._distances[index], self._marks[index]
+                into = self._distances[index], self._sides[index], self._keys[index]
                 size = np.int64(places.size)
                 self._launch("place_seeds", held[first:stop], size, *into, *self._shape)
 
     def _list_marked(self, classes: int) -> int:
-        """List the marked blocks of the first classes; returns how many."""
-        marks = self._marks[:classes]
+        """List marked blocks of the first classes; returns how many, 0 when there are none."""
         self._device.zero(self._count)
-        self._launch("list_marked", marks, np.int32(marks.size), self._listed, self._count)
+        listed = self._sides, self._keys, self._band, self._listed, self._count
+        self._device.launch("list_marked", classes, LAUNCH[1], *listed, *self._shape)
         self._device.get(self._count, self._counted)
         return int(self._counted[0])
 
     def _relax(self, count: int) -> None:
-        arrays = self._listed, self._image, self._distances, self._marks, self._steps
+        arrays = self._listed, self._image, self._distances, self._sides, self._keys, self._steps
         threads = self._variant.threads
         self._device.launch("relax_blocks", count, threads, *arrays, *self._shape)
         self.launches += 1

@@ -3,8 +3,12 @@
 // A cube of voxels, a block, lies with a halo of one voxel in the shared memory of one
 // group of threads. They relax it along its six directions until nothing in it falls,
 // write what fell, and mark the neighbouring blocks whose halo holds a voxel that fell.
-// The marked blocks of all classes are relaxed together, launch after launch, until none
-// is marked.
+// Marked blocks of all classes are relaxed together, launch after launch, until none is
+// marked.
+//
+// Which of them: of each class those whose news is nearest to its seeds, up to a band, so
+// that less is relaxed that will fall again; and those of one of the two colours of a
+// chessboard, so that no block is relaxed beside a face that is about to fall.
 //
 // Why the bits are always the same: a distance is only ever replaced by a lower one that
 // some path has, rounded addition is monotone and no cost is negative, so all that the
@@ -36,8 +40,9 @@ constexpr int Z = 0, Y = 1, X = 2;
 constexpr int STEPS = 27, HERE = 13;  // a table of 3 x 3 x 3 steps, and (0, 0, 0) in it
 constexpr unsigned PLANES = (1u << EDGE) - 1;
 constexpr unsigned WHOLE = 1u << 6;  // mark of a block that has never been relaxed
+constexpr unsigned NO_NEWS = 0x7f800000;  // bits of infinity; those of floats order like them
 
-#define UNREACHED __int_as_float(0x7f800000)  // infinity
+#define UNREACHED __int_as_float(NO_NEWS)
 
 // Steps of one kind (straight, aside along either axis, or both) cost the same.
 struct Costs {
@@ -48,10 +53,17 @@ struct Volume {
     int depth, height, width;
 };
 
-// What a group of threads shares; `fresh` and `around` gather bits of all of them.
+// What a group of threads shares. `fresh` gathers bits of all of them; `news` is, of each of
+// the 27 blocks around, the least distance that fell in its halo, as bits.
 struct Cube {
     float *distance, *image;
-    unsigned *fresh, *around;
+    unsigned *fresh, *news;
+};
+
+// Of each block, what the next launches have to relax.
+struct Marks {
+    unsigned *sides;  // of the halo that hold news, or WHOLE
+    unsigned *keys;   // least distance among the news, as bits
 };
 
 // What has fallen, as bits of planes along each axis; the same in all threads.
@@ -296,22 +308,34 @@ __device__ __forceinline__ unsigned mark_of(int dz, int dy, int dx)
     return dx > 0 ? 1u << 4 : 1u << 5;
 }
 
+__device__ __forceinline__ int index_of(int z, int y, int x, const Volume &volume)
+{
+    return (z * volume.height + y) * volume.width + x;
+}
+
 __device__ __forceinline__ void mark_one(
-    unsigned *marks, const Volume &blocks, const Volume &block, int neighbour)
+    const Marks &marks, const Volume &blocks, const Volume &block, int neighbour, unsigned key)
 {
     const int dz = neighbour / 9 - 1, dy = neighbour / 3 % 3 - 1, dx = neighbour % 3 - 1;
     const int z = block.depth + dz, y = block.height + dy, x = block.width + dx;
-    if (neighbour != HERE && lies_in(z, y, x, blocks))
-        atomicOr(marks + (z * blocks.height + y) * blocks.width + x, mark_of(dz, dy, dx));
+    if (!lies_in(z, y, x, blocks)) return;
+    const int i = index_of(z, y, x, blocks);
+    atomicOr(marks.sides + i, neighbour == HERE ? WHOLE : mark_of(dz, dy, dx));
+    atomicMin(marks.keys + i, key);
 }
 
-// Write the distances that fell; returns which blocks around they matter to.
-__device__ __forceinline__ unsigned store(
+// Least of what all threads say; most of them find that they need not.
+__device__ __forceinline__ void lower(unsigned *word, unsigned bits)
+{
+    if (bits < *(volatile unsigned *)word) atomicMin(word, bits);
+}
+
+// Write the distances that fell, and tell which blocks around they matter to.
+__device__ __forceinline__ void store(
     const Cube &cube, const State &state, const Place &in_z, const Volume &start,
     const Volume &volume, float *distance)
 {
-    unsigned around = 0;
-    if (!in_z.inside) return around;
+    if (!in_z.inside) return;
     const unsigned beside = seeing_y(in_z.v) & seeing_x(in_z.u);
     const long long area = (long long)volume.height * volume.width;
     float *column = distance + start.depth * area
@@ -320,12 +344,12 @@ __device__ __forceinline__ unsigned store(
     for (int p = 0; p < SIDE; p++) {
         if (!(state.touched[Z] >> (p + 1) & 1)) continue;
         const float lowest = cube.distance[(p + 1) * PLANE + (in_z.v + 1) * EDGE + in_z.u + 1];
-        if (lowest < column[p * area]) {
-            column[p * area] = lowest;
-            around |= seeing_z(p) & beside;
-        }
+        if (!(lowest < column[p * area])) continue;
+        column[p * area] = lowest;
+        unsigned around = seeing_z(p) & beside & ~(1u << HERE);
+        for (; around; around &= around - 1)
+            lower(cube.news + __ffs(around) - 1, __float_as_int(lowest));
     }
-    return around;
 }
 
 __device__ __forceinline__ Place place_of_thread()
@@ -350,13 +374,13 @@ __device__ __forceinline__ Volume extent_of(const Volume &start, const Volume &v
 
 // Relax one listed block for each group of THREADS threads.
 //
-// listed     places of blocks in (classes, Z, Y, X) of blocks, and their marks
+// listed     places of blocks in (classes, Z, Y, X) of blocks, and which sides hold news
 // image      (CHANNELS, Z, Y, X)
 // distances  (classes, Z, Y, X), lowered in place
-// marks      (classes, Z, Y, X) of blocks: what the next launch has to relax
+// sides, keys  (classes, Z, Y, X) of blocks, see Marks
 // steps      numbers a of the 27 steps, numbers b, and 1 - w and w; see StepCost
 extern "C" __global__ void __launch_bounds__(THREADS) relax_blocks(
-    const int2 *listed, const float *image, float *distances, unsigned *marks,
+    const int2 *listed, const float *image, float *distances, unsigned *sides, unsigned *keys,
     const float *steps, int depth, int height, int width)
 {
     extern __shared__ float cells[];
@@ -371,20 +395,22 @@ extern "C" __global__ void __launch_bounds__(THREADS) relax_blocks(
     const Volume extent = extent_of(start, volume);
     float *distance = distances + which * size_of(volume);
     const Place thread = place_of_thread();
-    if (threadIdx.x < 2) words[threadIdx.x] = 0;
+    for (int i = threadIdx.x; i <= STEPS; i += THREADS) words[i] = i == 0 ? 0 : NO_NEWS;
     load(cube, thread, start, volume, image, distance);
     __syncthreads();
     State state = state_of(item.y);
     settle(cube, state, thread, extent, steps);
     if (!state.touched[Z]) return;
     const Place in_z = place_in(thread, extent.height, extent.width);
-    const unsigned around = group_or(
-        store(cube, state, in_z, start, volume, distance), cube.around);
+    store(cube, state, in_z, start, volume, distance);
+    __syncthreads();
+    const long long before = (long long)which * count;
     for (int i = threadIdx.x; i < STEPS; i += THREADS)
-        if (around >> i & 1) mark_one(marks + (long long)which * count, blocks, block, i);
+        if (cube.news[i] != NO_NEWS)
+            mark_one({sides + before, keys + before}, blocks, block, i, cube.news[i]);
 }
 
-// Nothing is reached.
+// Nothing is reached; also for keys.
 extern "C" __global__ void clear(float *distances, long long size)
 {
     const long long threads = (long long)gridDim.x * blockDim.x;
@@ -394,7 +420,7 @@ extern "C" __global__ void clear(float *distances, long long size)
 
 // Set the distance of one class's seeds to 0, and mark every block that sees one.
 extern "C" __global__ void place_seeds(
-    const long long *seeds, long long size, float *distance, unsigned *marks,
+    const long long *seeds, long long size, float *distance, unsigned *sides, unsigned *keys,
     int depth, int height, int width)
 {
     const Volume blocks = blocks_of({depth, height, width});
@@ -404,23 +430,58 @@ extern "C" __global__ void place_seeds(
         const int z = (int)(row / height), y = (int)(row % height), x = (int)(seeds[i] % width);
         const Volume block = {z / SIDE, y / SIDE, x / SIDE};
         distance[seeds[i]] = 0;
-        atomicOr(
-            marks + (block.depth * blocks.height + block.height) * blocks.width + block.width,
-            WHOLE);
         const unsigned around = seeing_z(z % SIDE) & seeing_y(y % SIDE) & seeing_x(x % SIDE);
         for (int k = 0; k < STEPS; k++)
-            if (around >> k & 1) mark_one(marks, blocks, block, k);
+            if (around >> k & 1) mark_one({sides, keys}, blocks, block, k, 0);
     }
 }
 
-// Move the marks into a list, in any order; `count` starts at 0.
-extern "C" __global__ void list_marked(unsigned *marks, int size, int2 *listed, int *count)
+__device__ __forceinline__ int colour_of(int i, const Volume &blocks)
 {
-    const int threads = gridDim.x * blockDim.x;
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < size; i += threads) {
-        if (marks[i]) {
-            listed[atomicAdd(count, 1)] = {i, (int)marks[i]};
-            marks[i] = 0;
+    return (i / (blocks.height * blocks.width) + i / blocks.width % blocks.height
+            + i % blocks.width) & 1;
+}
+
+// Least key of marked blocks, and the first that has it; in words[0] and words[1].
+__device__ __forceinline__ void find_nearest(const Marks &marks, int count, unsigned *words)
+{
+    if (threadIdx.x < 2) words[threadIdx.x] = 0xffffffff;
+    __syncthreads();
+    unsigned least = 0xffffffff;
+    int first = 0;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        if (marks.sides[i] && marks.keys[i] < least) {
+            least = marks.keys[i];
+            first = i;
         }
+    }
+    lower(words, least);
+    __syncthreads();
+    if (least == words[0]) lower(words + 1, first);
+    __syncthreads();
+}
+
+// Move marks into a list, in any order: those of the nearest block and of the others of its
+// colour up to `band` farther. One group of threads for each class; `size` starts at 0.
+extern "C" __global__ void list_marked(
+    unsigned *sides, unsigned *keys, float band, int2 *listed, int *size,
+    int depth, int height, int width)
+{
+    extern __shared__ float cells[];
+    unsigned *words = (unsigned *)cells;
+    const Volume blocks = blocks_of({depth, height, width});
+    const int count = (int)size_of(blocks);
+    const long long before = (long long)blockIdx.x * count;
+    const Marks marks = {sides + before, keys + before};
+    find_nearest(marks, count, words);
+    if (words[0] == 0xffffffff) return;
+    const float end = __fadd_rn(__int_as_float(words[0]), band);
+    const int colour = colour_of(words[1], blocks);
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        if (!marks.sides[i] || colour_of(i, blocks) != colour) continue;
+        if (__int_as_float(marks.keys[i]) > end) continue;
+        listed[atomicAdd(size, 1)] = {(int)before + i, (int)marks.sides[i]};
+        marks.sides[i] = 0;
+        marks.keys[i] = NO_NEWS;
     }
 }

@@ -12,13 +12,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KERNELS", "Rule", "Variant", "shared_bytes", "source", "steps_and_shares"]
+__all__ = [
+    "KERNELS",
+    "LIST_BYTES",
+    "Rule",
+    "Variant",
+    "shared_bytes",
+    "source",
+    "steps_and_shares",
+]
 
 KERNELS = ("clear", "list_marked", "place_seeds", "relax_blocks")
 
 WARP = 32
-SHARED_WORDS = 2
+SHARED_WORDS = 28
 """Beside its cells, what a group of threads shares."""
+
+LIST_BYTES = 8
+"""Shared memory of a group of threads of `list_marked`."""
 
 
 class Rule(NamedTuple):
