@@ -94,11 +94,13 @@ bench: tools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks --write docs/BENCHMARKS.md
 
-# On a machine with a GPU and nvcc. FastGeodis is built again, now with its CUDA kernel.
+# On a machine with a GPU; with nvcc FastGeodis is built again, now with its CUDA kernel.
+# It takes minutes to build for many cards: TORCH_CUDA_ARCH_LIST=9.0 names one.
 bench-cuda: tools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cuda]'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-cache-dir --no-deps \
 	    --force-reinstall FastGeodis==1.0.5 || echo "FastGeodis stays without CUDA."
+	$(BIN)/python -m pytest tests/device_geodesic_cuda.py
 	$(BIN)/python -m tests.benchmarks.cuda
 
 # ---- the authors' own code ------------------------------------------------

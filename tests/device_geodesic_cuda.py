@@ -1,24 +1,20 @@
-"""The CUDA engine on a device, real or simulated, against the definition of the distance.
+"""The CUDA engine on a device, real or emulated, against the definition of the distance.
 
-`test_geodesic_cuda.py` runs this file on numba's simulator, in a process of its own
-(numba decides when it is imported). By hand::
+By hand, on a machine with a GPU::
 
-    NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/device_geodesic_cuda.py
+    python -m pytest tests/device_geodesic_cuda.py
 
-Without the variable it runs on the device. Blocks have edges of 2 to 4 voxels, so that
-tiny volumes have several, cut at the far faces.
+`test_geodesic_cuda.py` runs these tests everywhere, with the kernels compiled for the
+processor. Most blocks have edges of 2 to 4 voxels, so that tiny volumes have several,
+cut at the far faces.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from numba import config
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import EngineError
@@ -27,7 +23,6 @@ from softlab_cli.geodesic.base import Seeds, StepCost
 from softlab_cli.geodesic.cuda import CudaEngine
 from softlab_cli.kernels.geodesic import cuda_maps
 
-from .benchmarks.cuda import main
 from .naive_geodesic import fixpoint
 
 UNIT = (1.0, 1.0, 1.0)
@@ -56,28 +51,6 @@ def check(
         np.testing.assert_array_equal(distance, fixpoint(image, places, spacing_mm, cost))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quick_simulator() -> Iterator[None]:
-    """Let the simulator's threads run while it waits for them; it asks without a pause."""
-    if not config.ENABLE_CUDASIM:
-        yield
-        return
-    from numba.cuda.simulator.kernel import BlockThread
-
-    def is_alive(thread: BlockThread) -> bool:
-        if not thread.syncthreads_blocked:
-            time.sleep(0)
-        return threading.Thread.is_alive(thread)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BlockThread, "is_alive", is_alive)
-        patch.setattr(cuda_maps, "LAUNCH", (2, 3))
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        yield
-        sys.setswitchinterval(interval)
-
-
 def test_golden_values() -> None:
     image = np.array([0, 1, 2, 4, 4, 8], np.float32).reshape(1, 1, 1, 6)
     seeds = [np.array([0, 1]), np.array([4, 5])]
@@ -89,6 +62,12 @@ def test_golden_values() -> None:
 @pytest.mark.parametrize("side", [2, 3, 4])
 def test_blocks_of_any_size_give_the_defined_bits(side: int) -> None:
     check(CudaEngine(side=side), volume((4, 5, 7)), [np.array([9]), np.array([0, 139])])
+
+
+def test_whole_blocks_and_cut_ones_of_the_size_that_is_used() -> None:
+    shape = (18, 35, 17)
+    places = np.random.default_rng(1).choice(18 * 35 * 17, 9, replace=False)
+    check(CudaEngine(), volume(shape), [places, np.array([0])], (2.0, 0.9, 1.3))
 
 
 @pytest.mark.parametrize("metric", ["geodistk", "fastgeodis"])
@@ -119,7 +98,7 @@ def test_a_winding_path_enters_blocks_again() -> None:
 def test_a_late_path_crosses_the_edge_of_two_blocks() -> None:
     """The blocks beside the crossing have seeds there, so that nothing in them falls.
 
-    The path comes from the block that the simulator runs last and leads to its first.
+    The path comes from the block that is emulated last and leads to the first.
     """
     image = np.full((1, 1, 6, 9), 50, np.float32)
     image[0, 0, 3, 3:] = image[0, 0, 2, 2] = 0
@@ -143,7 +122,7 @@ def test_groups_that_fit_the_device(group, monkeypatch) -> None:
     )
     image = volume((3, 3, 4))
     seeds = [np.array([n]) for n in (0, 17, 35)]
-    fixed = image.nbytes + 8 + MIB
+    fixed = image.nbytes + 8 * len(seeds) + MIB
     each = cuda_maps.bytes_per_class((3, 3, 4), 3)
     check(CudaEngine(side=3, device_bytes=fixed + group * each + each - 1), image, seeds)
     assert groups == {1: [1, 1, 1], 2: [2, 1], 3: [3]}[group]
@@ -153,13 +132,3 @@ def test_a_volume_too_large_for_the_device_is_refused() -> None:
     engine = CudaEngine(device_bytes=1000)
     with pytest.raises(EngineError, match=r"1000 B to give.*3 x 3 x 4 voxels.*engine 'numba'"):
         next(engine.distances(volume((3, 3, 4)), [np.array([0])], UNIT, StepCost()))
-
-
-@pytest.mark.skipif(not config.ENABLE_CUDASIM, reason="make bench-cuda does so at full size")
-def test_the_benchmark_finds_the_bits_of_the_exact_engine(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(cuda_maps, "LARGEST_SIDE", 2)
-    main(["--size", "2", "--classes", "1", "--repeats", "1", "--no-brain"])
-    table = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
-    cuda = [line for line in table if len(line) > 3 and line[3] == "cuda"]
-    assert [line[2] for line in cuda] == ["fastgeodis 0.5", "fastgeodis 1", "geodistk 1"]
-    assert all(line[6:] == ["0", "yes", "yes |"] for line in cuda)

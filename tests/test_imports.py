@@ -41,6 +41,7 @@ FENCES = {
     "pydicom": {"readers"},
     "highdicom": {"readers"},
     "numba": {"kernels"},
+    "cupy": {"kernels"},
     "scipy": {"geodesic"},
     "skimage": {"geodesic"},
     "FastGeodis": {"geodesic"},
@@ -135,7 +136,7 @@ def is_private(name: str) -> bool:
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
     heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
-    heavy += ["tifffile", "imagecodecs", "highdicom"]
+    heavy += ["tifffile", "imagecodecs", "highdicom", "cupy"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -35,6 +35,10 @@ The label map is AAL from Debian's package mricron-data: 116 regions and backgro
 are its regions in 4 groups of 29; 512 x 512 x 512 is the same enlarged by nearest neighbour."""
 
 
+BY_HAND = "\n# On a GPU\n"
+"""From this heading on, what is written is kept."""
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
@@ -56,7 +60,15 @@ def main() -> None:
         print(f"\n{sections[-1]}", flush=True)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
     if args.write:
-        args.write.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+        text = "\n\n".join(sections) + "\n" + _kept(args.write)
+        args.write.write_text(text, encoding="utf-8")
+
+
+def _kept(path: Path) -> str:
+    """The part of the file that another machine has measured (`make bench-cuda`)."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    _, heading, after = text.partition(BY_HAND)
+    return heading + after
 
 
 def _make_inputs(names: list[str]) -> None:
