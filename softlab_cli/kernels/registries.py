@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba.core.compiler_lock import global_compiler_lock
@@ -21,7 +24,7 @@ def load_registries() -> None:
     """
     if "scipy.linalg" in sys.modules:
         return
-    with global_compiler_lock:
+    with global_compiler_lock, _without_collection():
         ask: Any = linalg.ensure_blas
         linalg.ensure_blas = _assume_blas
         try:
@@ -32,3 +35,16 @@ def load_registries() -> None:
 
 def _assume_blas() -> None:
     """Stands for numba's question while its answer matters to nobody."""
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no garbage for a moment in which there is none: 0.04 s."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
