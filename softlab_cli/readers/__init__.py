@@ -114,7 +114,7 @@ def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
     """
     path = Path(path)
     if image_suffix(path.name):
-        return PlainLabelMap(path, _reader(path))
+        return PlainLabelMap(path, Reader(probe, read_label_map, read_image))
     return dicom.open_object(path)
 
 
