@@ -7,7 +7,6 @@ To add a kind of file, write a module with `probe`, `read_label_map` and
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -132,7 +131,7 @@ def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
     """
     path = Path(path)
     if image_suffix(path.name):
-        return PlainLabelMap(path, replace(_reader(path), probe=probe))  # headers are kept
+        return PlainLabelMap(path, Reader(probe, read_label_map, read_image))
     return dicom.open_object(path)
 
 
