@@ -107,7 +107,7 @@ def describe_plan(plan: Plan) -> str:
 
 def describe_run(report: RunFinished, out: Path) -> str:
     """The closing table."""
-    size = sum(o.stored_bytes for o in report.outcomes)
+    size = sum(o.facts.get("stored_bytes", 0) for o in report.outcomes)
     warned = sum(bool(o.warnings) for o in report.outcomes)
     again = sum(o.status == "done" and bool(o.message) for o in report.outcomes)
     how = f"{report.seconds:.1f} s, {format_bytes(size)} written"

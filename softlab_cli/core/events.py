@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -60,10 +60,9 @@ class CaseFinished:
         What the reader found odd.
     seconds
         Time spent on the case.
-    stored_bytes
-        Size of the case in the store.
-    voxels
-        Voxels of the label map.
+    facts
+        What the stage found out about the case, ready for JSON: of a case that was
+        softened, ``stored_bytes`` and ``voxels``.
     traceback
         For errors that nobody foresaw; shown with ``--debug`` only.
     """
@@ -73,8 +72,7 @@ class CaseFinished:
     message: str = ""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
-    stored_bytes: int = 0
-    voxels: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
     traceback: str = ""
 
 
@@ -99,6 +97,7 @@ def ignore(event: Event) -> None:
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as one line of ``--log-json`` (a run's outcomes have lines of their own)."""
-    facts = asdict(event)
-    facts.pop("outcomes", None)
-    return {"event": type(event).__name__, **facts}
+    line = asdict(event)
+    line.pop("outcomes", None)
+    facts = line.pop("facts", {})
+    return {"event": type(event).__name__, **line, **facts}

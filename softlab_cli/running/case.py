@@ -86,10 +86,5 @@ def write_case(
                 {**ready.details, **(details or {})}, ready.raters,
             )  # fmt: skip
             size = writer.complete(kept)
-    return CaseFinished(
-        case.case_id,
-        "done",
-        warnings=ready.warnings,
-        stored_bytes=size,
-        voxels=prod(geometry.shape),
-    )
+    facts = {"stored_bytes": size, "voxels": prod(geometry.shape)}
+    return CaseFinished(case.case_id, "done", warnings=ready.warnings, facts=facts)
