@@ -166,7 +166,7 @@ def test_a_full_disk(labels, tmp_path) -> None:
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
-        "from softlab_cli.cli.main import main; main()"
+        "from softlab_cli.__main__ import main; main()"
     )
     out = tmp_path / "soft.zarr"
     arguments = ["svls", "--in", str(labels), "--out", str(out), "--workers", "1"]

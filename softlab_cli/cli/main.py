@@ -10,7 +10,7 @@ import click
 from softlab_cli.core.errors import SoftlabError, UsageError
 from softlab_cli.version import __version__
 
-__all__ = ["cli", "main"]
+__all__ = ["cli"]
 
 DEBUG = "softlab_cli.debug"
 """Key under which the context keeps whether ``--debug`` was given."""
@@ -100,8 +100,3 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="softlab")
 def cli() -> None:
     """Soft labels for medical image segmentation, from label maps to a Zarr store."""
-
-
-def main() -> None:
-    """Entry point of the command ``softlab``."""
-    cli(prog_name="softlab")

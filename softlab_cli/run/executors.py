@@ -7,17 +7,15 @@ it yields a `WorkerDied` in place of a result; the other tasks still run.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from multiprocessing import connection
+from typing import Any, Protocol, TypeVar
 
 from softlab_cli.core.errors import EngineError
+from softlab_cli.run.workers import CLEANING_SECONDS, Worker
 
 __all__ = [
     "DaskExecutor",
@@ -70,78 +68,88 @@ class ProcessExecutor:
     ----------
     workers
         Number of processes.
+    seconds
+        How long a task may take; its process is ended then.
     """
 
     workers: int
+    seconds: float | None = None
 
     def run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[Task, Result | WorkerDied]]:
         """Yield each task with its result, in the order in which they finish.
 
-        A worker that dies breaks the whole pool, and nobody can say which task
-        did it: those in flight are run again, each in a process of its own, so
-        that only the guilty one fails.
+        A worker that dies costs its own task only; another takes its place. When
+        this ends early, workers clean up what they have begun, and end.
         """
         waiting = deque(tasks)
-        while waiting:
-            suspects: list[Task] = []
-            yield from self._run_until_broken(function, waiting, suspects)
-            for task in suspects:
-                yield task, _run_alone(function, task)
-
-    def _run_until_broken(
-        self,
-        function: Callable[[Task], Result],
-        waiting: deque[Task],
-        suspects: list[Task],
-    ) -> Iterator[tuple[Task, Result]]:
-        with _pool(self.workers) as pool:
-            running: dict[Future[Result], Task] = {}
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    task = waiting.popleft()
-                    try:
-                        running[pool.submit(_interruptible, function, task)] = task
-                    except BrokenProcessPool:
-                        waiting.appendleft(task)
-                        suspects.extend(running.values())
-                        return
-                for future in wait_for(running, return_when=FIRST_COMPLETED).done:
-                    task = running.pop(future)
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        suspects.extend([task, *running.values()])
-                        return
-                    yield task, future.result()
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # "spawn" behaves the same everywhere and never inherits a lock that is held.
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
-    )
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the main process: a worker without a task has nothing to clean up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _interruptible(function: Callable[[Task], Result], task: Task) -> Result:
-    """Do a task, which Ctrl-C ends as it does without workers: cleaning up behind it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return function(task)
-    finally:
-        _ignore_interrupts()
-
-
-def _run_alone(function: Callable[[Task], Result], task: Task) -> Result | WorkerDied:
-    with _pool(1) as pool:
+        crew: dict[Worker, Task] = {}
+        idle: list[Worker] = []
         try:
-            return pool.submit(_interruptible, function, task).result()
-        except BrokenProcessPool:
-            return WorkerDied("its worker process was killed, most likely for want of memory")
+            while waiting or crew:
+                while waiting and len(crew) < self.workers:
+                    worker = idle.pop() if idle else Worker()
+                    crew[worker] = task = waiting.popleft()
+                    worker.give(function, task)
+                for worker in self._ended(crew):
+                    task = crew.pop(worker)
+                    result = self._result(worker, task, waiting, idle)
+                    if result is not AGAIN:
+                        yield task, result
+        except BaseException:
+            _interrupt(crew)
+            raise
+        finally:
+            for worker in idle:
+                worker.dismiss()
+
+    def _ended(self, crew: Collection[Worker]) -> list[Worker]:
+        """Workers whose task has ended, one way or the other, or taken too long."""
+        by_connection: dict[Any, Worker] = {worker.connection: worker for worker in crew}
+        patience = None
+        if self.seconds is not None:
+            first = min(worker.began or 0.0 for worker in crew)
+            patience = max(0.0, first + self.seconds - time.monotonic())
+        ready = connection.wait(list(by_connection), patience)
+        return [by_connection[c] for c in ready] or [w for w in crew if self._is_late(w)]
+
+    def _is_late(self, worker: Worker) -> bool:
+        late = time.monotonic() - (worker.began or 0.0)
+        return self.seconds is not None and late >= self.seconds
+
+    def _result(self, worker: Worker, task: Task, waiting: deque[Task], idle: list[Worker]) -> Any:
+        if not worker.connection.poll():
+            worker.interrupt()
+            worker.kill(after=CLEANING_SECONDS)
+            return WorkerDied(
+                f"was not done after {self.seconds:g} seconds (--case-timeout), and was given up."
+            )
+        answer = worker.answer()
+        if answer is None:
+            reason = "" if worker.was_idle() else worker.why_dead()
+            worker.kill()
+            if reason:
+                return WorkerDied(reason)
+            waiting.appendleft(task)
+            return AGAIN
+        idle.append(worker)
+        if answer.error is not None:
+            raise answer.error
+        return answer.result
+
+
+AGAIN: Any = object()
+"""In place of a result: the task was not begun."""
+
+
+def _interrupt(crew: Collection[Worker]) -> None:
+    """End workers; all of them clean up at the same time."""
+    end = time.monotonic() + CLEANING_SECONDS
+    for worker in crew:
+        worker.interrupt()
+    for worker in crew:
+        worker.kill(after=max(0.0, end - time.monotonic()))
 
 
 @dataclass(frozen=True)
