@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing.synchronize
 import os
 import signal
 import subprocess
@@ -14,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from softlab_cli.core.ending import end_on_signals
+from softlab_cli.core.errors import InputError
 from softlab_cli.core.threads import ordered_map
 from softlab_cli.run import executors, workers
 from softlab_cli.run.executors import (
     ProcessExecutor,
     SerialExecutor,
     WorkerDied,
+    call_apart,
     make_executor,
 )
 from tests.processes import is_running
@@ -50,6 +51,8 @@ def test_a_worker_that_dies_spoils_only_its_own_task() -> None:
 
 def test_choice_of_executor() -> None:
     assert isinstance(make_executor(1), SerialExecutor)
+    assert make_executor(1, isolated=True) == ProcessExecutor(1)
+    assert make_executor(1, seconds=5) == ProcessExecutor(1, 5)
     assert make_executor(3) == ProcessExecutor(3)
 
 
@@ -142,12 +145,59 @@ def test_errors_of_tasks_are_raised_where_they_are_run() -> None:
         list(ProcessExecutor(1).run(unpicklable, [5]))
 
 
-def test_workers_need_no_shared_memory(monkeypatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(30, "Read-only file system: '/dev/shm'")
+SCRIPT = """
+from softlab_cli.run.executors import ProcessExecutor
 
-    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", refuse)
-    assert sorted(ProcessExecutor(2).run(square, range(3))) == [(x, x * x) for x in range(3)]
+class Doubled:
+    def __init__(self, x):
+        self.twice = 2 * x
+
+def double(x):
+    return Doubled(x)
+
+def run(function, tasks):
+    return [result for _, result in ProcessExecutor(1).run(function, tasks)]
+"""
+
+
+def run_script(tmp_path: Path, *lines: str) -> str:
+    (tmp_path / "script.py").write_text("\n".join([SCRIPT, *lines]))
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_a_script_needs_no_guard_unless_tasks_come_from_it(tmp_path: Path) -> None:
+    assert run_script(tmp_path, "print(run(abs, [-5]))") == "[5]\n"
+    guarded = 'if __name__ == "__main__": print(run(double, [21])[0].twice)'
+    assert run_script(tmp_path, guarded) == "42\n"
+    assert "Call softlab below `if __name__" in run_script(tmp_path, "run(double, [21])")
+
+
+def test_a_file_in_the_current_folder_hides_no_module(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    assert list(ProcessExecutor(1).run(square, [3])) == [(3, 9)]
+
+
+def test_workers_are_kept_for_the_next_stage() -> None:
+    ((_, first),) = ProcessExecutor(1, keep=True).run(process_of, [0])
+    ((_, second),) = ProcessExecutor(1).run(process_of, [0])
+    assert first == second
+    assert not is_running(first)
+
+
+def process_of(_: int) -> int:
+    return os.getpid()
+
+
+def test_a_call_apart(monkeypatch) -> None:
+    assert call_apart(max, 3, 5) == 5
+    with pytest.raises(InputError, match="crashed"):
+        call_apart(end_by_signal, signal.SIGSEGV)
+    assert call_apart(max, 3, 5) == 5
 
 
 def test_a_worker_that_ended_before_it_began_costs_nothing(monkeypatch) -> None:
@@ -158,7 +208,7 @@ def test_a_worker_that_ended_before_it_began_costs_nothing(monkeypatch) -> None:
         if not spoiled:
             spoiled.append(worker)
             os.kill(worker._process.pid, signal.SIGTERM)  # blocked until it can handle it
-            worker._process.join()
+            worker._process.wait()
         give(worker, function, task)
 
     monkeypatch.setattr(workers.Worker, "give", give_to_the_dead)

@@ -66,7 +66,7 @@ def config_of(ctx: click.Context) -> dict[str, Any]:
     return config
 
 
-NOT_KEPT = {"dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
+NOT_KEPT = {"case_timeout", "dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
 """Options that say how to run, not what to make."""
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any, Protocol, TypeVar
 
-from softlab_cli.core.errors import EngineError
+from softlab_cli.core.errors import EngineError, InputError, UsageError
 from softlab_cli.run.workers import CLEANING_SECONDS, Worker
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ProcessExecutor",
     "SerialExecutor",
     "WorkerDied",
+    "call_apart",
     "make_executor",
 ]
 
@@ -70,10 +71,13 @@ class ProcessExecutor:
         Number of processes.
     seconds
         How long a task may take; its process is ended then.
+    keep
+        Keep the workers for whoever runs tasks next.
     """
 
     workers: int
     seconds: float | None = None
+    keep: bool = False
 
     def run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
@@ -85,7 +89,7 @@ class ProcessExecutor:
         """
         waiting = deque(tasks)
         crew: dict[Worker, Task] = {}
-        idle: list[Worker] = []
+        idle, _kept[:] = _kept[:], []
         try:
             while waiting or crew:
                 while waiting and len(crew) < self.workers:
@@ -101,8 +105,10 @@ class ProcessExecutor:
             _interrupt(crew)
             raise
         finally:
-            for worker in idle:
-                worker.dismiss()
+            if self.keep:
+                _kept.extend(idle)
+            else:
+                _dismiss(idle)
 
     def _ended(self, crew: Collection[Worker]) -> list[Worker]:
         """Workers whose task has ended, one way or the other, or taken too long."""
@@ -141,6 +147,53 @@ class ProcessExecutor:
 
 AGAIN: Any = object()
 """In place of a result: the task was not begun."""
+
+_kept: list[Worker] = []
+"""Idle workers, which have imported already what a task needs."""
+
+
+def _dismiss(idle: Collection[Worker]) -> None:
+    for worker in idle:
+        worker.connection.close()
+    for worker in idle:
+        worker.dismiss()
+
+
+def call_apart(
+    function: Callable[..., Result], *arguments: Any, seconds: float | None = None
+) -> Result:
+    """Call a function in a process of its own, which may crash or hang.
+
+    Parameters
+    ----------
+    function
+        What to call; a function of a module.
+    arguments
+        What it is given; they must be picklable, like the result.
+    seconds
+        How long it may take.
+
+    Raises
+    ------
+    InputError
+        When the process ended without a result; says why.
+    """
+    executor = ProcessExecutor(1, seconds, keep=True)
+    spread: Callable[[tuple[Any, ...]], Result] = _Spread(function)
+    ((_, result),) = executor.run(spread, [arguments])
+    if isinstance(result, WorkerDied):
+        raise InputError(result.reason)
+    return result
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A function of several arguments as one of a tuple."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, arguments: tuple[Any, ...]) -> Any:
+        return self.function(*arguments)
 
 
 def _interrupt(crew: Collection[Worker]) -> None:
@@ -190,8 +243,41 @@ class DaskExecutor:
                 future.release()
 
 
-def make_executor(workers: int, dask: str | None = None) -> Executor:
-    """The executor for a number of workers, or for a Dask scheduler's address."""
+def make_executor(
+    workers: int,
+    dask: str | None = None,
+    *,
+    isolated: bool = False,
+    seconds: float | None = None,
+    keep: bool = False,
+) -> Executor:
+    """Where tasks run.
+
+    Parameters
+    ----------
+    workers
+        Number of processes.
+    dask
+        Address of a Dask scheduler, which has workers of its own.
+    isolated
+        Whether a task may take its process with it: one worker is a process of its
+        own then, and otherwise this process.
+    seconds
+        How long a task may take.
+    keep
+        Keep the worker processes for whoever runs tasks next.
+
+    Raises
+    ------
+    UsageError
+        For a time limit on a Dask cluster.
+    """
+    if dask and seconds is not None:
+        raise UsageError(
+            "--case-timeout has no effect on the workers of --dask.", remedy="Leave it out."
+        )
     if dask:
         return DaskExecutor(dask)
-    return ProcessExecutor(workers) if workers > 1 else SerialExecutor()
+    if workers > 1 or isolated or seconds is not None:
+        return ProcessExecutor(workers, seconds, keep)
+    return SerialExecutor()

@@ -33,6 +33,7 @@ from softlab_cli.methods import Fuse, GeoLS, takes_raters
 from softlab_cli.methods.imported import Import
 from softlab_cli.readers import FileProbe
 from softlab_cli.run.executors import WorkerDied, make_executor
+from softlab_cli.run.isolation import call_for, may_crash
 from softlab_cli.run.prepare import AnyMethod, CaseTask
 from softlab_cli.run.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.run.scan import ScanTask, case_files, failure, scan_case
@@ -318,7 +319,7 @@ class _Draft:
         for case_id, case in list(self.todo.items()):
             try:
                 _check_usable(case, self.method, request.min_raters)
-                self.probes[case_id] = _probe_case(case, request.reading)
+                self.probes[case_id] = call_for(case, _probe_case, case, request.reading)
                 if isinstance(self.method, GeoLS):
                     check_images(case)
             except SoftlabError as error:
@@ -338,7 +339,10 @@ class _Draft:
         listen(StageStarted("scan", len(self.every)))
         tasks = [ScanTask(case, request.reading, soft) for case in self.every]
         found: list[Occurring] = []
-        executor = make_executor(workers, request.dask)
+        executor = make_executor(
+            workers, request.dask, isolated=any(map(may_crash, self.every)),
+            seconds=request.case_timeout, keep=True,
+        )  # fmt: skip
         for task, result in executor.run(scan_case, tasks):
             listen(StageStepped("scan", task.case.case_id))
             if isinstance(result, tuple):

@@ -50,6 +50,8 @@ class Request:
         Processes, and threads in each; by default what cores and memory allow.
     max_memory
         Bytes for all workers together; by default what is free.
+    case_timeout
+        Seconds that a case may take, its scan and its soft labels each; by default any.
     part
         (I, N): only every N-th case, from the I-th on.
     dask
@@ -73,6 +75,7 @@ class Request:
     workers: int | None = None
     threads: int | None = None
     max_memory: int | None = None
+    case_timeout: float | None = None
     part: tuple[int, int] | None = None
     dask: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

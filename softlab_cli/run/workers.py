@@ -2,7 +2,8 @@
 
 Tasks and results travel through a pipe. There is no lock and no shared memory, so
 a worker needs nothing of the system but processes (``/dev/shm`` may be read-only),
-and whoever dies takes nothing along.
+and whoever dies takes nothing along. It is a new Python, which inherits no lock
+that is held; the user's script runs again in it only where a task comes from there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import runpy
 import signal
+import subprocess
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,9 +31,10 @@ from softlab_cli.core.ending import (
     end_worker_on_signals,
     held,
 )
+from softlab_cli.core.errors import EngineError
 from softlab_cli.core.memory import kills_for_memory
 
-__all__ = ["Answer", "Worker"]
+__all__ = ["CLEANING_SECONDS", "Answer", "Worker", "serve"]
 
 CLEANING_SECONDS = 5.0
 """How long a worker may clean up after it was asked to end."""
@@ -42,11 +48,11 @@ CRASHES = {
 }
 """Exit codes of a process that did what it may not."""
 
+IDLE_SECONDS = 60.0
+"""How long a worker waits for a task; when it has ended, its parent begins another."""
+
 NO_RESULT = 70
 """Exit status of a worker that could not say how its task went."""
-
-NOT_BEGUN = 1
-"""Exit status of Python where it cannot begin what it should do."""
 
 LESS_MEMORY = "Lower --workers or --threads, or set --max-memory."
 
@@ -71,18 +77,26 @@ class Worker:
     """
 
     def __init__(self) -> None:
+        if _script.is_running:
+            raise EngineError(
+                "the script that runs starts workers while it is imported by one.",
+                remedy='Call softlab below `if __name__ == "__main__":`.',
+            )
         self.connection, theirs = multiprocessing.Pipe()
         self.began: float | None = None
         self._kills = kills_for_memory()
         in_main = threading.current_thread() is threading.main_thread()
-        # "spawn" behaves the same everywhere and never inherits a lock that is held.
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(
-            target=_serve, args=(theirs, os.getpid(), in_main), daemon=True
-        )
-        with held():  # until it can handle them, a signal would make it print a traceback
-            self._process.start()
-        theirs.close()
+        with held(), theirs:  # until it can handle them, signals would make it print tracebacks
+            code = (
+                f"import sys; sys.path[:] = {sys.path!r}; "
+                "from softlab_cli.run.workers import serve; "
+                f"serve({theirs.fileno()}, {os.getpid()}, {in_main}, {_script_of_this()!r})"
+            )
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
 
     def give(self, function: Callable[[Any], Any], task: Any) -> None:
         """Have a task done; `answer` tells how it went."""
@@ -101,13 +115,11 @@ class Worker:
 
     def was_idle(self) -> bool:
         """Whether a process that has ended did so before it began its task."""
-        self._process.join(CLEANING_SECONDS)
-        return self._process.exitcode == 0
+        return self._exit_code() == 0
 
     def why_dead(self) -> str:
         """How a process ended that should not have, and what to do about it."""
-        self._process.join(CLEANING_SECONDS)
-        code = self._process.exitcode or 0
+        code = self._exit_code()
         if code in CRASHES:
             return (
                 f"its process crashed ({CRASHES[code]}): one of its files is damaged in a way that "
@@ -117,11 +129,6 @@ class Worker:
             by_system = kills_for_memory() > self._kills
             who = "by the system" if by_system else "from outside, most likely"
             return f"its process was killed {who} for want of memory. {LESS_MEMORY}"
-        if code == NOT_BEGUN:
-            return (
-                "its process could not begin. A script that calls softlab with several workers "
-                'does so below `if __name__ == "__main__":`.'
-            )
         number = -code if code < 0 else code - 128
         if number in SIGNALS:
             return f"its process was asked to end ({signal.Signals(number).name})."
@@ -130,31 +137,84 @@ class Worker:
     def dismiss(self) -> None:
         """Let an idle process end, and wait for it."""
         self.connection.close()
-        self._process.join(CLEANING_SECONDS)
-        self.kill()
+        self.kill(after=CLEANING_SECONDS)
 
     def interrupt(self) -> None:
         """Ask the process to end; it cleans up what it has begun."""
-        if self.began is None:
-            self._process.kill()
-        else:
-            self._process.terminate()
+        self._process.terminate()
 
     def kill(self, after: float = 0.0) -> None:
         """End the process, in any case, when it has not ended after so many seconds."""
-        self._process.join(after)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(after)
         self._process.kill()
-        self._process.join()
+        self._process.wait()
         self.connection.close()
 
+    def _exit_code(self) -> int:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLEANING_SECONDS)
+        return self._process.returncode or 0
 
-def _serve(connection: Connection, parent: int, in_main: bool) -> None:
-    """Do tasks until the parent closes its end, or dies, or a signal comes."""
+
+@dataclass
+class _Script:
+    """The user's script in a worker: where it is, and whether it runs, or has run."""
+
+    name: str = ""
+    path: str = ""
+    is_running: bool = False
+    was_run: bool = False
+
+
+_script = _Script()
+
+
+def _script_of_this() -> tuple[str, str]:
+    """Name (for ``python -m``) and path of what this Python runs, as far as it has them."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    path = getattr(main, "__file__", None)
+    return (spec.name if spec else ""), os.path.abspath(path) if path else ""
+
+
+def _import_script() -> None:
+    """Run the user's script as a module, since a task needs something that it defines."""
+    if _script.was_run or not (_script.name or _script.path):
+        return
+    _script.was_run = True
+    module = types.ModuleType("__mp_main__")
+    _script.is_running = True
+    if _script.name:
+        found = runpy.run_module(_script.name, run_name="__mp_main__", alter_sys=True)
+    else:
+        found = runpy.run_path(_script.path, run_name="__mp_main__")
+    _script.is_running = False
+    module.__dict__.update(found)
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+
+
+def serve(handle: int, parent: int, in_main: bool, script: tuple[str, str]) -> None:
+    """Do tasks until the parent closes its end, or dies, or a signal comes.
+
+    Parameters
+    ----------
+    handle
+        File descriptor of the pipe.
+    parent
+        Process id of the parent.
+    in_main
+        Whether the parent's main thread has begun this process.
+    script
+        Name and path of what the parent runs.
+    """
     status = 0
     try:
         die_with_parent(parent, by_kernel=in_main)
         end_worker_on_signals()
-        while True:
+        connection: Connection = Connection(handle)
+        _script.name, _script.path = script
+        while connection.poll(IDLE_SECONDS):
             message = connection.recv_bytes()
             status = NO_RESULT
             _send(connection, _do(message))
@@ -169,6 +229,8 @@ def _serve(connection: Connection, parent: int, in_main: bool) -> None:
 
 def _do(message: bytes) -> Answer:
     try:
+        if b"__main__" in message:
+            _import_script()
         function, task = pickle.loads(message)
         return Answer(function(task))
     except Ended:
