@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, series, store_argument
-from softlab_cli.cli.wording import counted
+from softlab_cli.cli.wording import counted, say
 from softlab_cli.core.errors import UsageError
 from softlab_cli.run.progress import listeners
 
@@ -77,4 +77,4 @@ def command(
             else:
                 export_case(case, out, to=to, per_class=per_class, overwrite=overwrite)
             listen(StageStepped("export", case.case_id))
-    click.echo(f"{out}: {counted(len(cases), 'case')}")
+    say([f"{out}: {counted(len(cases), 'case')}"])

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import debug, store_argument
-from softlab_cli.cli.wording import counted
+from softlab_cli.cli.wording import counted, say
 from softlab_cli.core.memory import format_bytes
+from softlab_cli.core.text import shown
 
 if TYPE_CHECKING:
     from softlab_cli.store.reader import Case, Store
@@ -41,13 +42,13 @@ def command(
         if as_json:
             click.echo(json.dumps(marginal_facts(opened, case_id), indent=1))
         else:
-            click.echo("\n".join(describe_marginals(opened, case_id)))
+            say(describe_marginals(opened, case_id))
     elif as_json:
         click.echo(json.dumps(facts_of(opened, case_id), indent=1))
     elif case_id:
-        click.echo("\n".join(describe_case(opened[case_id])))
+        say(describe_case(opened[case_id]))
     else:
-        click.echo("\n".join(describe_store(opened)))
+        say(describe_store(opened))
 
 
 def facts_of(store: Store, case_id: str | None) -> dict[str, Any]:
@@ -180,6 +181,7 @@ def _mean(figures: Sequence[float | None], background: int | None) -> str:
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns as wide as their widest entry."""
+    rows = [list(map(shown, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
         yield "  " + "  ".join(f"{t:<{w}}" for t, w in zip(row, widths, strict=True)).rstrip()

@@ -11,6 +11,7 @@ import click
 
 from softlab_cli.cli.info import table
 from softlab_cli.cli.options import debug
+from softlab_cli.cli.wording import say
 
 if TYPE_CHECKING:
     from softlab_cli.report.inspection import Found, Label
@@ -41,7 +42,7 @@ def command(paths: tuple[Path, ...], images: Path | None, as_json: bool) -> None
         click.echo(json.dumps([f.to_json() for f in found], indent=1))
     else:
         for entry in found:
-            click.echo("\n".join(describe(entry)))
+            say(describe(entry))
     raise SystemExit(1 if any(f.kind == "unreadable" for f in found) else 0)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from softlab_cli.core.errors import SoftlabError, UsageError
+from softlab_cli.core.text import printable
 from softlab_cli.version import __version__
 
 __all__ = ["cli"]
@@ -51,7 +52,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the message on standard error."""
-        click.echo(f"error: {self.format_message()}", err=True)
+        click.echo(printable(f"error: {self.format_message()}"), err=True)
 
 
 class CommandUsageError(CommandError):

@@ -217,8 +217,9 @@ def serve(handle: int, parent: int, in_main: bool, script: tuple[str, str]) -> N
         while connection.poll(IDLE_SECONDS):
             message = connection.recv_bytes()
             status = NO_RESULT
-            _send(connection, _do(message))
-            status = 0
+            answer = _do(message)
+            status = 0  # whoever is ended while it answers has its task done again
+            _send(connection, answer)
     except (EOFError, OSError):  # the parent needs us no longer
         pass
     except Ended as ended:
