@@ -256,3 +256,16 @@ def test_a_case_that_is_not_there(softlab, labels, tmp_path) -> None:
         done = softlab(command, out, "case7")
         assert done.exit_code == 1
         assert "case7" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/soft.zarr", "gs://a/b", "https://host/x.zarr"])
+def test_urls_are_refused(softlab, labels, tmp_path, monkeypatch, url) -> None:
+    monkeypatch.chdir(tmp_path)
+    for options in (("--in", labels, "--out", url), ("--in", url, "--out", "soft.zarr")):
+        done = softlab("onehot", *options)
+        assert done.exit_code == 2
+        assert f"{url!r} is a URL" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    softlab("onehot", "--in", labels, "--out", "soft.zarr")
+    assert softlab("export", "soft.zarr", "--out", url).exit_code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "soft.zarr"]

@@ -10,6 +10,7 @@ import click
 from softlab_cli.cli.options import debug, progress, series, store_argument
 from softlab_cli.cli.wording import counted, say
 from softlab_cli.core.errors import UsageError
+from softlab_cli.core.places import refuse_url
 from softlab_cli.run.progress import listeners
 
 
@@ -52,7 +53,7 @@ def command(
     from softlab_cli.core.events import StageStarted, StageStepped
     from softlab_cli.opening import open_store
     from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
-    from softlab_cli.output.export import export_case
+    from softlab_cli.output.export import export_case, remove_leftovers
 
     if to == "dicom-seg" and per_class:
         raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")
@@ -60,8 +61,10 @@ def command(
         raise UsageError(
             "--images, --series and --hard go with --to dicom-seg only.", remedy="Leave them out."
         )
+    refuse_url(store, out, images)
     opened = open_store(store)
     cases = [opened[case_id] for case_id in case_ids] or list(opened.values())
+    remove_leftovers(out)
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown) as listen:
         listen(StageStarted("export", len(cases)))

@@ -18,7 +18,7 @@ __all__ = ["load_checkpoint", "make_portable"]
 # How a pickle makes a number of numpy; the function is public under no name, so one makes it.
 _scalar = np.float64(0).__reduce__()[0]
 
-NUMBERS = [
+NUMBERS: list[Any] = [
     np.dtype,
     *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
     (_scalar, "numpy.core.multiarray.scalar"),

@@ -10,6 +10,7 @@ from typing import Any
 from softlab_cli.cases import class_names_from
 from softlab_cli.core.classes import ClassTable, read_class_names
 from softlab_cli.core.fractions import PADDING_VALUE
+from softlab_cli.core.places import refuse_url
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.store.writer import StoreWriter
 
@@ -79,6 +80,10 @@ class Request:
     part: tuple[int, int] | None = None
     dask: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse URLs, which no path can hold."""
+        refuse_url(*self.inputs, self.out, self.images)
 
 
 def given_classes(request: Request) -> ClassTable | None:
