@@ -104,8 +104,10 @@ def content(store: Path) -> dict[str, bytes]:
         if path.is_file()
     }
     root = json.loads(found["zarr.json"])
-    root["attributes"]["softlab"].pop("config")
-    found["zarr.json"] = json.dumps({k: v for k, v in root.items() if k != "seal"}).encode()
+    facts = root["attributes"]["softlab"]
+    for name in ("config", "software", "seal"):  # the seal is a checksum of the others
+        facts.pop(name, None)
+    found["zarr.json"] = json.dumps(root).encode()
     return found
 
 
