@@ -15,13 +15,14 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo demo-raters nnunet-demo test lint bench bench-cuda parity data install tools clean help
+.PHONY: demo demo-raters nnunet-demo test lint campaign bench bench-cuda parity data install tools clean help
 .PHONY: svls ls onehot geols info verify
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
 	@echo "make demo-raters    soft labels of lung nodules that several radiologists outlined"
 	@echo "make test    linters, types and tests"
+	@echo "make campaign    kills, neighbours and bad places in great number (an hour)"
 	@echo "make bench   speed and memory against other ways of doing the same"
 	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
 	@echo "make parity SVLS_REPO=... GEOLS_REPO=... SEGLOSSBIAS_REPO=... JDT_REPO=..."
@@ -84,6 +85,11 @@ lint: tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Not part of `make test`, which has a small share of it.
+campaign: tools
+	status=0; for name in kills neighbours places; do \
+	    $(BIN)/python -m tests.campaign $$name || status=1; done; exit $$status
 
 nnunet-demo: tools
 	$(BIN)/python examples/nnunet/demo.py

@@ -167,7 +167,7 @@ def test_a_full_disk(labels, tmp_path) -> None:
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
-        "from softlab_cli.cli.main import main; main()"
+        "from softlab_cli.__main__ import main; main()"
     )
     out = tmp_path / "soft.zarr"
     arguments = ["svls", "--in", str(labels), "--out", str(out), "--workers", "1"]
@@ -257,3 +257,16 @@ def test_a_case_that_is_not_there(softlab, labels, tmp_path) -> None:
         done = softlab(command, out, "case7")
         assert done.exit_code == 1
         assert "case7" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/soft.zarr", "gs://a/b", "https://host/x.zarr"])
+def test_urls_are_refused(softlab, labels, tmp_path, monkeypatch, url) -> None:
+    monkeypatch.chdir(tmp_path)
+    for options in (("--in", labels, "--out", url), ("--in", url, "--out", "soft.zarr")):
+        done = softlab("onehot", *options)
+        assert done.exit_code == 2
+        assert f"{url!r} is a URL" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    softlab("onehot", "--in", labels, "--out", "soft.zarr")
+    assert softlab("export", "soft.zarr", "--out", url).exit_code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "soft.zarr"]

@@ -8,18 +8,22 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from softlab_cli.core.ending import end_on_signals
+from softlab_cli.core.errors import InputError
 from softlab_cli.core.threads import ordered_map
+from softlab_cli.running import executors, workers
 from softlab_cli.running.executors import (
     ProcessExecutor,
     SerialExecutor,
     WorkerDied,
+    call_apart,
     make_executor,
 )
+from tests.processes import is_running
 
 
 def square(x: int) -> int:
@@ -41,12 +45,14 @@ def test_a_worker_that_dies_spoils_only_its_own_task() -> None:
     results = dict(ProcessExecutor(2).run(die_at_three, range(7)))
     died = results.pop(3)
     assert isinstance(died, WorkerDied)
-    assert "killed" in died.reason
+    assert "status 9" in died.reason
     assert results == {x: x * x for x in range(7) if x != 3}
 
 
 def test_choice_of_executor() -> None:
     assert isinstance(make_executor(1), SerialExecutor)
+    assert make_executor(1, isolated=True) == ProcessExecutor(1)
+    assert make_executor(1, seconds=5) == ProcessExecutor(1, 5)
     assert make_executor(3) == ProcessExecutor(3)
 
 
@@ -75,12 +81,146 @@ def test_ordered_map_bounds_the_work_in_flight() -> None:
     assert started <= 7
 
 
+def end_by_signal(number: int) -> int:
+    """End this process by a signal; 0 ends nothing."""
+    if number:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+    return number
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGSEGV, "crashed (segmentation fault)"),
+        (signal.SIGKILL, "killed from outside, most likely for want of memory. Lower --workers"),
+        (signal.SIGTERM, "asked to end (SIGTERM)"),
+    ],
+)
+def test_how_a_worker_ended_is_said(number: int, words: str) -> None:
+    results = dict(ProcessExecutor(1).run(end_by_signal, [0, number]))
+    assert results[0] == 0
+    assert words in results[number].reason
+
+
+def test_the_system_is_named_when_it_kills_for_memory(monkeypatch) -> None:
+    counts = iter([3, 4])
+    monkeypatch.setattr(workers, "kills_for_memory", lambda: next(counts))
+    ((_, died),) = ProcessExecutor(1).run(end_by_signal, [signal.SIGKILL])
+    assert "killed by the system for want of memory" in died.reason
+
+
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def hang(seconds: float) -> float:
+    """Wait deaf to all signals but SIGKILL, as a decoder in an endless loop is."""
+    if seconds:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    return sleep(seconds)
+
+
+@pytest.mark.parametrize("function", [sleep, hang])
+def test_a_task_that_takes_too_long_is_given_up(function, monkeypatch) -> None:
+    monkeypatch.setattr(executors, "CLEANING_SECONDS", 0.5)
+    results = dict(ProcessExecutor(2, seconds=3).run(function, [0, 60]))
+    assert results[0] == 0
+    assert "was not done after 3 seconds" in results[60].reason
+
+
+def fail(task: int) -> int:
+    raise ValueError(f"task {task}")
+
+
+def unpicklable(task: int) -> object:
+    return lambda: task
+
+
+def test_errors_of_tasks_are_raised_where_they_are_run() -> None:
+    with pytest.raises(ValueError, match="task 5"):
+        list(ProcessExecutor(1).run(fail, [5]))
+    with pytest.raises(RuntimeError, match="pickle"):
+        list(ProcessExecutor(1).run(unpicklable, [5]))
+
+
+SCRIPT = """
+from softlab_cli.running.executors import ProcessExecutor
+
+class Doubled:
+    def __init__(self, x):
+        self.twice = 2 * x
+
+def double(x):
+    return Doubled(x)
+
+def run(function, tasks):
+    return [result for _, result in ProcessExecutor(1).run(function, tasks)]
+"""
+
+
+def run_script(tmp_path: Path, *lines: str) -> str:
+    (tmp_path / "script.py").write_text("\n".join([SCRIPT, *lines]))
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_a_script_needs_no_guard_unless_tasks_come_from_it(tmp_path: Path) -> None:
+    assert run_script(tmp_path, "print(run(abs, [-5]))") == "[5]\n"
+    guarded = 'if __name__ == "__main__": print(run(double, [21])[0].twice)'
+    assert run_script(tmp_path, guarded) == "42\n"
+    assert "Call softlab below `if __name__" in run_script(tmp_path, "run(double, [21])")
+
+
+def test_a_file_in_the_current_folder_hides_no_module(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    assert list(ProcessExecutor(1).run(square, [3])) == [(3, 9)]
+
+
+def test_workers_are_kept_for_the_next_stage() -> None:
+    ((_, first),) = ProcessExecutor(1, keep=True).run(process_of, [0])
+    ((_, second),) = ProcessExecutor(1).run(process_of, [0])
+    assert first == second
+    assert not is_running(first)
+
+
+def process_of(_: int) -> int:
+    return os.getpid()
+
+
+def test_a_call_apart(monkeypatch) -> None:
+    assert call_apart(max, 3, 5) == 5
+    with pytest.raises(InputError, match="crashed"):
+        call_apart(end_by_signal, signal.SIGSEGV)
+    assert call_apart(max, 3, 5) == 5
+
+
+def test_a_worker_that_ended_before_it_began_costs_nothing(monkeypatch) -> None:
+    give = workers.Worker.give
+    spoiled = []
+
+    def give_to_the_dead(worker: workers.Worker, function, task) -> None:
+        if not spoiled:
+            spoiled.append(worker)
+            os.kill(worker._process.pid, signal.SIGTERM)  # blocked until it can handle it
+            worker._process.wait()
+        give(worker, function, task)
+
+    monkeypatch.setattr(workers.Worker, "give", give_to_the_dead)
+    assert dict(ProcessExecutor(1).run(square, [2, 3])) == {2: 4, 3: 9}
+
+
 def linger(task: tuple[int, Path]) -> None:
     """Wait to be interrupted, and clean up; number 0 has nothing to do."""
     number, folder = task
     if number == 0:
         return
-    (folder / f"begun-{number}").touch()
+    (folder / f"begun-{number}").write_text(str(os.getpid()))
     try:
         time.sleep(60)
     finally:
@@ -89,24 +229,59 @@ def linger(task: tuple[int, Path]) -> None:
 
 
 def run_until_interrupted(folder: str) -> None:
-    """Two tasks that linger, and a worker that is idle; exits 7 when it is interrupted."""
-    with suppress(KeyboardInterrupt):
+    """Two tasks that linger, and a worker that is idle."""
+    with end_on_signals():
         list(ProcessExecutor(3).run(linger, [(i, Path(folder)) for i in range(3)]))
-        sys.exit(0)
-    sys.exit(7)
 
 
-def test_an_interrupt_lets_workers_clean_up_and_prints_nothing(tmp_path: Path) -> None:
-    code = f"from tests.test_executors import run_until_interrupted as run; run({str(tmp_path)!r})"
+def interrupt(folder: Path, number: int, *, group: bool) -> tuple[int, str]:
+    """Exit status and errors of a run that a signal ends, sent to it alone or to all of it."""
+    code = f"from tests.test_executors import run_until_interrupted as run; run({str(folder)!r})"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True
     )
     for _ in range(3000):
-        if len(list(tmp_path.glob("begun-*"))) == 2:
+        if len([f for f in folder.glob("begun-*") if f.read_text()]) == 2:
             break
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to workers as well
+    (os.killpg if group else os.kill)(process.pid, number)
     errors = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 7
+    return process.returncode, errors
+
+
+def still_running(folder: Path) -> list[int]:
+    """Workers that live on after a moment."""
+    running = [int(f.read_text()) for f in folder.glob("begun-*")]
+    for _ in range(300):
+        running = [process for process in running if is_running(process)]
+        if not running:
+            break
+        time.sleep(0.01)
+    return running
+
+
+@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_lets_workers_clean_up(tmp_path: Path, number: int, group: bool) -> None:
+    status, errors = interrupt(tmp_path, number, group=group)
+    assert status == 128 + number
     assert len(list(tmp_path.glob("ended-*"))) == 2
-    assert "Traceback" not in errors
+    assert errors == f"interrupted by {number.name}: what is finished is kept\n"
+    assert not still_running(tmp_path)
+
+
+@pytest.mark.parametrize("by_kernel", [False, True])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, by_kernel, monkeypatch) -> None:
+    if not by_kernel:  # as where Linux is not asked, or it is not Linux
+        monkeypatch.setenv("PYTHONPATH", without_kernel(tmp_path))
+    status, _ = interrupt(tmp_path, signal.SIGKILL, group=False)
+    assert status == -signal.SIGKILL
+    assert not still_running(tmp_path)
+
+
+def without_kernel(folder: Path) -> str:
+    """A path on which every Python finds another platform."""
+    (folder / "site").mkdir()
+    code = "import sys\nsys.platform = 'elsewhere'\n"
+    (folder / "site" / "sitecustomize.py").write_text(code)
+    return os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.output.export import CaseReader, export_case
 from softlab_cli.readers import read_image, read_label_map
+from softlab_cli.store.files import partial_path
+from tests.conftest import write_image
 
 CLASSES = ClassTable.from_values([0, 3, 700], {3: "left lung/upper", 700: "Milz"}, [255])
 
@@ -262,3 +266,32 @@ def test_an_exported_hard_label_is_a_label_map_again(tmp_path) -> None:
     one_hot = (case.label == np.arange(3)[:, None, None, None]).astype(np.float16)
     path = export_case(FakeCase(one_hot, case.label, case.geometry), tmp_path, per_class=True)[2]
     np.testing.assert_array_equal(read_label_map(Path(path)).values, case.label == 2)
+
+
+def test_what_a_killed_export_left_is_removed(softlab, labels, tmp_path) -> None:
+    store, out = tmp_path / "soft.zarr", tmp_path / "out"
+    softlab("onehot", "--in", labels, "--out", store)
+    out.mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from softlab_cli.output import export;"
+        f"context = export.renamed_when_complete(Path({str(out)!r}, 'case0.nii.gz'));"
+        "context.__enter__().write_text('half'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code])
+    mine = partial_path(out, ".case1.nii.gz")  # of a process that is still at work
+    for path in (mine, out / "notes.partial-1", out / ".hidden"):
+        path.write_text("mine")
+    assert len(list(out.iterdir())) == 4
+    assert softlab("export", store, "case1", "--out", out).exit_code == 0
+    left = {path.name for path in out.iterdir()}
+    assert left == {mine.name, "notes.partial-1", ".hidden", "case1.nii.gz", "case1.json"}
+
+
+def test_a_class_name_that_is_too_long_for_a_file(softlab, tmp_path) -> None:
+    name = "ü" * 300
+    write_image(tmp_path / "in" / f"{'c' * 200}.nii.gz", np.eye(9, dtype=np.uint8)[None])
+    options = ["--labels", f"0,1={name}", "--out", tmp_path / "soft.zarr"]
+    assert softlab("onehot", "--in", tmp_path / "in", *options).exit_code == 0
+    done = softlab("export", tmp_path / "soft.zarr", "--per-class", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "out").iterdir())) == 2

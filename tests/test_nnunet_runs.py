@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from softlab_cli.core.errors import StoreError
+from softlab_cli.nnunet.checkpoints import load_checkpoint
 from softlab_cli.nnunet.dataset import check_store
 from softlab_cli.nnunet.preprocess import preprocess
 from softlab_cli.nnunet.trainer import nnUNetTrainerSoftLab
@@ -94,7 +95,7 @@ def test_a_run_from_start_to_prediction(dataset, monkeypatch) -> None:
         trainer.run_training()
     assert np.isfinite(trainer.logger.get_value("train_losses", step=-1))
     fold = Path(trainer.output_folder)
-    final = torch.load(fold / "checkpoint_final.pth", weights_only=False)
+    final = load_checkpoint(fold / "checkpoint_final.pth")
     assert final["trainer_name"] == "nnUNetTrainer"
     assert final["softlab_trainer_name"] == "Short"
     assert not [p for p in fold.iterdir() if p.name.startswith("checkpoint") and p.suffix != ".pth"]

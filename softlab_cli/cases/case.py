@@ -13,6 +13,10 @@ from softlab_cli.core.errors import InputError, UsageError
 __all__ = ["Case", "Finding", "gather", "natural_order", "select_part"]
 
 
+LONGEST_NUMBER = 4000
+"""Digits of a number in a name; Python refuses to count further."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One subject or scan, and its files; they may turn out not to exist.
@@ -54,7 +58,7 @@ class Finding:
 def natural_order(text: str) -> tuple[list[str | int], str]:
     """Sorting key that counts numbers as numbers: ``case2`` before ``case10``."""
     parts = re.split(r"([0-9]+)", text)
-    return [int(p) if i % 2 else p for i, p in enumerate(parts)], text
+    return [int(p[:LONGEST_NUMBER]) if i % 2 else p for i, p in enumerate(parts)], text
 
 
 def select_part(cases: Sequence[Case], part: int, parts: int) -> list[Case]:

@@ -23,7 +23,7 @@ from softlab_cli.cases.folders import (
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.cases.naming import NamePattern
-from softlab_cli.core.caseid import image_suffix, strip_suffix
+from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.readers import is_dicom
 
@@ -58,7 +58,7 @@ def discover_cases(
         How file names tell case and rater, see `softlab_cli.cases.naming`; the
         inputs are folders or label maps then.
     tell
-        Is told of label maps whose names do not fit the pattern.
+        Is told of label maps whose names do not fit the pattern, and what may be a slip.
 
     Returns
     -------
@@ -87,7 +87,18 @@ def discover_cases(
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:
         cases = _with_images(cases, Path(images))
+    _tell_oddities(cases, tell)
     return sorted(cases, key=lambda case: natural_order(case.case_id))
+
+
+def _tell_oddities(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
+    """What may be meant, or be a slip: missing raters, names that other systems cannot hold."""
+    counts = {len(case.raters): case.case_id for case in reversed(cases)}
+    if len(counts) > 1:
+        named = ", ".join(f"{counts[n]!r} has {n}" for n in sorted(counts))
+        tell(f"cases have different numbers of raters: {named}")
+    for reason in hard_to_carry([case.case_id for case in cases]):
+        tell(f"{reason}: other systems (Windows, macOS) cannot hold this store")
 
 
 def class_names_from(inputs: Sequence[Path]) -> Path | None:

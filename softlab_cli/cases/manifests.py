@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ __all__ = ["TABLE_SUFFIXES", "read_datalist", "read_manifest"]
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 DELIMITERS = ",;\t"
+PADDING = " \t"
+"""Left out around a value; a line break or another space is part of a name, for better or worse."""
+
 IMAGE_COLUMN = re.compile(r"image(_[0-9]+)?")
 
 DATALIST_FORM = (
@@ -114,7 +118,8 @@ def read_manifest(path: Path, rater: str) -> list[Finding]:
         When a column or a value is missing (with the line), or there are no rows.
     """
     try:
-        findings = list(_rows(path.read_text(encoding="utf-8-sig"), path, rater))
+        with path.open(encoding="utf-8-sig", newline="") as file:  # csv knows its line ends
+            findings = list(_rows(file.read(), path, rater))
     except UnicodeDecodeError as error:
         raise InputError("is not text in UTF-8.", path=path) from error
     except csv.Error as error:
@@ -125,9 +130,12 @@ def read_manifest(path: Path, rater: str) -> list[Finding]:
 
 
 def _rows(text: str, path: Path, rater: str) -> Iterator[Finding]:
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
-    rows = csv.DictReader(lines, delimiter=max(DELIMITERS, key=header.count), skipinitialspace=True)
+    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    rows = csv.DictReader(
+        StringIO(text, newline=""),
+        delimiter=max(DELIMITERS, key=header.count),
+        skipinitialspace=True,
+    )
     columns = [c.strip() for c in rows.fieldnames or ()]
     missing = [c for c in ("case_id", "label") if c not in columns]
     if missing:
@@ -138,7 +146,7 @@ def _rows(text: str, path: Path, rater: str) -> Iterator[Finding]:
         )
     image_columns = sorted((c for c in columns if IMAGE_COLUMN.fullmatch(c)), key=natural_order)
     for row in rows:
-        values = {(k or "").strip(): v.strip() for k, v in row.items() if isinstance(v, str)}
+        values = {(k or "").strip(): v.strip(PADDING) for k, v in row.items() if isinstance(v, str)}
         empty = [c for c in ("case_id", "label") if not values.get(c)]
         if empty:
             raise InputError(

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, series, store_argument
+from softlab_cli.cli.wording import say
+from softlab_cli.core.places import refuse_url
 from softlab_cli.report.tables import counted
 from softlab_cli.running.progress import listeners
 
@@ -51,6 +53,7 @@ def command(
     from softlab_cli.api import open_store
     from softlab_cli.output.cases import export_cases
 
+    refuse_url(store, out, images)
     opened = open_store(store)
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown) as listen:
@@ -58,4 +61,4 @@ def command(
             opened, out, case_ids, to=to, per_class=per_class, overwrite=overwrite,
             images=images, series=series, hard=hard, listen=listen,
         )  # fmt: skip
-    click.echo(f"{out}: {counted(len(exported), 'case')}")
+    say([f"{out}: {counted(len(exported), 'case')}"])

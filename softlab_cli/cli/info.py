@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, store_argument
+from softlab_cli.cli.wording import say
 
 
 @click.command("info")
@@ -34,8 +35,8 @@ def command(
         facts = marginal_facts if marginals else store_facts
         click.echo(json.dumps(facts(opened, case_id), indent=1))
     elif marginals:
-        click.echo("\n".join(describe_marginals(opened, case_id)))
+        say(describe_marginals(opened, case_id))
     elif case_id:
-        click.echo("\n".join(describe_case(opened[case_id])))
+        say(describe_case(opened[case_id]))
     else:
-        click.echo("\n".join(describe_store(opened)))
+        say(describe_store(opened))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug
+from softlab_cli.cli.wording import say
 
 
 @click.command("inspect")
@@ -34,5 +35,5 @@ def command(paths: tuple[Path, ...], images: Path | None, as_json: bool) -> None
         click.echo(json.dumps([f.to_json() for f in found], indent=1))
     else:
         for entry in found:
-            click.echo("\n".join(describe_found(entry)))
+            say(describe_found(entry))
     raise SystemExit(1 if any(f.kind == "unreadable" for f in found) else 0)

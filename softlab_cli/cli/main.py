@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import importlib
 from typing import Any
 
 import click
 
 from softlab_cli.core.errors import SoftlabError, UsageError
+from softlab_cli.core.text import printable
 from softlab_cli.methods.registry import METHODS
 from softlab_cli.version import __version__
 
-__all__ = ["cli", "main"]
+__all__ = ["cli"]
 
 DEBUG = "softlab_cli.debug"
 """Key under which the context keeps whether ``--debug`` was given."""
@@ -61,7 +60,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the message on standard error."""
-        click.echo(f"error: {self.format_message()}", err=True)
+        click.echo(printable(f"error: {self.format_message()}"), err=True)
 
 
 class CommandUsageError(CommandError):
@@ -110,11 +109,3 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="softlab")
 def cli() -> None:
     """Soft labels for medical image segmentation, from label maps to a Zarr store."""
-
-
-def main() -> None:
-    """Entry point of the command ``softlab``."""
-    # As it ends, Python looks through the objects of numba for what is no longer used: as
-    # long as importing half of them took. What is frozen is left to the system.
-    atexit.register(gc.freeze)
-    cli(prog_name="softlab")

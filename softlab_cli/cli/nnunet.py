@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from softlab_cli.cli.geols import geols_options
 from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together, verbose
 from softlab_cli.cli.soften import describe_run
+from softlab_cli.core.text import printable
 from softlab_cli.methods.registry import METHODS
 from softlab_cli.running.progress import listeners
 
@@ -145,7 +146,7 @@ def preprocess_command(
     with listeners(progress=shown, verbose=verbose) as listen:
         reports = preprocess(dataset, configurations, listen=listen, **given)
     for store, report in reports.items():
-        click.echo(describe_run(report, store))
+        click.echo(printable(describe_run(report, store)))
     raise SystemExit(1 if any(report.failed for report in reports.values()) else 0)
 
 

@@ -316,6 +316,12 @@ _RUNNING = [
         help="Memory for all workers together, such as 16G.  [default: what is free]",
     ),
     click.option(
+        "--case-timeout",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="Give up a case that takes longer, and go on.  [default: wait]",
+    ),
+    click.option(
         "--part",
         callback=_part,
         metavar="I/N",

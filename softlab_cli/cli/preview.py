@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from softlab_cli.cli.options import debug, store_argument
+from softlab_cli.cli.wording import say
 from softlab_cli.core.errors import StoreError
+from softlab_cli.core.text import shown
 
 if TYPE_CHECKING:
     from softlab_cli.report.preview import Plane
@@ -60,5 +62,5 @@ def command(
         title=f"{opened.info.method}: ",
     )  # fmt: skip
     for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(path)
+        click.echo(f"note: {shown(note)}", err=True)
+    say([path])

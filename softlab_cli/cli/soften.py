@@ -11,6 +11,7 @@ import click
 
 from softlab_cli.cli.options import slurm_part
 from softlab_cli.core.memory import format_bytes
+from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def soften(method: Method, options: dict[str, Any]) -> None:
     with listeners(progress=shown, verbose=verbose, log_json=log_json) as listen:
         plan = make_plan(method, Request(config=config, reading=reading, **options), listen)
         if dry_run:
-            click.echo(describe_plan(plan))
+            click.echo(printable(describe_plan(plan)))
             raise SystemExit(1 if plan.failed else 0)
         report = execute(plan, listen)
-    click.echo(describe_run(report, plan.request.out))
+    click.echo(printable(describe_run(report, plan.request.out)))
     raise SystemExit(1 if report.failed else 0)
 
 
@@ -66,7 +67,7 @@ def config_of(ctx: click.Context) -> dict[str, Any]:
     return config
 
 
-NOT_KEPT = {"dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
+NOT_KEPT = {"case_timeout", "dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
 """Options that say how to run, not what to make."""
 
 
@@ -96,7 +97,7 @@ def describe_plan(plan: Plan) -> str:
         why = f"  ({task.reason})" if task.reason else ""
         lines.append(f"  to do     {case_id}  {shape}{why}")
     lines += [f"  complete  {case_id}" for case_id in plan.skipped]
-    lines += [f"  failed    {f.case_id}  {f.message}" for f in plan.failed]
+    lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in plan.failed]
     lines.append(
         f"{len(plan.tasks)} to do, {len(plan.skipped)} complete, {len(plan.failed)} failed; "
         f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
@@ -123,12 +124,12 @@ def describe_run(report: RunFinished, out: Path) -> str:
     lines += [f"  {name:<8}{count:>6}  {note}".rstrip() for name, count, note in rows]
     failed = [o for o in report.outcomes if o.status == "failed"]
     if failed:
-        width = max(len(o.case_id) for o in failed)
+        width = max(len(shown(o.case_id)) for o in failed)
         lines.append("failed cases:")
-        lines += [f"  {o.case_id:<{width}}  {o.message}" for o in failed]
+        lines += [f"  {shown(o.case_id):<{width}}  {o.message}" for o in failed]
     return "\n".join(lines)
 
 
 def _some(names: tuple[str, ...], most: int = 6) -> str:
     more = f", ... ({len(names) - most} more)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(shown, names[:most])) + more

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from softlab_cli.cli.options import debug, progress, store_argument
+from softlab_cli.cli.wording import say
 from softlab_cli.report.tables import counted
 from softlab_cli.running.progress import listeners
 
@@ -54,8 +55,8 @@ def command(
         click.echo(json.dumps([asdict(d) for d in found], indent=1))
     else:
         for d in found:
-            click.echo(f"{d.severity}: {d.case_id or store}: {d.what}: {d.detail}")
+            say([f"{d.severity}: {d.case_id or store}: {d.what}: {d.detail}"])
         notes = len(found) - len(defects)
         verdict = "sound" if not defects else counted(len(defects), "defect")
-        click.echo(f"{store}: {verdict}" + (f", {counted(notes, 'note')}" if notes else ""))
+        say([f"{store}: {verdict}" + (f", {counted(notes, 'note')}" if notes else "")])
     raise SystemExit(1 if defects else 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Sequence
 
 from softlab_cli.core.errors import InputError
 
@@ -15,6 +17,7 @@ __all__ = [
     "PARTIAL_MARK",
     "PICTURE_SUFFIXES",
     "check_case_id",
+    "hard_to_carry",
     "image_suffix",
     "strip_suffix",
 ]
@@ -77,4 +80,44 @@ def _why_not(case_id: str) -> str:
         return "is the name of a file in every store"
     if len(os.fsencode(case_id)) > LONGEST_CASE_ID:
         return f"is longer than {LONGEST_CASE_ID} bytes"
+    return ""
+
+
+FORBIDDEN_ELSEWHERE = '<>:"|?*'
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{i}" for d in ("COM", "LPT") for i in range(1, 10))}
+"""What Windows takes for a device, with any ending."""
+
+
+def hard_to_carry(case_ids: Sequence[str]) -> list[str]:
+    """Why a store with these cases cannot be copied to other systems; empty when it can.
+
+    Parameters
+    ----------
+    case_ids
+        Ids that are allowed here.
+
+    Returns
+    -------
+    list of str
+        One sentence for each reason, with an example.
+    """
+    reasons: dict[str, str] = {}
+    alike: dict[str, str] = {}
+    for case_id in case_ids:
+        if reason := _why_not_elsewhere(case_id):
+            reasons.setdefault(reason, f"the case id {case_id!r} {reason}")
+        other = alike.setdefault(unicodedata.normalize("NFC", case_id).casefold(), case_id)
+        if other != case_id:
+            reason = "differ in upper and lower case or accents only"
+            reasons.setdefault(reason, f"the case ids {other!r} and {case_id!r} {reason}")
+    return list(reasons.values())
+
+
+def _why_not_elsewhere(case_id: str) -> str:
+    if any(c in FORBIDDEN_ELSEWHERE for c in case_id):
+        return f"holds one of {FORBIDDEN_ELSEWHERE}"
+    if case_id.endswith((".", " ")):
+        return "ends in a dot or a space"
+    if case_id.split(".")[0].upper() in DEVICES:
+        return "is the name of a device"
     return ""

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from softlab_cli.core.text import shown, shown_message
+
 __all__ = [
     "ClassError",
     "EngineError",
@@ -55,9 +57,9 @@ class SoftlabError(Exception):
         super().__init__(problem, remedy, self.path)
 
     def __str__(self) -> str:
-        where = "" if self.path is None else f"{self.path}: "
+        where = "" if self.path is None else f"{shown(self.path)}: "
         gap = "" if self.problem.endswith("\n") or not self.remedy else " "
-        return f"{where}{self.problem}{gap}{self.remedy}"
+        return f"{where}{shown_message(self.problem)}{gap}{shown(self.remedy)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel from worker processes; the default would lose keyword arguments.

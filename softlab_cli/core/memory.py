@@ -16,7 +16,9 @@ __all__ = [
     "available_bytes",
     "available_cores",
     "blocks_bytes",
+    "control_groups",
     "format_bytes",
+    "kills_for_memory",
     "parse_bytes",
 ]
 
@@ -48,24 +50,97 @@ def format_bytes(count: float) -> str:
 
 
 def available_bytes() -> int:
-    """Memory that this process may take: what is free, and the control group's limit."""
+    """Memory that this process may take.
+
+    The least of what is free, of the limits of the control group and of the groups
+    that it lies in, and of what SLURM gave to the job on this node.
+    """
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
-        limits += [int(found[1]) * 1024] if found else []
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = Path("/sys/fs/cgroup") / name
-        if limit.exists() and (text := limit.read_text().strip()).isdigit():
-            limits.append(int(text))
-    return min(limits)
+    limits += _free_bytes()
+    for group in control_groups():
+        limits += [n for name in LIMITS for n in _number_in(group / name)]
+    return min(limits + _slurm_bytes())
 
 
 def available_cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Processors that this process may use, and that SLURM gave to the task."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    given = _slurm_number("SLURM_CPUS_PER_TASK")
+    return max(1, min([cores or 1, *given]))
+
+
+LIMITS = ("memory.max", "memory.high", "memory.limit_in_bytes")
+"""Files with the limit of a control group, of either version."""
+
+KILLS = {"memory.events": "oom_kill", "memory.oom_control": "oom_kill"}
+"""Files that count the processes that a limit has ended, and the name of the count."""
+
+
+def control_groups(
+    groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
+) -> list[Path]:
+    """Folders of the control groups of this process that limit memory, from the inside out.
+
+    Parameters
+    ----------
+    groups
+        What the kernel says of this process: a line ``number:controllers:path`` for
+        each hierarchy. In a container the path may be one that only the host sees;
+        the hierarchy's top is what the container sees of its own group.
+    mounted
+        Where the hierarchies are.
+    """
+    found: dict[Path, None] = {}
+    for line in _text_of(groups).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = mounted / "memory" if controllers else mounted
+        inner = top / path.lstrip("/")
+        for folder in (inner, *inner.parents):
+            if folder.is_relative_to(top) and folder.is_dir():
+                found[folder] = None
+    return list(found)
+
+
+def kills_for_memory() -> int:
+    """How many processes the limits of the control groups have ended so far."""
+    counts = [0]
+    for group in control_groups():
+        for name, count in KILLS.items():
+            found = re.search(rf"^{count} (\d+)$", _text_of(group / name), re.MULTILINE)
+            counts += [int(found[1])] if found else []
+    return max(counts)
+
+
+def _free_bytes() -> list[int]:
+    found = re.search(r"MemAvailable:\s+(\d+) kB", _text_of(Path("/proc/meminfo")))
+    return [int(found[1]) * 1024] if found else []
+
+
+def _slurm_bytes() -> list[int]:
+    """Memory of the job on this node: as a whole, or for each of its processors."""
+    whole = [n * MIB for n in _slurm_number("SLURM_MEM_PER_NODE")]
+    cores = _slurm_number("SLURM_CPUS_ON_NODE") or _slurm_number("SLURM_CPUS_PER_TASK") or [1]
+    return whole + [n * MIB * cores[0] for n in _slurm_number("SLURM_MEM_PER_CPU")]
+
+
+def _slurm_number(name: str) -> list[int]:
+    """The number that SLURM set, or nothing; 0 stands for all that there is."""
+    text = os.environ.get(name, "")
+    return [int(text)] if text.isdigit() and int(text) else []
+
+
+def _number_in(path: Path) -> list[int]:
+    text = _text_of(path).strip()
+    return [int(text)] if text.isdigit() else []
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def blocks_bytes(workspace_bytes: int, threads: int) -> int:

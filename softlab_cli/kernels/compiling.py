@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 
+from softlab_cli.kernels.machine_code import keep_machine_code
 from softlab_cli.kernels.registries import load_registries
 
 __all__ = [
@@ -48,22 +49,17 @@ lowest_bit: Callable[[Any], Any] = trailing_zeros
 
 def inlined(function: Function) -> Function:
     """As `kernel`, for a small step of an inner loop: a call costs more than the step."""
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)(function)
-    return cast(Function, compiled)
+    return _compiled(function, forceinline=True)
 
 
 def kernel(function: Function) -> Function:
     """Compile on first use, keep the machine code on disk, run without the interpreter lock."""
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return cast(Function, compiled)
+    return _compiled(function)
 
 
 def bare_inlined(function: Function) -> Function:
     """As `inlined`, without reference counts; for use in a `bare_kernel`."""
-    compiled = numba.njit(
-        nogil=True, cache=True, error_model="numpy", forceinline=True, _nrt=False
-    )(function)
-    return cast(Function, compiled)
+    return _compiled(function, forceinline=True, _nrt=False)
 
 
 def bare_kernel(function: Function) -> Function:
@@ -72,5 +68,10 @@ def bare_kernel(function: Function) -> Function:
     Numba counts references to arrays atomically around every inlined function that
     branches; in the loop of short steps for which this was made, a quarter of the time.
     """
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
+    compiled = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    keep_machine_code(compiled)
     return cast(Function, compiled)

@@ -3,11 +3,53 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-__all__ = ["make_portable"]
+from softlab_cli.core.errors import InputError
+
+__all__ = ["load_checkpoint", "make_portable"]
+
+
+# How a pickle makes a number of numpy; the function is public under no name, so one makes it.
+_scalar = np.float64(0).__reduce__()[0]
+
+NUMBERS: list[Any] = [
+    np.dtype,
+    *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+]
+"""What makes a number of numpy, for `torch.load`: nnU-Net keeps some among its figures."""
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What nnU-Net keeps of a training: tensors, numbers and names, and nothing that runs.
+
+    A checkpoint is a pickle, which may run anything when it is loaded; torch is told to
+    refuse all but weights, and the numbers of numpy that nnU-Net keeps beside them.
+
+    Raises
+    ------
+    InputError
+        When the file holds anything else, or cannot be read.
+    """
+    try:
+        with torch.serialization.safe_globals(NUMBERS):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            "is no checkpoint of nnU-Net, or holds more than weights and numbers.",
+            remedy="Train again, or get it from where it was made.",
+            path=path,
+        ) from error
+    if not isinstance(checkpoint, dict) or "trainer_name" not in checkpoint:
+        raise InputError("is no checkpoint of nnU-Net.", path=path)
+    return checkpoint
 
 
 def make_portable(path: Path, trainer_name: str) -> None:
@@ -23,7 +65,7 @@ def make_portable(path: Path, trainer_name: str) -> None:
     trainer_name
         A trainer of nnU-Net's own that builds the same network.
     """
-    checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+    checkpoint = load_checkpoint(path)
     if checkpoint["trainer_name"] == trainer_name:
         return
     checkpoint["softlab_trainer_name"] = checkpoint["trainer_name"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
 from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
-from softlab_cli.output.export import export_case
+from softlab_cli.output.export import export_case, remove_leftovers
 from softlab_cli.store.reader import Case, Store
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def export_cases(
             "--images, --series and --hard go with --to dicom-seg only.", remedy="Leave them out."
         )
     cases = [store[case_id] for case_id in case_ids] or list(store.values())
+    remove_leftovers(Path(folder))
     written: dict[str, list[Path]] = {}
     listen(StageStarted("export", len(cases)))
     for case in cases:

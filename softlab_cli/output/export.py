@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -24,13 +23,18 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.text import cut_bytes
 from softlab_cli.core.volume import Geometry
 from softlab_cli.readers.nifti_header import HEADER_1
+from softlab_cli.store.files import find_partials, is_abandoned, partial_path, remove
 
-__all__ = ["EXPORTERS", "CaseReader", "export_case"]
+__all__ = ["EXPORTERS", "CaseReader", "export_case", "remove_leftovers"]
 
 SLAB_3D, SLAB_2D = 64, 512
 """Slices, or rows of a picture, read at a time: the extent of a chunk."""
+
+LONGEST_FILE_NAME = 220
+"""Bytes: of the 255 that a file system takes, the mark of an unfinished file needs some."""
 
 LONGEST_NIFTI_AXIS = 32767
 FIRST_VOXEL = 352
@@ -127,7 +131,7 @@ Files = dict[Path, Write]
 def _nifti(case: CaseReader, folder: Path, per_class: bool) -> Files:
     if per_class:
         return {
-            folder / f"{case.case_id}_{c.value}_{_in_file_name(c.name)}.nii.gz": partial(
+            folder / _class_file(case.case_id, c.value, c.name): partial(
                 _write_nifti, case, [c.index], None
             )
             for c in case.classes.classes
@@ -151,8 +155,11 @@ EXPORTERS: dict[str, Callable[[CaseReader, Path, bool], Files]] = {"nifti": _nif
 """Kind of file to what makes it."""
 
 
-def _in_file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+def _class_file(case_id: str, value: int, name: str) -> str:
+    """A file's name for a class; as much of the class's name as a file system takes."""
+    begin, end = f"{case_id}_{value}_", ".nii.gz"
+    room = LONGEST_FILE_NAME - len(begin.encode()) - len(end)
+    return begin + cut_bytes(re.sub(r"[^\w.-]+", "_", name), room) + end
 
 
 def _slabs(case: CaseReader) -> Iterator[tuple[slice, ...]]:
@@ -324,11 +331,11 @@ def renamed_when_complete(path: Path) -> Iterator[Path]:
     StoreError
         When the disk is full or cannot be written to.
     """
-    partial_path = path.with_name(f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    unfinished = partial_path(path.parent, f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial_path
-        os.replace(partial_path, path)
+        yield unfinished
+        os.replace(unfinished, path)
     except OSError as error:
         raise StoreError(
             f"cannot be written ({error.strerror or error}).",
@@ -336,5 +343,12 @@ def renamed_when_complete(path: Path) -> Iterator[Path]:
             path=path,
         ) from error
     finally:
-        with suppress(OSError):
-            partial_path.unlink(missing_ok=True)
+        remove(unfinished)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files that exports which were killed have left in a folder."""
+    if folder.is_dir():
+        for unfinished in find_partials(folder):
+            if unfinished.name.startswith(".") and is_abandoned(unfinished):
+                remove(unfinished)

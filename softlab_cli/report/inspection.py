@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.read import series_for
 from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
 from softlab_cli.readers.options import ReadingOptions
+from softlab_cli.running.executors import call_apart
+from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import softlab_facts
 
@@ -102,13 +105,18 @@ def inspect_path(path: str | Path, images: str | Path | None = None) -> Found:
         it the file's own folder is looked through.
     """
     path = Path(path)
+    inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
-        return _inspect(path, None if images is None else Path(images))
+        return inspect(path, None if images is None else Path(images))
     except (SoftlabError, OSError) as error:
         return Found(path, "unreadable", problems=(_words(error),))
     except Exception as error:  # a bad file must not end the command that looks for bad files
         problem = f"unforeseen {type(error).__name__}: {error}"
         return Found(path, "unreadable", problems=(problem,))
+
+
+def _is_file_that_may_crash(path: Path) -> bool:
+    return path.is_file() and may_crash_on(path) and path.suffix.lower() not in LIST_SUFFIXES
 
 
 def _words(error: Exception) -> str:

@@ -15,6 +15,7 @@ from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import SoftlabError, UsageError
 from softlab_cli.core.extras import require
+from softlab_cli.core.text import shown
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_image
 
@@ -305,14 +306,14 @@ def _draw(out: Path, panels: Panels, view: View) -> None:
     colours = palette(len(panels.classes))
     _show_hard(first, view, panels, colours)
     maps = [
-        soft_map(panels.classes.names[index], values, panels.hard == index)
+        soft_map(as_drawn(panels.classes.names[index]), values, panels.hard == index)
         for index, values in panels.soft.items()
     ]
     maps.append(Map("entropy of the soft label (nats)", panels.entropy, "magma", 0, None))
-    for axes, shown in zip(others, maps, strict=True):
-        pixels = view.turn(shown.values)
-        drawn = axes.imshow(pixels, cmap=shown.colours, vmin=shown.lowest, vmax=shown.highest)
-        axes.set_title(shown.title)
+    for axes, part in zip(others, maps, strict=True):
+        pixels = view.turn(part.values)
+        drawn = axes.imshow(pixels, cmap=part.colours, vmin=part.lowest, vmax=part.highest)
+        axes.set_title(part.title)
         figure.colorbar(drawn, ax=axes, shrink=0.7)
     for axes in (first, *others):
         _dress(axes, view)
@@ -320,9 +321,15 @@ def _draw(out: Path, panels: Panels, view: View) -> None:
         handles=_legend(panels, colours), loc="outside lower center", ncols=6, fontsize=8,
         frameon=False,
     )  # fmt: skip
-    figure.suptitle(panels.heading)
+    figure.suptitle(as_drawn(panels.heading))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110, format="png")
+
+
+def as_drawn(text: str) -> str:
+    """A text from a file as matplotlib draws it: it takes ``$`` for formulas, hides ``_``."""
+    text = shown(text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _legend(panels: Panels, colours: NDArray[np.float64]) -> list[Patch]:
@@ -331,7 +338,10 @@ def _legend(panels: Panels, colours: NDArray[np.float64]) -> list[Patch]:
 
     found = {int(i) for i in np.unique(panels.hard)} & set(range(len(panels.classes)))
     present = sorted(found - {panels.classes.background_index})
-    patches = [Patch(color=colours[i], label=panels.classes.names[i]) for i in present[:MOST_NAMES]]
+    patches = [
+        Patch(color=colours[i], label=as_drawn(panels.classes.names[i]))
+        for i in present[:MOST_NAMES]
+    ]
     if len(present) > MOST_NAMES:
         patches.append(Patch(color="none", label=f"and {len(present) - MOST_NAMES} more"))
     return patches

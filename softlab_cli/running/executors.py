@@ -7,18 +7,16 @@ it yields a `WorkerDied` in place of a result; the other tasks still run.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from multiprocessing import connection
+from typing import Any, Protocol, TypeVar
 
-from softlab_cli.core.errors import EngineError
+from softlab_cli.core.errors import EngineError, InputError, UsageError
 from softlab_cli.core.extras import require
+from softlab_cli.running.workers import CLEANING_SECONDS, Worker
 
 __all__ = [
     "DaskExecutor",
@@ -26,6 +24,7 @@ __all__ = [
     "ProcessExecutor",
     "SerialExecutor",
     "WorkerDied",
+    "call_apart",
     "make_executor",
 ]
 
@@ -71,78 +70,140 @@ class ProcessExecutor:
     ----------
     workers
         Number of processes.
+    seconds
+        How long a task may take; its process is ended then.
+    keep
+        Keep the workers for whoever runs tasks next.
     """
 
     workers: int
+    seconds: float | None = None
+    keep: bool = False
 
     def run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[Task, Result | WorkerDied]]:
         """Yield each task with its result, in the order in which they finish.
 
-        A worker that dies breaks the whole pool, and nobody can say which task
-        did it: those in flight are run again, each in a process of its own, so
-        that only the guilty one fails.
+        A worker that dies costs its own task only; another takes its place. When
+        this ends early, workers clean up what they have begun, and end.
         """
         waiting = deque(tasks)
-        while waiting:
-            suspects: list[Task] = []
-            yield from self._run_until_broken(function, waiting, suspects)
-            for task in suspects:
-                yield task, _run_alone(function, task)
-
-    def _run_until_broken(
-        self,
-        function: Callable[[Task], Result],
-        waiting: deque[Task],
-        suspects: list[Task],
-    ) -> Iterator[tuple[Task, Result]]:
-        with _pool(self.workers) as pool:
-            running: dict[Future[Result], Task] = {}
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    task = waiting.popleft()
-                    try:
-                        running[pool.submit(_interruptible, function, task)] = task
-                    except BrokenProcessPool:
-                        waiting.appendleft(task)
-                        suspects.extend(running.values())
-                        return
-                for future in wait_for(running, return_when=FIRST_COMPLETED).done:
-                    task = running.pop(future)
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        suspects.extend([task, *running.values()])
-                        return
-                    yield task, future.result()
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # "spawn" behaves the same everywhere and never inherits a lock that is held.
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
-    )
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the main process: a worker without a task has nothing to clean up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _interruptible(function: Callable[[Task], Result], task: Task) -> Result:
-    """Do a task, which Ctrl-C ends as it does without workers: cleaning up behind it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return function(task)
-    finally:
-        _ignore_interrupts()
-
-
-def _run_alone(function: Callable[[Task], Result], task: Task) -> Result | WorkerDied:
-    with _pool(1) as pool:
+        crew: dict[Worker, Task] = {}
+        idle, _kept[:] = _kept[:], []
         try:
-            return pool.submit(_interruptible, function, task).result()
-        except BrokenProcessPool:
-            return WorkerDied("its worker process was killed, most likely for want of memory")
+            while waiting or crew:
+                while waiting and len(crew) < self.workers:
+                    worker = idle.pop() if idle else Worker()
+                    crew[worker] = task = waiting.popleft()
+                    worker.give(function, task)
+                for worker in self._ended(crew):
+                    task = crew.pop(worker)
+                    result = self._result(worker, task, waiting, idle)
+                    if result is not AGAIN:
+                        yield task, result
+        except BaseException:
+            _interrupt(crew)
+            raise
+        finally:
+            if self.keep:
+                _kept.extend(idle)
+            else:
+                _dismiss(idle)
+
+    def _ended(self, crew: Collection[Worker]) -> list[Worker]:
+        """Workers whose task has ended, one way or the other, or taken too long."""
+        by_connection: dict[Any, Worker] = {worker.connection: worker for worker in crew}
+        patience = None
+        if self.seconds is not None:
+            first = min(worker.began or 0.0 for worker in crew)
+            patience = max(0.0, first + self.seconds - time.monotonic())
+        ready = connection.wait(list(by_connection), patience)
+        return [by_connection[c] for c in ready] or [w for w in crew if self._is_late(w)]
+
+    def _is_late(self, worker: Worker) -> bool:
+        late = time.monotonic() - (worker.began or 0.0)
+        return self.seconds is not None and late >= self.seconds
+
+    def _result(self, worker: Worker, task: Task, waiting: deque[Task], idle: list[Worker]) -> Any:
+        if not worker.connection.poll():
+            worker.interrupt()
+            worker.kill(after=CLEANING_SECONDS)
+            return WorkerDied(
+                f"was not done after {self.seconds:g} seconds (--case-timeout), and was given up."
+            )
+        answer = worker.answer()
+        if answer is None:
+            reason = "" if worker.was_idle() else worker.why_dead()
+            worker.kill()
+            if reason:
+                return WorkerDied(reason)
+            waiting.appendleft(task)
+            return AGAIN
+        idle.append(worker)
+        if answer.error is not None:
+            raise answer.error
+        return answer.result
+
+
+AGAIN: Any = object()
+"""In place of a result: the task was not begun."""
+
+_kept: list[Worker] = []
+"""Idle workers, which have imported already what a task needs."""
+
+
+def _dismiss(idle: Collection[Worker]) -> None:
+    for worker in idle:
+        worker.connection.close()
+    for worker in idle:
+        worker.dismiss()
+
+
+def call_apart(
+    function: Callable[..., Result], *arguments: Any, seconds: float | None = None
+) -> Result:
+    """Call a function in a process of its own, which may crash or hang.
+
+    Parameters
+    ----------
+    function
+        What to call; a function of a module.
+    arguments
+        What it is given; they must be picklable, like the result.
+    seconds
+        How long it may take.
+
+    Raises
+    ------
+    InputError
+        When the process ended without a result; says why.
+    """
+    executor = ProcessExecutor(1, seconds, keep=True)
+    spread: Callable[[tuple[Any, ...]], Result] = _Spread(function)
+    ((_, result),) = executor.run(spread, [arguments])
+    if isinstance(result, WorkerDied):
+        raise InputError(result.reason)
+    return result
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A function of several arguments as one of a tuple."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, arguments: tuple[Any, ...]) -> Any:
+        return self.function(*arguments)
+
+
+def _interrupt(crew: Collection[Worker]) -> None:
+    """End workers; all of them clean up at the same time."""
+    end = time.monotonic() + CLEANING_SECONDS
+    for worker in crew:
+        worker.interrupt()
+    for worker in crew:
+        worker.kill(after=max(0.0, end - time.monotonic()))
 
 
 @dataclass(frozen=True)
@@ -180,8 +241,41 @@ class DaskExecutor:
                 future.release()
 
 
-def make_executor(workers: int, dask: str | None = None) -> Executor:
-    """The executor for a number of workers, or for a Dask scheduler's address."""
+def make_executor(
+    workers: int,
+    dask: str | None = None,
+    *,
+    isolated: bool = False,
+    seconds: float | None = None,
+    keep: bool = False,
+) -> Executor:
+    """Where tasks run.
+
+    Parameters
+    ----------
+    workers
+        Number of processes.
+    dask
+        Address of a Dask scheduler, which has workers of its own.
+    isolated
+        Whether a task may take its process with it: one worker is a process of its
+        own then, and otherwise this process.
+    seconds
+        How long a task may take.
+    keep
+        Keep the worker processes for whoever runs tasks next.
+
+    Raises
+    ------
+    UsageError
+        For a time limit on a Dask cluster.
+    """
+    if dask and seconds is not None:
+        raise UsageError(
+            "--case-timeout has no effect on the workers of --dask.", remedy="Leave it out."
+        )
     if dask:
         return DaskExecutor(dask)
-    return ProcessExecutor(workers) if workers > 1 else SerialExecutor()
+    if workers > 1 or isolated or seconds is not None:
+        return ProcessExecutor(workers, seconds, keep)
+    return SerialExecutor()

@@ -21,6 +21,7 @@ from softlab_cli.readers import FileProbe
 from softlab_cli.running.checks import check_case, check_request, oddities
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
+from softlab_cli.running.isolation import call_for, may_crash
 from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
@@ -191,7 +192,7 @@ class _Draft:
         for case_id, case in list(self.todo.items()):
             try:
                 check_case(case, self.method, request.min_raters)
-                self.probes[case_id] = _probe_case(case, request.reading)
+                self.probes[case_id] = call_for(case, _probe_case, case, request.reading)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 
@@ -210,7 +211,10 @@ class _Draft:
         soft = self.method.takes == "fractions"
         tasks = [ScanTask(case, request.reading, soft) for case in self.every]
         found: list[Occurring] = []
-        executor = make_executor(workers, request.dask)
+        executor = make_executor(
+            workers, request.dask, isolated=any(map(may_crash, self.every)),
+            seconds=request.case_timeout, keep=True,
+        )  # fmt: skip
         for task, result in executor.run(scan_case, tasks):
             listen(StageStepped("scan", task.case.case_id))
             if isinstance(result, tuple):

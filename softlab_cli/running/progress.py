@@ -20,6 +20,7 @@ from softlab_cli.core.events import (
     StageStepped,
     to_json,
 )
+from softlab_cli.core.text import printable, shown
 
 __all__ = ["JsonLog", "ProgressBar", "listeners"]
 
@@ -44,7 +45,7 @@ class ProgressBar:
             case CaseFinished():
                 self._finish_case(event)
             case Notice(message):
-                self._say(f"note: {message}")
+                self._say(f"note: {shown(message)}")
 
     def close(self) -> None:
         """Take the bar away."""
@@ -70,14 +71,15 @@ class ProgressBar:
         if event.status != "skipped":
             self._step()
         for warning in event.warnings:
-            self._say(f"warning: {event.case_id}: {warning}")
+            self._say(f"warning: {event.case_id}: {shown(warning)}")
         if event.status == "failed":
-            self._say(f"failed: {event.case_id}: {event.message}")
+            self._say(f"failed: {shown(event.case_id)}: {event.message}")
         elif self.verbose:
             why = f" ({event.message})" if event.message else ""
             self._say(f"{event.status}: {event.case_id}{why} in {event.seconds:.2f} s")
 
     def _say(self, line: str) -> None:
+        line = printable(line)
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         else:

@@ -10,6 +10,7 @@ from typing import Any
 from softlab_cli.cases import class_names_from
 from softlab_cli.core.classes import ClassTable, read_class_names
 from softlab_cli.core.fractions import PADDING_VALUE
+from softlab_cli.core.places import refuse_url
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.store.writer import StoreWriter
 
@@ -50,6 +51,8 @@ class Request:
         Processes, and threads in each; by default what cores and memory allow.
     max_memory
         Bytes for all workers together; by default what is free.
+    case_timeout
+        Seconds that a case may take, its scan and its soft labels each; by default any.
     part
         (I, N): only every N-th case, from the I-th on.
     dask
@@ -73,9 +76,14 @@ class Request:
     workers: int | None = None
     threads: int | None = None
     max_memory: int | None = None
+    case_timeout: float | None = None
     part: tuple[int, int] | None = None
     dask: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse URLs, which no path can hold."""
+        refuse_url(*self.inputs, self.out, self.images)
 
 
 def given_classes(request: Request) -> ClassTable | None:

@@ -18,7 +18,9 @@ from softlab_cli.methods.base import Method
 from softlab_cli.running.case import process_case
 from softlab_cli.running.executors import Executor, WorkerDied, make_executor
 from softlab_cli.running.fit import fit
+from softlab_cli.running.isolation import may_crash
 from softlab_cli.running.plan import Plan, Request, make_plan
+from softlab_cli.store.root import remove_abandoned
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["execute", "run", "run_cases"]
@@ -96,8 +98,15 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
     if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
         out = plan.request.out
         StoreWriter.create_or_open(out, plan.info, overwrite=plan.request.overwrite)
-    executor = make_executor(plan.crew.workers, plan.request.dask)
-    return run_cases("soften", process_case, plan.tasks, executor, listen, outcomes, started)
+    executor = make_executor(
+        plan.crew.workers, plan.request.dask,
+        isolated=any(may_crash(task.case) for task in plan.tasks),
+        seconds=plan.request.case_timeout,
+    )  # fmt: skip
+    report = run_cases("soften", process_case, plan.tasks, executor, listen, outcomes, started)
+    if plan.tasks:
+        remove_abandoned(plan.request.out)  # of workers that were killed
+    return report
 
 
 def run_cases(

@@ -1,0 +1,25 @@
+"""Where files are: on this machine, so far."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from softlab_cli.core.errors import UsageError
+
+__all__ = ["refuse_url"]
+
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/.*")
+"""Two letters at least: one is a drive. Paths have lost the second slash."""
+
+
+def refuse_url(*paths: Path | None) -> None:
+    """Raise `UsageError` for a path that is a URL: it would become a folder named ``s3:``."""
+    for path in paths:
+        found = URL.fullmatch(str(path or ""))
+        if path is not None and found and not path.exists():
+            raise UsageError(
+                f"{str(path).replace(':/', '://', 1)!r} is a URL; only files and folders of this "
+                "machine can be read and written so far.",
+                remedy=f"Copy what {found[1]} holds, or mount it.",
+            )

@@ -1,0 +1,1 @@
+"""Campaigns of faults against softlab, which anyone can run: ``python -m tests.campaign``."""
