@@ -9,6 +9,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,93 @@ def test_no_module_imports_what_is_private_to_another(path: Path) -> None:
 
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
+
+
+def dotted(path: Path) -> str:
+    """``softlab_cli.store`` for store/__init__.py, ``softlab_cli.store.writer`` for writer.py."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def reached(text: str, names: set[str]) -> Iterator[str]:
+    """Modules among `names` that a module names: in imports, and in strings that are imported."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in names)
+        elif isinstance(node, ast.ImportFrom) and node.module in names:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in names else node.module
+        elif isinstance(node, ast.Constant) and node.value in names:
+            yield node.value
+
+
+def arrows(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Each module with those that it needs, and the packages that Python runs for these.
+
+    The packages that a module lies in itself are left out: all modules need those.
+    """
+    found: dict[str, set[str]] = {}
+    for name, text in sources.items():
+        found[name] = set()
+        for other in reached(text, set(sources)):
+            packages = [other[:i] for i, letter in enumerate(other) if letter == "."]
+            own = {package for package in packages if name.startswith(f"{package}.")}
+            found[name] |= ({other, *packages} - own - {name}) & set(sources)
+    return found
+
+
+def circles(needs: dict[str, set[str]]) -> list[str]:
+    """Circles that have no arrow in common, each as ``a -> b -> a``."""
+    needs = {name: set(others) for name, others in needs.items()}
+    found = []
+    while True:
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            # It names each module after one that it needs.
+            circle = error.args[1][::-1]
+            found.append(" -> ".join(circle))
+            needs[circle[0]].remove(circle[1])
+        else:
+            return found
+
+
+def test_modules_import_in_no_circle() -> None:
+    """Not inside a package either, nor by imports in functions or for type checkers only.
+
+    An import under ``if TYPE_CHECKING`` counts: Python does not follow it, but whoever
+    reads the module does, and two modules that need each other's types are one. So does
+    a string that is a module's name, as in the tables of what is imported late.
+    """
+    found = circles(arrows({dotted(path): path.read_text(encoding="utf-8") for path in modules()}))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("where", ["softlab_cli.b", "softlab_cli.b.inner", "softlab_cli.b.part"])
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from softlab_cli.a import one",
+        "from softlab_cli import a",
+        "import softlab_cli.a as c",
+        "def late():\n    from softlab_cli.a import one",
+        "if TYPE_CHECKING:\n    from softlab_cli.a import One",
+        "HOMES = {'one': ('softlab_cli.a', 'One')}",
+    ],
+)
+def test_a_circle_is_found_wherever_the_arrow_back_starts(where: str, back: str) -> None:
+    sources = {
+        "softlab_cli": "from softlab_cli.a import one",
+        "softlab_cli.a": "from softlab_cli.b.part import one",
+        "softlab_cli.b": "import numpy",
+        "softlab_cli.b.inner": "import numpy",
+        "softlab_cli.b.part": "from softlab_cli.b.inner import two",
+    }
+    assert circles(arrows(sources)) == []
+    (circle,) = circles(arrows(sources | {where: f"{sources[where]}\n{back}"}))
+    assert "softlab_cli.a" in circle
+    assert where in circle
 
 
 @pytest.mark.parametrize(
