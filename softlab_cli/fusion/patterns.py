@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError, GeometryError, UsageError
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import read_only
 
 __all__ = [
     "UNLABELLED",

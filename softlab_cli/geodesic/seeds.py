@@ -21,7 +21,7 @@ from softlab_cli.core.blocks import Region, Shape, clip, grow, region_shape, shi
 from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.base import Seeds
 from softlab_cli.geodesic.components import deepest_voxel, emptied_components
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import read_only
 
 __all__ = [
     "SEED_STRATEGIES",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, kernel
-from softlab_cli.kernels.geodesic.sizes import CLASS_LANES
+from softlab_cli.kernels.sizes import CLASS_LANES
 
 __all__ = ["fill_step_costs", "scan"]
 

@@ -25,8 +25,8 @@ from softlab_cli.kernels.geodesic.rows import (
     push,
     settle,
 )
-from softlab_cli.kernels.geodesic.sizes import LANES, ROWS, WORD
 from softlab_cli.kernels.geodesic.tiles import HALO_SIDE, Blocks, find_rows, row_of
+from softlab_cli.kernels.sizes import LANES, ROWS, WORD
 
 __all__ = ["Queue", "Visit", "relax", "sow"]
 
@@ -68,7 +68,7 @@ class Visit(NamedTuple):
     leasts
         (9,) bits of the least distance that fell in each row around the one taken.
     lines
-        (LINES,) float32, infinite at first; see `geodesic_rows`.
+        (LINES,) float32, infinite at first; see `softlab_cli.kernels.geodesic.rows`.
     """
 
     firsts: NDArray[np.int64]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Real, Unsigned, bare_inlined
-from softlab_cli.kernels.geodesic.sizes import LANES
+from softlab_cli.kernels.sizes import LANES
 
 __all__ = [
     "EMPTY",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, inlined, kernel
-from softlab_cli.kernels.geodesic.sizes import LANES, ROWS, SIDE
+from softlab_cli.kernels.sizes import LANES, ROWS, SIDE
 
 __all__ = ["HALO_SIDE", "Blocks", "enclose", "extract", "find_rows", "row_of"]
 
