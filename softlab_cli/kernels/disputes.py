@@ -168,7 +168,7 @@ def soften_disputed(
     padded
         (z, y, x) numbers with a halo of 1 (along Z none if `slicewise`).
     disputed
-        From `softlab_cli.kernels.blends.soften_agreed`.
+        From `softlab_cli.kernels.svls.soften_block`.
     slicewise
         Whether neighbours in the same slice are the only ones.
     has_ignored

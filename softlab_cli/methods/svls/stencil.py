@@ -60,7 +60,7 @@ class NarrowStencil(Stencil):
         planes, sums = self._planes(), SoftSums.zero(self.scratch.class_count)
         entropy, ties = soften_block(
             block.padded, block.inner, block.shape[2], self._slicewise,
-            self.scratch.ignore_index, block.ignored_box is not None, self._tables, planes,
+            self.scratch.ignore_index, self._tables, planes, None, None,
         )  # fmt: skip
         if group.start == 0:
             # The kernel meets all classes each time: what is summed over them counts once.
