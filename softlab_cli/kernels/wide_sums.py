@@ -17,14 +17,14 @@ next, and the box of the class: first and last z, first and last y in the padded
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import Real, Unsigned, kernel
+from softlab_cli.kernels.compiling import Int, Real, Unsigned, bare_kernel, kernel
 
-__all__ = ["Sums", "Taps", "sum_along_x", "sum_along_y", "sum_along_z"]
+__all__ = ["Sums", "Taps", "sum_around"]
 
 UNWEIGHTED = np.float32(1)
 
@@ -75,7 +75,56 @@ class Sums(NamedTuple):
 
 
 @kernel
-def sum_along_x(
+def sum_around(
+    padded: NDArray[Any], rows: int, z: int, ready: int, index: Int,
+    shares: NDArray[np.float32] | None, box: NDArray[np.int64], taps: Taps, sums: Sums,
+) -> int:  # fmt: skip
+    """Sums along all axes for slice z of the block; returns the next slice to sum in.
+
+    Parameters
+    ----------
+    padded
+        (z, y, x) class indices, or numbers of a fused label map, with the halo.
+    rows
+        Rows of the block.
+    z, ready
+        The slice, and the first of `padded` whose sums along X and Y are not there.
+    index
+        The class.
+    shares
+        (numbers,) what each number has of the class; None where it is 1 or 0.
+    box
+        First and last z, first and last y of the class in `padded`.
+    taps, sums
+        The kernel and the scratch memory.
+    """
+    size, step = len(taps.z), padded.shape[2]
+    while ready <= min(box[1], z + size - 1):
+        _mark(padded[ready].reshape(-1), step, index, shares, box, sums.mask)
+        _sum_along_x(step, box, taps.x, sums)
+        _sum_along_y(rows, step, box, taps.y, sums, ready % size)
+        ready += 1
+    _sum_along_z(z, rows, step, box, taps, sums)
+    return ready
+
+
+@bare_kernel
+def _mark(
+    labels: NDArray[Any], step: int, index: Int, shares: NDArray[np.float32] | None,
+    box: NDArray[np.int64], mask: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Write what each voxel has of the class."""
+    target = labels.dtype.type(index)
+    for i in range(box[2] * step, (box[3] + 1) * step):
+        label = labels[Unsigned(i)]
+        if shares is None:
+            mask[Unsigned(i)] = np.float32(label == target)
+        else:
+            mask[Unsigned(i)] = shares[Unsigned(label)]
+
+
+@kernel
+def _sum_along_x(
     step: int, box: NDArray[np.int64], taps: NDArray[np.float32], sums: Sums
 ) -> None:  # fmt: skip
     """Sums along X of what the mask holds of a slice."""
@@ -90,7 +139,7 @@ def sum_along_x(
 
 
 @kernel
-def sum_along_y(
+def _sum_along_y(
     rows: int, step: int, box: NDArray[np.int64], taps: NDArray[np.float32], sums: Sums, slot: int
 ) -> None:
     """Sums along X and Y of a slice, kept in a slot, of those along X."""
@@ -107,7 +156,7 @@ def sum_along_y(
 
 
 @kernel
-def sum_along_z(
+def _sum_along_z(
     z: int, rows: int, step: int, box: NDArray[np.int64], taps: Taps, sums: Sums
 ) -> None:
     """Sums along all axes for slice z of the block, of the slices around it."""
@@ -124,7 +173,7 @@ def sum_along_z(
                 _add(sums.xy_all[slot], start, stop - start, taps.z[k], sums.xyz, start)
 
 
-@kernel
+@bare_kernel
 def _add_rows(
     rows: int, step: int, box: NDArray[np.int64], k: int,
     source: NDArray[np.float32], weight: Real, target: NDArray[np.float32],
@@ -135,7 +184,7 @@ def _add_rows(
     _add(source, (first + k) * step, (stop - first) * step, weight, target, first * step)
 
 
-@kernel
+@bare_kernel
 def _add(
     source: NDArray[np.float32], start: int, count: int, weight: Real,
     target: NDArray[np.float32], to: int,

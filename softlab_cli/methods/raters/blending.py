@@ -12,7 +12,6 @@ from softlab_cli.core.blocks import Region, Shape
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.fusion.fused import FusedMap
 from softlab_cli.kernels.blends import BlendTable, paint_blends
-from softlab_cli.kernels.blends_wide import find_disputed_rows, soften_shares
 from softlab_cli.kernels.disputes import (
     ROW,
     Entries,
@@ -26,6 +25,7 @@ from softlab_cli.kernels.disputes import (
 from softlab_cli.kernels.neighbours import GROUPS
 from softlab_cli.kernels.sizes import SEGMENT
 from softlab_cli.kernels.svls import soften_block
+from softlab_cli.kernels.svls_wide import find_disputed_rows, soften_class
 from softlab_cli.methods.grouping import GroupedWorkspace
 from softlab_cli.methods.raters.blend_scratch import BlendBlock, BlendScratch
 from softlab_cli.methods.scratch import ENTROPY, MASS
@@ -211,8 +211,8 @@ class WideBlender(SmoothBlender):
         for i, index in enumerate(classes):
             mine = slice(entries.starts[i], entries.starts[i + 1])
             self._shares_now[entries.numbers[mine]] = entries.parts[mine] / self._total
-            mass[i], entropy = soften_shares(
-                block.padded, disputed, block.shape[2], self.scratch.ignore_index,
+            mass[i], entropy, _ = soften_class(
+                block.padded, block.inner, block.shape[2], self.scratch.ignore_index,
                 index, self._shares_now, boxes[i], self._kernel.taps, self._kernel.sums,
                 self._largest, self.scratch.values[i],
             )  # fmt: skip

@@ -84,8 +84,8 @@ class WideStencil(Stencil):
         mass = np.zeros(len(classes), np.int64)
         for i, index in enumerate(classes):
             mass[i], entropy, ties = soften_class(
-                block.padded, block.inner, block.shape[2], scratch.ignore_index, index,
-                block.boxes[group][i], kernel.taps, kernel.sums, scratch.values[i],
+                block.padded, block.inner, block.shape[2], scratch.ignore_index, index, None,
+                block.boxes[group][i], kernel.taps, kernel.sums, None, scratch.values[i],
             )  # fmt: skip
             sums.entropy += entropy
             sums.ties += ties
