@@ -62,6 +62,9 @@ def plane_size(planes: Planes) -> int:
 @bare_inlined
 def fill(index: Int, there: int, count: int, planes: Planes) -> None:
     """Write soft labels of 1 to some voxels of a row, and add them to the class's mass."""
+    # One index into flat memory: the place in the plane is known to the caller and the same for
+    # all classes; by four, SVLS takes 1.15 times as long. A class that nobody reads has a plane
+    # as well, so that nothing is tested here.
     plane = planes.plane_of[Unsigned(index)]
     start = plane * plane_size(planes) + there
     for x in range(count):

@@ -68,7 +68,7 @@ def soften_block(
         Sums over these voxels, of all classes.
     """
     # Numba counts references around each step that branches. Here, where arrays are made,
-    # it must; the loops do without, in 0.8 of the time.
+    # it must; the loops do without, in 0.85 of the time.
     plane_step = 0 if slicewise else padded.shape[1] * padded.shape[2]
     steps = plane_step, padded.shape[2]
     labels = padded.reshape(-1)
@@ -94,6 +94,8 @@ def _soften_rows(
                 there = (z * planes.values.shape[2] + y) * planes.values.shape[3] + s * SEGMENT
                 count = min(SEGMENT, width - s * SEGMENT)
                 bits = np.uint64(0)
+                # Most segments have one class around; counting in these as well takes 1.4 times
+                # as long.
                 if inner[z, y, s] != MIXED:
                     e, t = _fill(
                         np.int64(inner[z, y, s]), there, count, ignore_index, tables, planes, blends
@@ -140,6 +142,8 @@ def _soften_segment(
         e = t = 0
         stop = x + 1
         if own_code[Unsigned(x)] == FULL:
+            # Inside mixed segments, too, classes come in runs; written voxel by voxel, they
+            # make all of it take 1.1 times as long.
             while stop < count and own_code[Unsigned(stop)] == FULL:
                 stop += 1
             e, t = _fill(number, there + x, stop - x, ignore_index, tables, planes, blends)
@@ -155,6 +159,8 @@ def _soften_segment(
         else:
             code = np.int64(own_code[Unsigned(x)])
             second_code = np.int64(other_code[Unsigned(x)])
+            # Nearly all voxels at borders end here. Looking around each of them takes 1.15
+            # times as long, and counting class by class, as beside ignored voxels, 2.5 times.
             e, t = _put_two(number, second, code, second_code, there + x, tables, planes)
             if code + second_code != FULL:
                 entropy += e
@@ -202,6 +208,7 @@ def _soften_rest(
 ) -> tuple[int, int]:  # fmt: skip
     """Soft labels of all classes around a voxel but two; together they have `remaining`."""
     entropy = ties = n = 0
+    # Codes add up, so it is known when the last class has been met: mostly after a few voxels.
     while remaining > 0:
         index = segment.around[Unsigned(n)]
         n += 1

@@ -59,6 +59,8 @@ def soften_class(
     """
     radius_z, radius_y, radius_x = len(taps.z) // 2, len(taps.y) // 2, len(taps.x) // 2
     mass = entropy = ties = 0
+    # Only where the class is within reach: the rest of the plane is 0 already. Slices come in
+    # order, so that those summed along X and Y serve all slices around them.
     ready = box[0]
     for z in range(max(0, box[0] - 2 * radius_z), min(inner.shape[0], box[1] + 1)):
         ready = sum_around(padded, inner.shape[1], z, ready, index, shares, box, taps, sums)
@@ -74,6 +76,7 @@ def soften_class(
                 mass += m
                 entropy += e
                 ties += t
+            # A row of one class throughout has no other around: all is 1, without summing.
             elif labels[0] == index:
                 row[:width] = ONE
                 mass += width << 24
@@ -118,6 +121,7 @@ def find_disputed_rows(
 @bare_kernel
 def _is_mixed(segments: NDArray[np.int32], ignore_index: int) -> bool:
     """Whether a row is not of one class throughout."""
+    # Numbers above are blends, which are not one class even where nothing else is near.
     mixed = segments[0] > ignore_index
     for segment in segments:
         mixed |= segment == MIXED or segment != segments[0]
@@ -153,6 +157,8 @@ def _add_up(
     mass = entropy = ties = 0
     for x in range(width):
         value = row[Unsigned(x)]
+        # Many voxels in reach of a class hold nothing of it, and two tables are looked up for
+        # each that does.
         if value == 0:
             continue
         mass += taps.mass[Unsigned(value)]
