@@ -83,12 +83,12 @@ class RaterPatterns:
         class_indices
             (Z, Y, X).
         """
-        from softlab_cli.kernels.fusion import look_up
+        from softlab_cli.kernels.labels import map_values
 
         column = self.labels[:, number]
         table = np.where(column == UNLABELLED, ignore_index, column).astype(dtype)
         found = np.empty(self.indices.shape, dtype)
-        look_up(self.indices.reshape(-1), table, found.reshape(-1))
+        map_values(self.indices.reshape(-1), table, found.reshape(-1))
         return found
 
 

@@ -162,7 +162,7 @@ def class_boxes(class_indices: NDArray[np.unsignedinteger[Any]]) -> list[ClassBo
     class_indices
         (Z, Y, X) uint8 or uint16.
     """
-    from softlab_cli.kernels.class_boxes import find_class_boxes
+    from softlab_cli.kernels.labels import find_class_boxes
 
     indices = int(np.iinfo(class_indices.dtype).max) + 1
     boxes = np.zeros((indices, 3, 2), np.int64)

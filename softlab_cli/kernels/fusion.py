@@ -19,7 +19,6 @@ __all__ = [
     "count_patterns",
     "first_pattern",
     "is_indexed",
-    "look_up",
     "rehash",
 ]
 
@@ -177,6 +176,8 @@ def count_patterns(patterns: NDArray[Any], counts: NDArray[np.int64]) -> None:
     counts
         (patterns,) int64; is added to.
     """
+    # `count_values` does the same: on patterns of raters it takes 1.07 to 1.09 times as long, on
+    # noise, which they are not, a sixth.
     i, n = 0, len(patterns)
     while i < n:
         first = patterns[Unsigned(i)]
@@ -193,20 +194,3 @@ def count_patterns(patterns: NDArray[Any], counts: NDArray[np.int64]) -> None:
             stop += 1
         counts[Unsigned(first)] += stop - i
         i = stop
-
-
-@kernel
-def look_up(patterns: NDArray[Any], table: NDArray[Any], target: NDArray[Any]) -> None:
-    """Write what a table has for each pattern; `target` may be `patterns` itself.
-
-    Parameters
-    ----------
-    patterns
-        (n,) patterns.
-    table
-        (patterns,) what to write for each.
-    target
-        (n,) is written.
-    """
-    for i in range(len(patterns)):
-        target[Unsigned(i)] = table[Unsigned(patterns[Unsigned(i)])]
