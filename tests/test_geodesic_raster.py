@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.raster import FORWARD_STEPS, RasterEngine
-from softlab_cli.kernels.geodesic.sizes import CLASS_LANES
+from softlab_cli.kernels.sizes import CLASS_LANES
 
 from .naive_geodesic import raster_scan
 

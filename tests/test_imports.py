@@ -9,6 +9,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,102 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
+def dotted(path: Path) -> str:
+    """``softlab_cli.store`` for store/__init__.py, ``softlab_cli.store.writer`` for writer.py."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def reached(text: str, names: set[str]) -> Iterator[tuple[str, bool]]:
+    """Modules among `names` that a module names, and whether Python ever imports them for it.
+
+    They are named in imports, and in strings that are imported.
+    """
+    tree = ast.parse(text)
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    only_types = [node for node in blocks if ast.unparse(node.test).endswith("TYPE_CHECKING")]
+    idle = {inner for node in only_types for part in node.body for inner in ast.walk(part)}
+    for node in ast.walk(tree):
+        found: list[str] = []
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names if alias.name in names]
+        elif isinstance(node, ast.ImportFrom) and node.module in names:
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [name if name in names else node.module for name in inside]
+        elif isinstance(node, ast.Constant) and node.value in names:
+            found = [node.value]
+        yield from ((name, node not in idle) for name in found)
+
+
+def arrows(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Each module with those that it needs, and the packages that Python runs for these.
+
+    The packages that a module lies in itself are left out: all modules need those.
+    """
+    needs: dict[str, set[str]] = {}
+    for name, text in sources.items():
+        needs[name] = set()
+        for other, runs in reached(text, set(sources)):
+            packages = [other[:i] for i, letter in enumerate(other) if letter == "." and runs]
+            own = {package for package in packages if name.startswith(f"{package}.")}
+            needs[name] |= ({other, *packages} - own - {name}) & set(sources)
+    return needs
+
+
+def circles(needs: dict[str, set[str]]) -> list[str]:
+    """Circles that have no arrow in common, each as ``a -> b -> a``."""
+    needs = {name: set(others) for name, others in needs.items()}
+    found = []
+    while True:
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            # It names each module after one that it needs.
+            circle = error.args[1][::-1]
+            found.append(" -> ".join(circle))
+            needs[circle[0]].remove(circle[1])
+        else:
+            return found
+
+
+def test_modules_import_in_no_circle() -> None:
+    """Not inside a package either, nor by imports in functions or for type checkers only.
+
+    An import under ``if TYPE_CHECKING`` counts: Python does not follow it, but whoever
+    reads the module does, and two modules that need each other's types are one. (It does
+    not count for the packages around the module, which only Python runs.) So does a string
+    that is a module's name, as in the tables of what is imported late.
+    """
+    found = circles(arrows({dotted(path): path.read_text(encoding="utf-8") for path in modules()}))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("where", ["softlab_cli.b", "softlab_cli.b.inner", "softlab_cli.b.part"])
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from softlab_cli.a import one",
+        "from softlab_cli import a",
+        "import softlab_cli.a as c",
+        "def late():\n    from softlab_cli.a import one",
+        "if TYPE_CHECKING:\n    from softlab_cli.a import One",
+        "HOMES = {'one': ('softlab_cli.a', 'One')}",
+    ],
+)
+def test_a_circle_is_found_wherever_the_arrow_back_starts(where: str, back: str) -> None:
+    sources = {
+        "softlab_cli": "from softlab_cli.a import one",
+        "softlab_cli.a": "from softlab_cli.b.part import one",
+        "softlab_cli.b": "import numpy",
+        "softlab_cli.b.inner": "import numpy",
+        "softlab_cli.b.part": "from softlab_cli.b.inner import two",
+    }
+    assert circles(arrows(sources)) == []
+    (circle,) = circles(arrows(sources | {where: f"{sources[where]}\n{back}"}))
+    assert "softlab_cli.a" in circle
+    assert where in circle
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -140,3 +237,13 @@ def test_heavy_packages_are_imported_late(statement: str) -> None:
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_type_needs_its_module_and_not_the_package_around() -> None:
+    sources = {
+        "softlab_cli.a": "if TYPE_CHECKING:\n    from softlab_cli.b.part import Part",
+        "softlab_cli.b": "from softlab_cli.a import one",
+        "softlab_cli.b.part": "import numpy",
+    }
+    assert circles(arrows(sources)) == []
+    assert len(circles(arrows(sources | {"softlab_cli.a": "from softlab_cli.b import part"}))) == 1

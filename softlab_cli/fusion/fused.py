@@ -86,11 +86,11 @@ class FusedMap:
         class_indices
             (Z, Y, X).
         """
-        from softlab_cli.kernels.fusion import look_up
+        from softlab_cli.kernels.labels import map_values
 
         table = np.where(self.hard == UNLABELLED, ignore_index, self.hard).astype(dtype)
         found = np.empty(self.indices.shape, dtype)
-        look_up(self.indices.reshape(-1), table, found.reshape(-1))
+        map_values(self.indices.reshape(-1), table, found.reshape(-1))
         return found
 
 
@@ -110,7 +110,7 @@ def fuse_patterns(patterns: RaterPatterns, shares: Shares) -> FusedMap:
     fused
         Patterns with the same shares have become one blend.
     """
-    from softlab_cli.kernels.fusion import look_up
+    from softlab_cli.kernels.labels import map_values
 
     total = common_total(shares.totals)
     _, tied = shares.largest()
@@ -121,7 +121,7 @@ def fuse_patterns(patterns: RaterPatterns, shares: Shares) -> FusedMap:
     hard[patterns.class_count] = UNLABELLED
     hard[numbers] = winners
     indices = np.empty(patterns.indices.shape, np.min_scalar_type(len(hard) - 1))
-    look_up(patterns.indices.reshape(-1), numbers.astype(indices.dtype), indices.reshape(-1))
+    map_values(patterns.indices.reshape(-1), numbers.astype(indices.dtype), indices.reshape(-1))
     ties = int(patterns.counts[tied].sum())
     hard_voxels = np.zeros(patterns.class_count + 1, np.int64)
     np.add.at(hard_voxels, winners, patterns.counts)  # UNLABELLED, -1, is the last entry

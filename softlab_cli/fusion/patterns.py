@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError, GeometryError, UsageError
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import read_only
 
 __all__ = [
     "UNLABELLED",
@@ -87,11 +87,11 @@ class RaterPatterns:
         class_indices
             (Z, Y, X).
         """
-        from softlab_cli.kernels.fusion import look_up
+        from softlab_cli.kernels.labels import map_values
 
         table = self.class_indices(ignore_index)[:, number].astype(dtype)
         found = np.empty(self.indices.shape, dtype)
-        look_up(self.indices.reshape(-1), table, found.reshape(-1))
+        map_values(self.indices.reshape(-1), table, found.reshape(-1))
         return found
 
 

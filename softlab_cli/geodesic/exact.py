@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Shape
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import Seeds, StepCost
-from softlab_cli.kernels.geodesic.sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD
+from softlab_cli.kernels.sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD
 
 __all__ = ["ExactEngine"]
 

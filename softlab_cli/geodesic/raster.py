@@ -13,7 +13,7 @@ from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import UNREACHABLE, Seeds, StepCost
-from softlab_cli.kernels.geodesic.sizes import CLASS_LANES
+from softlab_cli.kernels.sizes import CLASS_LANES
 
 __all__ = ["FORWARD_STEPS", "RasterEngine"]
 

@@ -21,7 +21,7 @@ from softlab_cli.core.blocks import Region, Shape, clip, grow, region_shape, shi
 from softlab_cli.core.errors import UsageError
 from softlab_cli.geodesic.base import Seeds
 from softlab_cli.geodesic.components import deepest_voxel, emptied_components
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import read_only
 
 __all__ = [
     "SEED_STRATEGIES",
@@ -167,7 +167,7 @@ def class_boxes(class_indices: NDArray[np.unsignedinteger[Any]]) -> list[ClassBo
     class_indices
         (Z, Y, X) uint8 or uint16.
     """
-    from softlab_cli.kernels.class_boxes import find_class_boxes
+    from softlab_cli.kernels.labels import find_class_boxes
 
     indices = int(np.iinfo(class_indices.dtype).max) + 1
     boxes = np.zeros((indices, 3, 2), np.int64)

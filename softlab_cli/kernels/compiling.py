@@ -40,7 +40,8 @@ Unsigned = np.uintp
 """Type of array indices in inner loops.
 
 Numba lets a signed index count from the array's end; the test for it keeps loops
-from being vectorised.
+from being vectorised. With signed indices SVLS takes 7 times as long, the exact geodesic
+engine 3.8 times, the raster scan, which has few indices to reckon, 1.15 times.
 """
 
 lowest_bit: Callable[[Any], Any] = trailing_zeros
@@ -48,7 +49,10 @@ lowest_bit: Callable[[Any], Any] = trailing_zeros
 
 
 def inlined(function: Function) -> Function:
-    """As `kernel`, for a small step of an inner loop: a call costs more than the step."""
+    """As `kernel`, for a small step of an inner loop: a call costs more than the step.
+
+    Left to the compiler, which calls some of them, SVLS takes 1.1 times as long.
+    """
     return _compiled(function, forceinline=True)
 
 
@@ -66,12 +70,15 @@ def bare_kernel(function: Function) -> Function:
     """As `kernel`, without reference counts, so it cannot make arrays.
 
     Numba counts references to arrays atomically around every inlined function that
-    branches; in the loop of short steps for which this was made, a quarter of the time.
+    branches: with them, SVLS takes 1.2 times as long. A copy from slice to slice needs
+    memory where they might overlap, so it cannot be in such a kernel either.
     """
     return _compiled(function, _nrt=False)
 
 
 def _compiled(function: Function, **options: bool) -> Function:
+    # NumPy's error model: a division by 0 gives infinity or NaN. Python's raises, and the test
+    # for it keeps loops from being vectorised. Compiling takes seconds, hence the cache.
     compiled = numba.njit(nogil=True, error_model="numpy", **options)(function)
     keep_machine_code(compiled)
     return cast(Function, compiled)

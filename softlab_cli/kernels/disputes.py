@@ -135,6 +135,7 @@ def find_wholes(
         First and last z, first and last y of these in `padded`.
     """
     parts.part_of[ignore_index] = weighing.total
+    # Ignored voxels are summed as a class would be; what they weigh is missing from the whole.
     parts.known[:] = UNKNOWN
     parts.wholes[:] = _whole(weighing)
     reach = 0 if slicewise else 2
@@ -168,7 +169,7 @@ def soften_disputed(
     padded
         (z, y, x) numbers with a halo of 1 (along Z none if `slicewise`).
     disputed
-        From `softlab_cli.kernels.blends.soften_agreed`.
+        From `softlab_cli.kernels.svls.soften_block`.
     slicewise
         Whether neighbours in the same slice are the only ones.
     has_ignored
@@ -197,6 +198,8 @@ def soften_disputed(
     entropy = 0
     for i in range(len(classes)):
         for e in range(entries.starts[i], entries.starts[i + 1]):
+            # The table is filled and emptied entry by entry: it has a place for each number of
+            # the label map, and a class has parts in a few of them.
             parts.part_of[entries.numbers[e]] = entries.parts[e]
         entropy += _soften_class(
             padded, disputed, slicewise, has_ignored, classes[i], boxes[i],
@@ -226,6 +229,7 @@ def _soften_class(
         for y in range(max(0, box[2] - 2), min(disputed.shape[1], box[3] + 1)):
             for s in range(disputed.shape[2]):
                 bits = disputed[z, y, s]
+                # Most segments have nothing that is disputed, or nothing of the class around it.
                 if bits == 0 or not _sum_around(padded, z, y, s, slicewise, weighing, parts):
                     continue
                 for i in range(SEGMENT):
@@ -233,6 +237,8 @@ def _soften_class(
                     if bits >> np.uint64(i) & np.uint64(1) == 0 or total == 0:
                         continue
                     x = s * SEGMENT + i
+                    # `wholes` has the very same number where no neighbour is ignored: a voxel's
+                    # quotient does not depend on what else is in its block.
                     if has_ignored:
                         whole = wholes[z, y, x]
                     value = to_half(total / whole)
@@ -262,6 +268,8 @@ def _sum_around(
     for dz in range(1 if slicewise else 3):
         for dy in range(3):
             row = ((z + dz) * known.shape[1] + y + dy) * known.shape[2] + s
+            # A ring of three slices, as nothing further back is looked at again. Each row is
+            # around nine others, and is looked up once: each time anew takes 1.3 times as long.
             start = row % (len(rows) // ROW) * ROW
             if known[z + dz, y + dy, s] == UNKNOWN:
                 any_parts = np.int32(0)
@@ -269,6 +277,8 @@ def _sum_around(
                     number = padded[Unsigned(z + dz), Unsigned(y + dy), Unsigned(s * SEGMENT + x)]
                     part = part_of[Unsigned(number)]
                     rows[Unsigned(start + x)] = part
+                    # No test in the loop: whether there are any parts is asked of all of them
+                    # together.
                     any_parts |= part
                 known[z + dz, y + dy, s] = PRESENT if any_parts else EMPTY
             if known[z + dz, y + dy, s] == EMPTY:
@@ -279,6 +289,8 @@ def _sum_around(
                 found = True
             # How far the row is: 0 here, 1 along Y, 2 along Z, 3 along both.
             far = np.int64(dy != 1) + 2 * np.int64(not slicewise and dz != 1)
+            # Whole numbers first: rows at one distance weigh the same, so four sums replace
+            # nine rows, and whole numbers add up to the same in any order.
             for x in range(ROW):
                 around[Unsigned(far * ROW + x)] += rows[Unsigned(start + x)]
     if found:
@@ -292,6 +304,8 @@ def _weigh(weighing: Weighing, parts: Parts) -> None:
     weights, centre, sums = weighing.weights, weighing.centre[0], parts.sums
     here, at_y = parts.around[:ROW], parts.around[ROW : 2 * ROW]
     at_z, at_yz = parts.around[2 * ROW : 3 * ROW], parts.around[3 * ROW :]
+    # Neighbours left and right are read where they lie, not carried from voxel to voxel, so
+    # that voxels do not wait for one another and the loop is vectorised.
     for i in range(SEGMENT):
         left, x, right = Unsigned(i), Unsigned(i + 1), Unsigned(i + 2)
         total = np.float64(here[left] + here[right]) * weights[0]
@@ -328,6 +342,8 @@ def count_ties(disputed: NDArray[np.uint64], largest: Largest) -> tuple[int, int
                 for x in range(s * SEGMENT, min((s + 1) * SEGMENT, largest.value.shape[2])):
                     ties += int(largest.shared[z, y, x])
                     changes += int(largest.hard[z, y, x] < largest.value[z, y, x])
+                    # Forgotten as it is read: clearing whole blocks would touch far more than
+                    # was written.
                     largest.shared[z, y, x] = False
                     largest.value[z, y, x] = largest.hard[z, y, x] = 0
     return ties, changes

@@ -19,7 +19,6 @@ __all__ = [
     "count_patterns",
     "first_pattern",
     "is_indexed",
-    "look_up",
     "rehash",
 ]
 
@@ -35,6 +34,8 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 @kernel
 def _place(key: Int, keys: NDArray[np.int64]) -> Int:
     """Where a key is in an open-addressing table, or where it belongs."""
+    # Keys of neighbouring patterns follow one another; multiplied by a large odd number, their
+    # upper bits differ, so that they do not crowd one part of the table.
     last = np.uint64(len(keys) - 1)
     place = ((np.uint64(key) * _SPREAD) >> np.uint64(32)) & last
     while keys[place] != key and keys[place] != FREE:
@@ -70,6 +71,7 @@ def is_indexed(labels: NDArray[Any], class_count: int, ignore_index: int) -> boo
     wrong = False
     for i in range(len(labels)):
         label = labels[Unsigned(i)]
+        # No early end, so that the loop is vectorised: nearly always all labels are right.
         wrong |= (label >= count) & (label != ignored)
     return not wrong
 
@@ -132,6 +134,8 @@ def add_rater(
     i = start
     while i < n:
         stop = min(i + RUN, n)
+        # Raters agree nearly everywhere, so voxels are first compared together; looking at each
+        # takes 1.9 times as long. Types are as narrow as they may be: more fit into a vector.
         same = stop - i == RUN
         if same:
             difference = np.uint32(0)
@@ -150,6 +154,7 @@ def add_rater(
                 key = pattern * (class_count + 1) + label
                 place = _place(key, keys)
                 if keys[place] == FREE:
+                    # A kernel makes no arrays: the caller brings a larger table and calls again.
                     if count == most:
                         return k, count
                     keys[place] = key
@@ -171,10 +176,13 @@ def count_patterns(patterns: NDArray[Any], counts: NDArray[np.int64]) -> None:
     counts
         (patterns,) int64; is added to.
     """
+    # `count_values` does the same: on patterns of raters it takes 1.07 to 1.09 times as long, on
+    # noise, which they are not, a sixth.
     i, n = 0, len(patterns)
     while i < n:
         first = patterns[Unsigned(i)]
         stop = i + 1
+        # A run is followed 64 voxels at a time; voxel by voxel takes 1.4 times as long.
         while stop + RUN <= n:
             difference = first ^ first
             for k in range(RUN):
@@ -186,20 +194,3 @@ def count_patterns(patterns: NDArray[Any], counts: NDArray[np.int64]) -> None:
             stop += 1
         counts[Unsigned(first)] += stop - i
         i = stop
-
-
-@kernel
-def look_up(patterns: NDArray[Any], table: NDArray[Any], target: NDArray[Any]) -> None:
-    """Write what a table has for each pattern; `target` may be `patterns` itself.
-
-    Parameters
-    ----------
-    patterns
-        (n,) patterns.
-    table
-        (patterns,) what to write for each.
-    target
-        (n,) is written.
-    """
-    for i in range(len(patterns)):
-        target[Unsigned(i)] = table[Unsigned(patterns[Unsigned(i)])]

@@ -47,6 +47,8 @@ def paint_classes(
             for y in range(boxes[plane, 2], boxes[plane, 3] + 1):
                 labels = padded[z, y]
                 row = values[plane, z, y]
+                # Two loops, each with numbers of one size: writing and counting in one loop
+                # takes 1.6 times as long.
                 for x in range(width):
                     label = labels[Unsigned(x)]
                     value = np.uint16(high) if label == index else np.uint16(low)

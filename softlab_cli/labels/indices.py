@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.core.errors import ClassError
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import read_only
 
 __all__ = [
     "IndexedLabelMap",

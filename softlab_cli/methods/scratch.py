@@ -18,8 +18,7 @@ from softlab_cli.kernels.block import (
     find_uniform_rows,
 )
 from softlab_cli.kernels.half import entropy_units, mass_units
-from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT, read_only
 
 __all__ = ["ENTROPY", "MASS", "NO_CLASSES", "PaddedBlock", "Scratch"]
 

@@ -49,6 +49,7 @@ HALF_TO_FLOAT = np.float32(2.0**112)
 @inlined
 def _decay(number: np.float32) -> np.float32:
     """e^-number, for numbers from 0 on: a power of two times 2^f."""
+    # The system's exponential is called number by number, and takes 4 times as long.
     power = max(-number * LOG2_E, LOWEST_POWER)
     whole = np.floor(power)
     f = power - whole
@@ -60,6 +61,8 @@ def _decay(number: np.float32) -> np.float32:
 @inlined
 def _from_half(bits: np.uint16) -> np.float32:
     """The number whose float16 bit pattern, from 0 to 1, this is."""
+    # Moved to where float32 has exponent and mantissa, then scaled by the difference of the
+    # biases: subnormal numbers come out right as well, and no table is looked up.
     wide = np.uint32(np.uint32(bits) << np.uint32(13))
     return np.float32(wide.view(np.float32) * HALF_TO_FLOAT)
 
@@ -82,6 +85,8 @@ def sum_rows(
     """
     for r in range(first, stop):
         row = distance[r]
+        # A sum for each row, which the caller adds in order: the mean, and so each bit of the
+        # map, depends neither on threads nor on how the rows are shared out among them.
         total, largest = 0.0, row[0]
         for x in range(len(row)):
             total += np.float64(row[Unsigned(x)])
@@ -107,6 +112,7 @@ def add_map(
     total
         (voxels of the block,) is added to.
     """
+    # What is the same for all voxels is reckoned before the loops; one product is left.
     least = _decay(farthest / mean) if farthest > 0 else np.float32(0)
     stretch = np.float32(1) / (np.float32(1) - least)
     divisor = mean if farthest > 0 else np.float32(1)
@@ -138,6 +144,8 @@ def store_halves(
         (voxels,) is written; from 0 to 1.
     """
     for i in range(first, stop):
+        # Rounding may carry a sum of maps just beyond 0 or 1, and the tables of what a soft label
+        # adds end at 1.
         mean = np.float64(total[Unsigned(i)]) / count
         halves[Unsigned(i)] = to_half(min(max(mean, 0.0), 1.0))
 
@@ -244,6 +252,8 @@ def soften_class(
                 line, own, ignored, weights[i:stop], wholes[i:stop], kept[i:stop],
                 smoothing, min_mass, row,
             )  # fmt: skip
+            # Three loops over a row, which the cache holds: the first two are vectorised, and
+            # looking up tables, which is not, would keep them from it.
             _compare_row(line, own, row, largest[i:stop], shared[i:stop], hard[i:stop])
             for x in range(len(line)):
                 mass += mass_of[Unsigned(row[Unsigned(x)])]
@@ -272,6 +282,8 @@ def _compare_row(
 ) -> None:  # fmt: skip
     for x in range(len(line)):
         value, most = row[Unsigned(x)], largest[Unsigned(x)]
+        # No branches, as in the loop above: & and | of both comparisons, max, and a choice
+        # between two values at hand are all vector instructions.
         shared[Unsigned(x)] = (value == most) | (shared[Unsigned(x)] & (value < most))
         largest[Unsigned(x)] = max(value, most)
         hard[Unsigned(x)] = value if line[Unsigned(x)] == own else hard[Unsigned(x)]

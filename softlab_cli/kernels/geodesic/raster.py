@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, kernel
-from softlab_cli.kernels.geodesic.sizes import CLASS_LANES
+from softlab_cli.kernels.sizes import CLASS_LANES
 
 __all__ = ["fill_step_costs", "scan"]
 
@@ -46,6 +46,8 @@ def fill_step_costs(
     weight = np.float64(intensity_weight)
     for k in range(len(steps)):
         dz, dy, dx = steps[k]
+        # Bounds in place of tests: the steps that leave the volume keep the infinite cost which
+        # they had, and the scan needs no test either.
         for z in range(max(0, -dz), min(depth, depth - dz)):
             for y in range(max(0, -dy), min(height, height - dy)):
                 for x in range(max(0, -dx), min(width, width - dx)):
@@ -114,6 +116,8 @@ def _visit(
     backward: bool,
 ) -> None:
     """Relax the steps from 13 neighbours of a voxel, one of them twice, for all classes."""
+    # Seven and seven of 13: both halves have one shape, and a minimum may be taken twice. One
+    # loop over all 13 for each class is not vectorised and takes 4 times as long.
     _relax_seven(distance, costs, offsets, p, backward, 0)
     _relax_seven(distance, costs, offsets, p, backward, 6)
 
@@ -124,6 +128,7 @@ def _step(
 ) -> Any:
     """Where the k-th neighbour of a voxel lies, and what the step from it costs."""
     if backward:
+        # Costs are the same both ways, so that of a step back is kept at the voxel it leads from.
         q = p - offsets[Unsigned(k)]
         return q, costs[Unsigned(k), Unsigned(q)]
     return p + offsets[Unsigned(k)], costs[Unsigned(k), Unsigned(p)]
@@ -150,6 +155,7 @@ def _relax_seven(
     q4, c4 = _step(costs, offsets, p, k + 4, backward)
     q5, c5 = _step(costs, offsets, p, k + 5, backward)
     q6, c6 = _step(costs, offsets, p, k + 6, backward)
+    # Sixteen classes at once: eight at a time take 2.3 times as long, one at a time 5 times.
     for lane in range(CLASS_LANES):
         best = distance[Unsigned(p), Unsigned(lane)]
         t = distance[Unsigned(q0), Unsigned(lane)] + c0

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, inlined, kernel
-from softlab_cli.kernels.geodesic.sizes import LANES, ROWS, SIDE
+from softlab_cli.kernels.sizes import LANES, ROWS, SIDE
 
 __all__ = ["HALO_SIDE", "Blocks", "enclose", "extract", "find_rows", "row_of"]
 
@@ -32,6 +32,7 @@ Blocks = tuple[int, int, int]
 @bare_inlined
 def row_of(blocks: Blocks, z: Int, y: Int, s: Int) -> Any:
     """Number of the row with the voxels from (z, y, s * LANES) on."""
+    # SIDE is 16: a shift and a mask, while a division of signed numbers is several steps.
     block = 1 + ((z >> 4) * blocks[1] + (y >> 4)) * blocks[2] + s
     return block * ROWS + (z & 15) * SIDE + (y & 15)
 
@@ -54,6 +55,7 @@ def enclose(image: NDArray[np.float32], blocks: Blocks, out: NDArray[np.float32]
             for x in range(0, width, LANES):
                 start = row_of(blocks, z, y, x // LANES) * LANES
                 _copy_line(line, x, out, start, min(LANES, width - x))
+            # While the row is in the cache: the mean difference sets the width of the bands.
             for x in range(1, width):
                 total += abs(line[Unsigned(x)] - line[Unsigned(x - 1)])
     return total / image.size
@@ -105,6 +107,8 @@ def find_rows(
     for dz in range(3):
         for dy in range(3):
             firsts[Unsigned(3 * dz + dy)] = _first_row(blocks, bz + dz - 1, by + dy - 1, bx)
+    # Once for a visit, in which rows are taken many times: to find a neighbour then costs one
+    # look-up, in this block or in the next.
     for z in range(HALO_SIDE):
         for y in range(HALO_SIDE):
             first = firsts[Unsigned(3 * ((z + 15) >> 4) + ((y + 15) >> 4))]

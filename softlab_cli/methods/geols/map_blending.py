@@ -18,8 +18,7 @@ from softlab_cli.kernels.geodesic.maps import (
     read_halves,
     soften_class,
 )
-from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
-from softlab_cli.kernels.views import read_only
+from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, read_only
 from softlab_cli.methods.geols.map_set import MapSet
 from softlab_cli.methods.scratch import ENTROPY, MASS
 

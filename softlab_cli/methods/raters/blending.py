@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Region, Shape
 from softlab_cli.core.softblock import SoftSums
 from softlab_cli.fusion.fused import FusedMap
-from softlab_cli.kernels.blends import BlendTable, paint_blends, soften_agreed
-from softlab_cli.kernels.blends_wide import find_disputed_rows, soften_shares
+from softlab_cli.kernels.blends import BlendTable, paint_blends
 from softlab_cli.kernels.disputes import (
     ROW,
     Entries,
@@ -25,6 +24,8 @@ from softlab_cli.kernels.disputes import (
 )
 from softlab_cli.kernels.neighbours import GROUPS
 from softlab_cli.kernels.sizes import SEGMENT
+from softlab_cli.kernels.svls import soften_block
+from softlab_cli.kernels.svls_wide import find_disputed_rows, soften_class
 from softlab_cli.methods.grouping import GroupedWorkspace
 from softlab_cli.methods.raters.blend_scratch import BlendBlock, BlendScratch
 from softlab_cli.methods.scratch import ENTROPY, MASS
@@ -167,9 +168,9 @@ class NarrowBlender(SmoothBlender):
     def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
         planes, sums = self._planes(), SoftSums.zero(self.scratch.class_count)
         disputed = self._disputed_of(block)
-        entropy, ties = soften_agreed(
+        entropy, ties = soften_block(
             block.padded, block.inner, block.shape[2], self._slicewise,
-            self._tables, self._table, planes, disputed,
+            self.scratch.ignore_index, self._tables, planes, self._table, disputed,
         )  # fmt: skip
         if group.start == 0:
             # The kernel meets all classes each time: what is summed over them counts once.
@@ -210,8 +211,8 @@ class WideBlender(SmoothBlender):
         for i, index in enumerate(classes):
             mine = slice(entries.starts[i], entries.starts[i + 1])
             self._shares_now[entries.numbers[mine]] = entries.parts[mine] / self._total
-            mass[i], entropy = soften_shares(
-                block.padded, disputed, block.shape[2], self.scratch.ignore_index,
+            mass[i], entropy, _ = soften_class(
+                block.padded, block.inner, block.shape[2], self.scratch.ignore_index,
                 index, self._shares_now, boxes[i], self._kernel.taps, self._kernel.sums,
                 self._largest, self.scratch.values[i],
             )  # fmt: skip

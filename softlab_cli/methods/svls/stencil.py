@@ -60,7 +60,7 @@ class NarrowStencil(Stencil):
         planes, sums = self._planes(), SoftSums.zero(self.scratch.class_count)
         entropy, ties = soften_block(
             block.padded, block.inner, block.shape[2], self._slicewise,
-            self.scratch.ignore_index, block.ignored_box is not None, self._tables, planes,
+            self.scratch.ignore_index, self._tables, planes, None, None,
         )  # fmt: skip
         if group.start == 0:
             # The kernel meets all classes each time: what is summed over them counts once.
@@ -84,8 +84,8 @@ class WideStencil(Stencil):
         mass = np.zeros(len(classes), np.int64)
         for i, index in enumerate(classes):
             mass[i], entropy, ties = soften_class(
-                block.padded, block.inner, block.shape[2], scratch.ignore_index, index,
-                block.boxes[group][i], kernel.taps, kernel.sums, scratch.values[i],
+                block.padded, block.inner, block.shape[2], scratch.ignore_index, index, None,
+                block.boxes[group][i], kernel.taps, kernel.sums, None, scratch.values[i],
             )  # fmt: skip
             sums.entropy += entropy
             sums.ties += ties
