@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import softlab_cli
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.volume import Geometry, LabelMap
@@ -321,7 +322,7 @@ def test_a_shift_is_said_in_mm_and_voxels() -> None:
     target = geometry((4, 5, 6), (0.5, 0.5, 2), (10.01, 20, 30))
     with pytest.raises(GeometryError) as raised:
         to_grid(LabelMap(labels((4, 5, 6)), source), target)
-    assert "shifted: (-0.01, 0, 0) mm apart, that is (-0.02, 0, 0) voxels" in str(raised.value)
+    assert "shifted by (-0.01, 0, 0) mm, that is (-0.02, 0, 0) voxels" in str(raised.value)
 
 
 @pytest.mark.parametrize("how", ["nearest", "linear"])
@@ -406,3 +407,49 @@ def test_soft_classes_always_sum_to_one(planes: list[list[float]], rule: str) ->
     alone = np.array(planes).sum(axis=0) <= 1
     for i, plane in enumerate(planes):
         np.testing.assert_allclose(classes[i + 1][0, 0, alone], np.array(plane)[alone], atol=1e-6)
+
+
+def write_at(path: Path, values: np.ndarray, origin: tuple[float, float, float]) -> None:
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((1.0, 1.0, 2.0))
+    image.SetOrigin(origin)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    sitk.WriteImage(image, str(path), True)
+
+
+@pytest.mark.parametrize("classes", [(), ("--labels", "0-3")])
+def test_a_case_that_was_cropped_is_padded_and_another_one_fails(
+    softlab, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    whole = labels((8, 9, 10))
+    write_at(tmp_path / "images" / "a.nrrd", whole.astype(np.float32), (10, 20, 30))
+    write_at(tmp_path / "labels" / "a.nrrd", whole[2:7, 1:8, 3:9], (13, 21, 34))
+    write_at(tmp_path / "images" / "b.nrrd", whole.astype(np.float32), (10, 20, 30))
+    write_at(tmp_path / "labels" / "b.nrrd", whole, (500, 20, 30))
+    out = tmp_path / "o.zarr"
+    done = softlab(
+        "onehot", "--in", tmp_path / "labels", "--images", tmp_path / "images", "--out", out,
+        *classes,
+    )  # fmt: skip
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert "a: brought onto the grid it belongs to by whole voxels (x: 3 added before" in said
+    assert "no labelled voxel was lost." in said
+    assert "They do not overlap. Check that the files belong together." in said
+    case = softlab_cli.open_store(out)["a"]
+    expected = np.zeros_like(whole)
+    expected[2:7, 1:8, 3:9] = whole[2:7, 1:8, 3:9]
+    np.testing.assert_array_equal(case.read_label(), expected)
+
+
+def test_a_foreign_case_that_is_resampled_to_nothing_fails(softlab, tmp_path: Path) -> None:
+    values = np.zeros((8, 9, 10), np.uint8)
+    values[:, :, :3] = 1
+    write_at(tmp_path / "images" / "a.nrrd", values.astype(np.float32), (10, 20, 30))
+    write_at(tmp_path / "labels" / "a.nrrd", values, (5.5, 20, 30))
+    done = softlab(
+        "onehot", "--in", tmp_path / "labels", "--images", tmp_path / "images",
+        "--out", tmp_path / "o.zarr", "--resample-labels", "nearest", "--labels", "0,1",
+    )  # fmt: skip
+    assert done.exit_code == 1
+    assert "has 216 labelled voxels, of which none is left on the grid of the image" in done.output

@@ -119,10 +119,12 @@ def describe_difference(a: Geometry, b: Geometry) -> str:
     voxels = np.linalg.lstsq(a.affine[:3, :3], apart, rcond=None)[0]
     if not np.isfinite(apart).all():
         return "their distance cannot be told"
-    if a.shape == b.shape and float(np.ptp(voxels, axis=1).max()) <= GRID_TOLERANCE_VOXELS:
-        return f"shifted: {_triple(apart[:, 0])} mm apart, that is {_triple(voxels[:, 0])} voxels"
     distance = float(np.linalg.norm(apart, axis=0).max())
-    return f"corners lie up to {distance:.4g} mm apart, that is {np.abs(voxels).max():.4g} voxels"
+    corners = f"corners lie up to {distance:.4g} mm apart"
+    if a.shape == b.shape and float(np.ptp(voxels, axis=1).max()) <= GRID_TOLERANCE_VOXELS:
+        shift = f"shifted by {_triple(apart[:, 0])} mm, that is {_triple(voxels[:, 0])} voxels"
+        return f"{corners}, {shift}"
+    return f"{corners}, that is {np.abs(voxels).max():.4g} voxels"
 
 
 def _triple(values: NDArray[Any]) -> str:

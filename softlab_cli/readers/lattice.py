@@ -48,12 +48,14 @@ class Turn:
         array
             (..., Z, Y, X) of any type.
         """
-        if self.is_identity:
-            return array
+        return array if self.is_identity else np.ascontiguousarray(self.view(array))
+
+    def view(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The same without a copy."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
         steps = tuple(slice(None, None, -1 if flip else None) for flip in self.flips)
-        return np.ascontiguousarray(turned[(..., *steps)])
+        return turned[(..., *steps)]
 
     def shape(self, source: Sizes) -> Sizes:
         """Voxels along the axes of an array once it is turned."""
@@ -108,9 +110,9 @@ class Placement:
 
     def apply(self, array: NDArray[Any]) -> NDArray[Any]:
         """The array (Z, Y, X) on the target grid, 0 where voxels were added."""
-        turned = self.turn.apply(array)
         if self.is_turn:
-            return turned
+            return self.turn.apply(array)
+        turned = self.turn.view(array)
         placed = np.zeros(self.target, array.dtype)
         shared = self._shared()
         inside = tuple(slice(start, stop) for start, stop in shared)
