@@ -62,3 +62,11 @@ def test_the_command_refuses_and_lets_one_insist(softlab, tmp_path: Path) -> Non
         out = tmp_path / f"{number}.zarr"
         done = softlab("onehot", "--in", tmp_path / "in", "--out", out, *insist)
         assert done.exit_code == 0, done.output
+
+
+def test_inspect_calls_it_an_image_whatever_its_values(softlab, tmp_path: Path) -> None:
+    write_image(tmp_path / "scan.nii.gz", scan((12, 14, 16), 200), (1, 1, 1))
+    blocks = np.arange(1, 11**3 + 1, dtype=np.uint16).reshape(11, 11, 11)
+    write_image(tmp_path / "many.nii.gz", blocks.repeat(3, 0).repeat(3, 1).repeat(3, 2), (1, 1, 1))
+    assert "scan.nii.gz: image" in softlab("inspect", tmp_path / "scan.nii.gz").output
+    assert "many.nii.gz: label map" in softlab("inspect", tmp_path / "many.nii.gz").output

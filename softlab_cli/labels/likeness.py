@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError
 
-__all__ = ["check_no_image"]
+__all__ = ["check_no_image", "looks_like_image"]
 
 FEW_VALUES = 64
 """Label maps of no more values are not looked at."""
@@ -46,12 +46,9 @@ def check_no_image(values: NDArray[Any], voxels: Mapping[int, int], path: Path) 
     ClassError
         When there are more than `FEW_VALUES` values and no regions of one value.
     """
-    if len(voxels) <= FEW_VALUES:
+    if not looks_like_image(values, voxels):
         return
-    pairs, equal, labelled = _neighbours(values)
-    # Scattered points hardly touch one another; in an image every voxel has neighbours.
-    if pairs < labelled or equal >= LEAST_SHARE_EQUAL * pairs:
-        return
+    pairs, equal, _ = _neighbours(values)
     raise ClassError(
         f"looks like an image, not like a label map: {len(voxels)} values, and of neighbouring "
         f"voxels only {100 * equal / pairs:.2g} % are equal.",
@@ -59,6 +56,15 @@ def check_no_image(values: NDArray[Any], voxels: Mapping[int, int], path: Path) 
         "classes with --labels.",
         path=path,
     )
+
+
+def looks_like_image(values: NDArray[Any], voxels: Mapping[int, int]) -> bool:
+    """Whether there are many values and no regions; parameters as for `check_no_image`."""
+    if len(voxels) <= FEW_VALUES:
+        return False
+    pairs, equal, labelled = _neighbours(values)
+    # Scattered points hardly touch one another; in an image every voxel has neighbours.
+    return pairs >= max(1, labelled) and equal < LEAST_SHARE_EQUAL * pairs
 
 
 def _neighbours(values: NDArray[Any]) -> tuple[int, int, int]:
