@@ -25,7 +25,7 @@ __all__ = [
     "LabelMap",
     "check_same_grid",
     "corner_voxels",
-    "describe_difference",
+    "describe_both",
 ]
 
 GRID_TOLERANCE_VOXELS = 1e-2
@@ -102,14 +102,10 @@ def corner_voxels(shape: tuple[int, int, int]) -> NDArray[np.float64]:
     return np.array([(*corner, 1) for corner in product(x, y, z)], dtype=np.float64).T
 
 
-def describe_difference(a: Geometry, b: Geometry) -> str:
-    """How far apart two grids lie, in millimetres and in voxels of the first.
+def _difference(a: Geometry, b: Geometry) -> str:
+    """How far `b` lies from `a`, in millimetres and in voxels of `a`.
 
-    Parameters
-    ----------
-    a, b
-        The grids; each corner of `b` is compared with the nearest of `a`, whatever the
-        order of the axes.
+    Each corner is compared with the nearest one, whatever the order of the axes.
     """
     corners_a = (a.affine @ corner_voxels(a.shape))[:3]
     corners_b = (b.affine @ corner_voxels(b.shape))[:3]
@@ -133,6 +129,28 @@ def _triple(values: NDArray[Any]) -> str:
     return "(" + ", ".join(f"{0.0 if abs(v) < noise else v:.4g}" for v in values) + ")"
 
 
+def describe_both(a: Geometry, b: Geometry, names: tuple[str, str]) -> str:
+    """That two grids differ, by how much, both of them, and which may have lost its place.
+
+    Parameters
+    ----------
+    a, b
+        The grids; the distance is that of `a` from `b`, in voxels of `b`.
+    names
+        What each grid belongs to.
+    """
+    doubts = "".join(
+        f"  The {name} has no geometry of its own: {grid.doubt}.\n"
+        for name, grid in zip(names, (a, b), strict=True)
+        if grid.doubt
+    )
+    return (
+        f"{names[0]} and {names[1]} lie on different grids ({_difference(b, a)}):\n"
+        f"  {names[0]}: {a.describe()}\n"
+        f"  {names[1]}: {b.describe()}\n{doubts}"
+    )
+
+
 def check_same_grid(a: Geometry, b: Geometry, *, names: tuple[str, str], path: Path) -> None:
     """Raise `GeometryError` unless both grids agree within `GRID_TOLERANCE_VOXELS`.
 
@@ -152,9 +170,7 @@ def check_same_grid(a: Geometry, b: Geometry, *, names: tuple[str, str], path: P
         if float(np.abs(in_voxels).max()) <= GRID_TOLERANCE_VOXELS:
             return
     raise GeometryError(
-        f"{names[0]} and {names[1]} lie on different grids ({describe_difference(a, b)}):\n"
-        f"  {names[0]}: {a.describe()}\n"
-        f"  {names[1]}: {b.describe()}",
+        describe_both(a, b, names),
         remedy="Resample one of them onto the other's grid.",
         path=path,
     )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import GeometryError
 from softlab_cli.core.fractions import SoftSegments
-from softlab_cli.core.volume import Geometry, LabelMap, corner_voxels, describe_difference
+from softlab_cli.core.volume import Geometry, LabelMap, corner_voxels, describe_both
 from softlab_cli.readers.lattice import Placement, find_placement, target_to_source
 from softlab_cli.readers.lost_labels import LostLabels, lost_by_cutting, lost_outside
 
@@ -148,16 +148,8 @@ def _check_something_left(lost: LostLabels, names: tuple[str, str], path: Path |
 def _different(
     source: Geometry, target: Geometry, names: tuple[str, str], path: Path | None
 ) -> GeometryError:
-    doubts = "".join(
-        f"  The {name} has no geometry of its own: {grid.doubt}.\n"
-        for name, grid in zip(names, (source, target), strict=True)
-        if grid.doubt
-    )
     return GeometryError(
-        f"{names[0]} and {names[1]} lie on different grids "
-        f"({describe_difference(target, source)}):\n"
-        f"  {names[0]}: {source.describe()}\n"
-        f"  {names[1]}: {target.describe()}\n{doubts}",
+        describe_both(source, target, names),
         remedy="Give files on one grid, or resample the label map with --resample-labels nearest "
         "or linear.",
         path=path,
