@@ -49,6 +49,15 @@ def test_maps_of_many_classes_pass() -> None:
     check(threads)
 
 
+def test_noise_is_refused_where_it_has_hundreds_of_values() -> None:
+    noise = np.random.default_rng(0)
+    check(noise.integers(0, 150, (9, 9, 9)).astype(np.uint8))
+    with pytest.raises(ClassError, match="looks like an image"):
+        check(noise.integers(0, 1000, (12, 12, 12)).astype(np.uint16))
+    with pytest.raises(ClassError, match="looks like an image"):
+        check(scan((20, 24, 28), 120))
+
+
 def test_an_image_of_few_values_is_a_label_map() -> None:
     check(np.random.default_rng(0).integers(0, 60, (9, 9, 9)).astype(np.uint8))
 

@@ -280,7 +280,7 @@ _CLASSES = [
         type=click.Choice(["refuse", "ok"]),
         default="refuse",
         show_default=True,
-        help="What happens to a label map that looks like an image (more than 64 values, hardly "
+        help="What happens to a label map that looks like an image (many values, hardly "
         "two neighbours equal), where neither --labels nor --classes-from says the classes.",
     ),
     click.option(

@@ -22,6 +22,9 @@ __all__ = ["check_no_image", "looks_like_image"]
 FEW_VALUES = 64
 """Label maps of no more values are not looked at."""
 
+MANY_VALUES = 200
+"""With more values, no regions are enough; with fewer, values must run smoothly as well."""
+
 LEAST_SHARE_EQUAL = 0.3
 """Of neighbours along the axes that are both labelled; below it, there are no regions."""
 
@@ -44,11 +47,12 @@ def check_no_image(values: NDArray[Any], voxels: Mapping[int, int], path: Path) 
     Raises
     ------
     ClassError
-        When there are more than `FEW_VALUES` values and no regions of one value.
+        When there are more than `FEW_VALUES` values, no regions of one value, and values
+        that run smoothly or are more than `MANY_VALUES`.
     """
     if not looks_like_image(values, voxels):
         return
-    pairs, equal, _ = _neighbours(values)
+    pairs, equal, _, _ = _neighbours(values)
     raise ClassError(
         f"looks like an image, not like a label map: {len(voxels)} values, and of neighbouring "
         f"voxels only {100 * equal / pairs:.2g} % are equal.",
@@ -62,14 +66,28 @@ def looks_like_image(values: NDArray[Any], voxels: Mapping[int, int]) -> bool:
     """Whether there are many values and no regions; parameters as for `check_no_image`."""
     if len(voxels) <= FEW_VALUES:
         return False
-    pairs, equal, labelled = _neighbours(values)
+    pairs, equal, labelled, squares = _neighbours(values)
     # Scattered points hardly touch one another; in an image every voxel has neighbours.
-    return pairs >= max(1, labelled) and equal < LEAST_SHARE_EQUAL * pairs
+    if pairs < max(1, labelled) or equal >= LEAST_SHARE_EQUAL * pairs:
+        return False
+    # Neighbours that have nothing to do with one another differ by twice the variance.
+    return len(voxels) > MANY_VALUES or squares / pairs < _variance(voxels)
 
 
-def _neighbours(values: NDArray[Any]) -> tuple[int, int, int]:
-    """Neighbours along the axes that are both labelled, those equal, and labelled voxels."""
+def _variance(voxels: Mapping[int, int]) -> float:
+    """Variance of the values of labelled voxels."""
+    found = np.array([(value, n) for value, n in voxels.items() if value], np.float64)
+    mean = np.average(found[:, 0], weights=found[:, 1])
+    return float(np.average((found[:, 0] - mean) ** 2, weights=found[:, 1]))
+
+
+def _neighbours(values: NDArray[Any]) -> tuple[int, int, int, float]:
+    """Neighbours along the axes that are both labelled, and of these how many are equal.
+
+    Then the labelled voxels, and the sum of the squared differences of neighbours.
+    """
     pairs = equal = labelled = 0
+    squares = 0.0
     for z in range(0, len(values), -(-len(values) // PLANES)):
         plane = values[z]
         labelled += int(np.count_nonzero(plane))
@@ -79,5 +97,7 @@ def _neighbours(values: NDArray[Any]) -> tuple[int, int, int]:
         for one, other in sides:
             both = (one != 0) & (other != 0)
             pairs += int(np.count_nonzero(both))
-            equal += int(np.count_nonzero(both & (one == other)))
-    return pairs, equal, labelled
+            difference = one[both].astype(np.float64) - other[both]
+            equal += int(np.count_nonzero(difference == 0))
+            squares += float(difference @ difference)
+    return pairs, equal, labelled, squares
