@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 import softlab_cli
 from softlab_cli.core.volume import Geometry
 from softlab_cli.readers.dicom.series.read import open_series
-from softlab_cli.readers.regrid import find_turn
+from softlab_cli.readers.lattice import find_turn
 from tests.conftest import blobs, write_image
 from tests.dicom_support import make_rtstruct, make_seg, make_slices, save_slices
 

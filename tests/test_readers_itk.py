@@ -303,3 +303,69 @@ def test_any_bytes_changed_give_an_error_of_ours_or_a_result(tmp_path, name) -> 
         except InputError:
             refused += 1
     assert refused > 10
+
+
+UNITS = b"NRRD0005\ntype: uchar\ndimension: 3\nsizes: 4 3 2\nencoding: raw\n"
+LPS = b"space: left-posterior-superior\nspace origin: (1,2,3)\n"
+STEPS = b"space directions: (0.5,0,0) (0,0.5,0) (0,0,2)\n"
+IN_MICROMETRES = "the header counts in micrometres; converted to millimetres."
+NOT_SAID = "the file does not say how large its voxels are; 1 mm is assumed."
+
+
+@pytest.mark.parametrize(
+    ("lines", "spacing", "warnings", "missing"),
+    [
+        (LPS + STEPS, (2, 0.5, 0.5), (), ""),
+        (LPS + STEPS + b'space units: "mm" "mm" "mm"\n', (2, 0.5, 0.5), (), ""),
+        (LPS + STEPS + b'space units: "" "" ""\n', (2, 0.5, 0.5), (), ""),
+        (LPS + STEPS + b"space units:=microns\n", (2, 0.5, 0.5), (), ""),
+        (LPS + STEPS + b'space units: "microns" "microns" "microns"\n',
+         (2e-3, 5e-4, 5e-4), (IN_MICROMETRES,), ""),
+        (LPS + STEPS + b'space units: "\xc2\xb5m" "um" "Micrometer"\n',
+         (2e-3, 5e-4, 5e-4), (IN_MICROMETRES,), ""),
+        (LPS + STEPS + b'space units: "m" "m" "m"\n', (2000, 500, 500),
+         ("the header counts in metres; converted to millimetres.",), ""),
+        (LPS + STEPS + b'space units: "pixel" "mm" "mm"\n', (2, 0.5, 0.5),
+         ("the header counts in 'pixel', which is no known unit; millimetres are assumed.",), ""),
+        (b'spacings: 500 500 2000\nunits: "um" "um" "um"\n',
+         (2, 0.5, 0.5), (IN_MICROMETRES,), "no position"),
+        (b"", (1, 1, 1), (NOT_SAID,), "no spacing"),
+        (b"kinds: domain domain domain\n" + LPS + STEPS.replace(b"(0,0,2)", b"none"),
+         (1, 0.5, 0.5), (NOT_SAID,), "no spacing along axis 3"),
+        (b"kinds: domain domain domain\n" + LPS + STEPS.replace(b"(0,0,2)", b"(nan,nan,nan)"),
+         (1, 0.5, 0.5), (NOT_SAID,), "no spacing along axis 3"),
+        (b"spacings: 0.5 0.5 nan\n", (1, 0.5, 0.5), (NOT_SAID,), "no spacing along axis 3"),
+    ],
+)  # fmt: skip
+def test_units_of_a_nrrd_file_count_and_what_is_missing_is_said(
+    tmp_path, lines, spacing, warnings, missing
+) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(UNITS + lines + b"\n" + bytes(24))
+    label_map = read_label_map(path)
+    np.testing.assert_allclose(label_map.geometry.spacing_mm, spacing)
+    if b"origin" in lines:
+        scale = spacing[1] / 0.5
+        np.testing.assert_allclose(label_map.geometry.origin_mm, np.multiply((-1, -2, 3), scale))
+    assert label_map.warnings == warnings
+    assert label_map.geometry.missing == missing
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        ({}, "no spacing"),
+        ({"ElementSpacing": "1 2 3"}, "no position"),
+        ({"ElementSpacing": "1 2 3", "Offset": "0 0 0"}, ""),
+    ],
+)
+def test_a_metaimage_without_spacing_is_said(tmp_path, fields, missing) -> None:
+    path = tmp_path / "a.mha"
+    lines = "".join(f"{name} = {value}\n" for name, value in fields.items())
+    path.write_text(
+        "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\n"
+        f"BinaryData = True\n{lines}ElementDataFile = LOCAL\n" + "\0" * 24
+    )
+    label_map = read_label_map(path)
+    assert label_map.warnings == ((NOT_SAID,) if missing == "no spacing" else ())
+    assert label_map.geometry.missing == missing

@@ -228,7 +228,31 @@ def test_a_slope_that_makes_fractions_is_named_as_the_cause(tmp_path) -> None:
     path = write(tmp_path / "a.nii", np.array([[[0, 1, 2]]], np.int16), slope=0.5, intercept=1)
     said = message(path)
     assert "multiplies the stored numbers by 0.5 and adds 1" in said
-    assert "set scl_slope to 1" in said
+    assert "multiplies the stored numbers by 0.5 and adds 1, which makes no labels" in said
+    assert "scl_slope" not in said  # the stored numbers need not be the labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [([0, 1, 2, 4], "u1"), ([0, 1, 2, 12], "u1"), ([0, 1, 2, 1002, 2035], "i2"), (range(9), "u1")],
+)
+def test_labels_written_as_floats_under_an_integer_header_come_back(tmp_path, labels, kind) -> None:
+    """As nibabel and others write them: the range of the labels fills the type."""
+    info, wanted = np.iinfo(kind), np.array(labels, float)
+    slope = float(np.float32(wanted.max() / (float(info.max) - info.min)))
+    intercept = float(np.float32(-slope * info.min))
+    stored = np.clip(np.rint((wanted - intercept) / slope), info.min, info.max)
+    path = write(
+        tmp_path / "a.nii", stored.astype(kind).reshape(1, 1, -1), slope=slope, intercept=intercept
+    )
+    label_map = read_label_map(path)
+    np.testing.assert_array_equal(label_map.values.ravel(), wanted)
+    assert "label values are stored as fractions; rounded by up to 0.0" in label_map.warnings[-1]
+
+
+def test_scaled_numbers_with_steps_of_more_than_1_are_no_labels(tmp_path) -> None:
+    path = write(tmp_path / "a.nii", np.array([[[0, 1, 2]]], np.uint8), slope=1.2)
+    assert "is not within 0.001 of an integer" in message(path)
 
 
 @pytest.mark.parametrize("slope", [0, np.nan, np.inf])
@@ -322,6 +346,17 @@ def test_without_sform_and_qform_only_the_spacing_is_known(tmp_path) -> None:
     label_map = read_label_map(path)
     np.testing.assert_array_equal(label_map.geometry.affine, np.diag([2, 3, 4, 1]))
     assert "neither sform nor qform" in label_map.warnings[0]
+
+
+def test_a_sform_of_zeros_leaves_it_to_the_qform(tmp_path) -> None:
+    fields = quaternion_fields(0, 0, 0)
+    path = write(tmp_path / "a.nii", VALUES.astype("u1"), sform=np.zeros((3, 4)), **fields)
+    label_map = read_label_map(path)
+    expected = read_label_map(
+        write(tmp_path / "b.nii", VALUES.astype("u1"), sform_code=0, **fields)
+    )
+    np.testing.assert_array_equal(label_map.geometry.affine, expected.geometry.affine)
+    assert label_map.warnings == ("the sform is all zeros; the qform is used.",)
 
 
 def test_sform_wins_over_a_qform_that_disagrees_and_says_so(tmp_path) -> None:

@@ -276,6 +276,14 @@ _CLASSES = [
         help="Label values that are classes: 0-4, or 0,1=liver,7. Default: all that occur.",
     ),
     click.option(
+        "--image-like",
+        type=click.Choice(["refuse", "ok"]),
+        default="refuse",
+        show_default=True,
+        help="What happens to a label map that looks like an image (many values, hardly "
+        "two neighbours equal), where neither --labels nor --classes-from says the classes.",
+    ),
+    click.option(
         "--classes-from",
         type=click.Path(path_type=Path),
         help="Class values and names from a dataset.json.",

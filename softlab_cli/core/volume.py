@@ -9,6 +9,7 @@ to millimetres in RAS+ (x to the right, y to the front, z to the head).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,21 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import GeometryError
 
-__all__ = ["GRID_TOLERANCE_VOXELS", "Geometry", "Image", "LabelMap", "check_same_grid"]
+__all__ = [
+    "GRID_TOLERANCE_VOXELS",
+    "Geometry",
+    "Image",
+    "LabelMap",
+    "check_same_grid",
+    "corner_voxels",
+    "describe_both",
+]
 
-GRID_TOLERANCE_VOXELS = 1e-3
-"""Two grids are one when no corner voxel moves by more than this share of a voxel."""
+GRID_TOLERANCE_VOXELS = 1e-2
+"""Two grids are one when no corner voxel moves by more than this share of a voxel.
+
+Headers that went through other tools differ by rounding: a few thousandths of a voxel are
+common, and no label can be drawn so exactly."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +47,25 @@ class Geometry:
         (4, 4) float64, voxel index (x, y, z) to RAS+ millimetres.
     ndim
         2 for a picture (then Z is 1), 3 for a volume.
+    missing
+        What the file does not say of its place, such as ``no spacing``; empty when it
+        says all.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     ndim: int = 3
+    missing: str = ""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the affine is what tools write that know none: 1 mm from the origin on."""
+        return bool(np.array_equal(np.abs(self.affine), np.eye(4)))
+
+    @property
+    def doubt(self) -> str:
+        """Why the file may have no geometry of its own; empty when it seems to."""
+        return self.missing or ("identity affine" if self.is_default else "")
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -70,8 +96,63 @@ class Geometry:
         return f"shape {shape}, spacing {spacing} mm, origin ({origin}) RAS mm, {self.orientation}"
 
 
+def corner_voxels(shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """(4, 8) homogeneous voxel coordinates (x, y, z, 1) of the corner voxels."""
+    z, y, x = ((0, n - 1) for n in shape)
+    return np.array([(*corner, 1) for corner in product(x, y, z)], dtype=np.float64).T
+
+
+def _difference(a: Geometry, b: Geometry) -> str:
+    """How far `b` lies from `a`, in millimetres and in voxels of `a`.
+
+    Each corner is compared with the nearest one, whatever the order of the axes.
+    """
+    corners_a = (a.affine @ corner_voxels(a.shape))[:3]
+    corners_b = (b.affine @ corner_voxels(b.shape))[:3]
+    between = corners_b[:, :, None] - corners_a[:, None, :]  # (3, of b, of a)
+    nearest = np.linalg.norm(between, axis=0).argmin(axis=1)
+    apart = between[:, np.arange(8), nearest]
+    voxels = np.linalg.lstsq(a.affine[:3, :3], apart, rcond=None)[0]
+    if not np.isfinite(apart).all():
+        return "their distance cannot be told"
+    distance = float(np.linalg.norm(apart, axis=0).max())
+    corners = f"corners lie up to {distance:.4g} mm apart"
+    if a.shape == b.shape and float(np.ptp(voxels, axis=1).max()) <= GRID_TOLERANCE_VOXELS:
+        shift = f"shifted by {_triple(apart[:, 0])} mm, that is {_triple(voxels[:, 0])} voxels"
+        return f"{corners}, {shift}"
+    return f"{corners}, that is {np.abs(voxels).max():.4g} voxels"
+
+
+def _triple(values: NDArray[Any]) -> str:
+    """(x, y, z) for messages, without the noise of rounding."""
+    noise = 1e-6 * max(1.0, float(np.abs(values).max()))
+    return "(" + ", ".join(f"{0.0 if abs(v) < noise else v:.4g}" for v in values) + ")"
+
+
+def describe_both(a: Geometry, b: Geometry, names: tuple[str, str]) -> str:
+    """That two grids differ, by how much, both of them, and which may have lost its place.
+
+    Parameters
+    ----------
+    a, b
+        The grids; the distance is that of `a` from `b`, in voxels of `b`.
+    names
+        What each grid belongs to.
+    """
+    doubts = "".join(
+        f"  The {name} has no geometry of its own: {grid.doubt}.\n"
+        for name, grid in zip(names, (a, b), strict=True)
+        if grid.doubt
+    )
+    return (
+        f"{names[0]} and {names[1]} lie on different grids ({_difference(b, a)}):\n"
+        f"  {names[0]}: {a.describe()}\n"
+        f"  {names[1]}: {b.describe()}\n{doubts}"
+    )
+
+
 def check_same_grid(a: Geometry, b: Geometry, *, names: tuple[str, str], path: Path) -> None:
-    """Raise `GeometryError` unless both grids agree within a thousandth of a voxel.
+    """Raise `GeometryError` unless both grids agree within `GRID_TOLERANCE_VOXELS`.
 
     Parameters
     ----------
@@ -83,17 +164,13 @@ def check_same_grid(a: Geometry, b: Geometry, *, names: tuple[str, str], path: P
         The file to blame.
     """
     if a.shape == b.shape:
-        far = [[x, y, z, 1] for z in (0, a.shape[0] - 1) for y in (0, a.shape[1] - 1)
-               for x in (0, a.shape[2] - 1)]  # fmt: skip
-        moved = (b.affine - a.affine) @ np.array(far, dtype=float).T
+        moved = (b.affine - a.affine) @ corner_voxels(a.shape)
         # In voxels: what the inverse of one affine makes of the distance.
         in_voxels = np.linalg.lstsq(a.affine[:3, :3], moved[:3], rcond=None)[0]
         if float(np.abs(in_voxels).max()) <= GRID_TOLERANCE_VOXELS:
             return
     raise GeometryError(
-        f"{names[0]} and {names[1]} lie on different grids:\n"
-        f"  {names[0]}: {a.describe()}\n"
-        f"  {names[1]}: {b.describe()}",
+        describe_both(a, b, names),
         remedy="Resample one of them onto the other's grid.",
         path=path,
     )

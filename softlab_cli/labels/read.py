@@ -25,8 +25,9 @@ from softlab_cli.readers import (
     open_label_object,
     probe,
 )
+from softlab_cli.readers.lattice import find_turn
 from softlab_cli.readers.options import ReadingOptions
-from softlab_cli.readers.regrid import find_turn, to_grid
+from softlab_cli.readers.regrid import placement_on, to_grid
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom.series.grid import SeriesGrid
@@ -180,7 +181,7 @@ def probe_labels(
     target = _target(series, images, options, onto)
     turn = target and find_turn(seen.geometry, target)
     if target is not None and not (turn and turn.is_identity):
-        if turn is None and options.resample_labels is None:
+        if options.resample_labels is None and placement_on(seen.geometry, target) is None:
             nothing = LabelMap(np.empty((0, 0, 0)), seen.geometry)
             to_grid(nothing, target, names=_names_of_grids(images), path=path)
         seen = _probe_on(target, seen)

@@ -28,6 +28,7 @@ from softlab_cli.readers.label_values import (
     pieces_of,
     read_bytes_per_voxel,
 )
+from softlab_cli.readers.text_geometry import read_text_geometry
 from softlab_cli.readers.text_headers import (
     DataPart,
     check_data_part,
@@ -167,16 +168,17 @@ def _read_header(path: Path, part: DataPart | None) -> _File:
         )
     ndim = 2 if len(size) == 2 else 3
     affine = affine_from_itk(reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-    affine = sound_affine(affine, ndim, path)
+    said = read_text_geometry(path)
+    affine = sound_affine(said.in_mm(affine), ndim, path)
     x, y, z = (*size, 1)[:3]
     return _File(
         reader=reader,
-        geometry=Geometry((z, y, x), affine, ndim),
+        geometry=Geometry((z, y, x), affine, ndim, said.missing),
         dtype=_dtype(reader, path),
         components=int(reader.GetNumberOfComponents()),
         volumes=int(np.prod(size[3:], dtype=object)),
         part=part,
-        warnings=shear_warnings(affine),
+        warnings=(*said.warnings, *shear_warnings(affine)),
     )
 
 

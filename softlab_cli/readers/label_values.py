@@ -55,7 +55,11 @@ def pieces_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def collect_labels(
-    pieces: Iterable[NDArray[Any]], shape: tuple[int, int, int], path: Path, hint: str = ""
+    pieces: Iterable[NDArray[Any]],
+    shape: tuple[int, int, int],
+    path: Path,
+    hint: str = "",
+    tolerance: float = ROUNDING_TOLERANCE,
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Label values of a whole volume from its pieces.
 
@@ -70,6 +74,8 @@ def collect_labels(
         The file, for messages.
     hint
         What else may be the cause when values are not integers.
+    tolerance
+        How far from an integer a number may lie, below 0.5.
 
     Returns
     -------
@@ -81,9 +87,9 @@ def collect_labels(
     Raises
     ------
     InputError
-        When numbers lie further than `ROUNDING_TOLERANCE` from an integer.
+        When numbers lie further than `tolerance` from an integer.
     """
-    rounding = _Rounding(shape)
+    rounding = _Rounding(shape, tolerance)
     labels = _Labels(int(np.prod(shape, dtype=object)))
     for piece in pieces:
         labels.append(rounding.apply(piece) if piece.dtype.kind == "f" else piece)
@@ -125,6 +131,7 @@ class _Rounding:
     """Rounds floats to integers and keeps account of what is none."""
 
     shape: tuple[int, int, int]
+    tolerance: float = ROUNDING_TOLERANCE
     done: int = 0
     largest: float = 0.0
     refused: int = 0
@@ -136,7 +143,7 @@ class _Rounding:
         with np.errstate(invalid="ignore"):
             rounded: NDArray[Any] = np.rint(piece)
             distance = np.abs(piece - rounded)
-            sound = (distance <= ROUNDING_TOLERANCE) & (np.abs(rounded) < LARGEST_EXACT)
+            sound = (distance <= self.tolerance) & (np.abs(rounded) < LARGEST_EXACT)
         if not sound.all():
             bad = np.flatnonzero(~sound)
             if not self.refused:
@@ -154,7 +161,7 @@ class _Rounding:
         z, y, x = (int(i) for i in np.unravel_index(self.first_index, self.shape))
         voxels = "1 voxel" if self.refused == 1 else f"{self.refused} voxels"
         raise InputError(
-            f"holds {voxels} whose value is not within {ROUNDING_TOLERANCE:g} of an integer; "
+            f"holds {voxels} whose value is not within {self.tolerance:.3g} of an integer; "
             f"the first is {self.first_value:.9g} at voxel (x={x}, y={y}, z={z}).",
             remedy=hint or "Give a label map of whole numbers, not an image or a probability map.",
             path=path,

@@ -32,6 +32,7 @@ from softlab_cli.readers.byte_stream import ByteStream
 from softlab_cli.readers.label_values import (
     BUFFER_BYTES,
     PIECE_VOXELS,
+    ROUNDING_TOLERANCE,
     collect_labels,
     held_bytes_per_voxel,
     read_bytes_per_voxel,
@@ -139,10 +140,24 @@ def _labels(
     if header.is_scaled:
         hint = (
             f"The header multiplies the stored numbers by {header.slope:.9g} and adds "
-            f"{header.intercept:.9g}; if they are the labels, set scl_slope to 1 and "
-            "scl_inter to 0."
+            f"{header.intercept:.9g}, which makes no labels; save the label map again from its "
+            "source, with an integer type and without scaling."
         )
-    return collect_labels(_pieces(stream, header), shape, path, hint)
+    return collect_labels(_pieces(stream, header), shape, path, hint, _tolerance(header))
+
+
+def _tolerance(header: NiftiHeader) -> float:
+    """How far from an integer a scaled number may lie.
+
+    Tools that write floats under an integer header spread the range of the labels over
+    that of the type: a label k is the stored number nearest to k, half a step away at
+    most. With steps of 1 or more, labels share stored numbers, and nobody can tell them.
+    """
+    step = abs(header.slope)
+    if not header.is_scaled or header.dtype.kind == "f" or step >= 1:
+        return ROUNDING_TOLERANCE
+    rounding = float(np.finfo(np.float32).eps) * abs(header.intercept)
+    return max(ROUNDING_TOLERANCE, step / 2 + rounding)
 
 
 def _pieces(stream: ByteStream, header: NiftiHeader) -> Iterator[NDArray[Any]]:

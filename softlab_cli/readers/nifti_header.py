@@ -159,7 +159,9 @@ def parse_header(raw: bytes, path: Path) -> NiftiHeader:
         offset=_offset(fields, path),
         slope=slope,
         intercept=intercept,
-        geometry=Geometry(shape, affine, ndim),
+        geometry=Geometry(
+            shape, affine, ndim, "neither sform nor qform" if source == "pixdim" else ""
+        ),
         affine_source=source,
         warnings=warnings,
     )
@@ -239,6 +241,9 @@ def _affine(
     if unit in UNIT_NAMES:
         warnings.append(f"the header counts in {UNIT_NAMES[unit]}; converted to millimetres.")
     has_sform, has_qform = int(fields["sform_code"]) > 0, int(fields["qform_code"]) > 0
+    if has_sform and has_qform and not _sform(fields)[:3, :3].any():
+        warnings.append("the sform is all zeros; the qform is used.")
+        has_sform = False
     if has_sform:
         source, affine = "sform", _sform(fields)
     elif has_qform:

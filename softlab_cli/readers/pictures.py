@@ -147,8 +147,14 @@ def _opened(path: Path, *, as_labels: bool) -> _File:
     spacing = picture.spacing_mm
     affine = affine_from_itk(spacing[::-1], (0.0, 0.0, 0.0), IDENTITY)
     ndim = 2 if picture.is_flat else 3
-    geometry = Geometry(picture.shape, sound_affine(affine, ndim, path), ndim)
+    geometry = Geometry(
+        picture.shape, sound_affine(affine, ndim, path), ndim, missing=_missing(picture)
+    )
     return _File(picture, geometry, (*picture.warnings, *_unsaid(picture)))
+
+
+def _missing(picture: Picture) -> str:
+    return "no spacing, no position" if _unsaid(picture) else "no position"
 
 
 def _unsaid(picture: Picture) -> tuple[str, ...]:

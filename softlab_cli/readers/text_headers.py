@@ -14,7 +14,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, check_promise, open_input
 from softlab_cli.readers.byte_stream import MOST_INFLATION, ByteStream
 
-__all__ = ["DataPart", "check_data_part", "find_data_part", "verify_deflated"]
+__all__ = ["DataPart", "check_data_part", "find_data_part", "header_fields", "verify_deflated"]
 
 LONGEST_TEXT = 1 << 20
 """A header that has not ended by then is none (Slicer writes some tens of kilobytes)."""
@@ -149,3 +149,17 @@ def _fields(head: bytes, separator: str) -> dict[str, str]:
     """Header lines by lower-case name."""
     lines = (line.partition(separator) for line in head.decode("latin-1").splitlines())
     return {key.strip().lower(): value.strip() for key, _, value in lines}
+
+
+def header_fields(path: Path) -> dict[str, str]:
+    """Header lines by name, in lower case and without blanks; key/value pairs are left out."""
+    with open_input(path) as file:
+        head = file.read(LONGEST_TEXT)
+    is_nrrd = head.startswith(b"NRRD")
+    end = re.search(rb"\r?\n\r?\n" if is_nrrd else rb"(?m)^\s*ElementDataFile.*$", head)
+    fields = _fields(head[: end.start()] if end else head, ":" if is_nrrd else "=")
+    return {
+        key.replace(" ", ""): value
+        for key, value in fields.items()
+        if not key.startswith("#") and not (is_nrrd and value.startswith("="))
+    }

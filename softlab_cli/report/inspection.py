@@ -13,6 +13,7 @@ from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
+from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
 from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
 from softlab_cli.readers.options import ReadingOptions
@@ -22,9 +23,6 @@ from softlab_cli.store.files import METADATA
 from softlab_cli.store.schema import softlab_facts
 
 __all__ = ["Found", "Label", "inspect_path"]
-
-MOST_LABEL_VALUES = 1000
-"""Values beyond which whole numbers are taken for intensities."""
 
 LIST_SUFFIXES = (".json", ".csv", ".tsv")
 
@@ -161,7 +159,7 @@ def _file(path: Path) -> Found:
         if seen.channels == 1 and _is_damaged(path):
             return Found(path, "unreadable", seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
-    if len(counts) > MOST_LABEL_VALUES:
+    if looks_like_image(label_map.values, counts):
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     labels = tuple(Label(v, "", n) for v, n in counts.items())
     return Found(path, "label map", seen.geometry, labels, facts, label_map.warnings)

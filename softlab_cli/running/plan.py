@@ -209,7 +209,9 @@ class _Draft:
         workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
         listen(StageStarted("scan", len(self.every)))
         soft = self.method.takes == "fractions"
-        tasks = [ScanTask(case, request.reading, soft) for case in self.every]
+        tasks = [
+            ScanTask(case, request.reading, soft, request.image_like == "ok") for case in self.every
+        ]
         found: list[Occurring] = []
         executor = make_executor(
             workers, request.dask, isolated=any(map(may_crash, self.every)),

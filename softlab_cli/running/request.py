@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from softlab_cli.cases import class_names_from
 from softlab_cli.core.classes import ClassTable, read_class_names
@@ -33,6 +33,9 @@ class Request:
         How label maps are read, where there is a choice.
     labels
         Label values that are classes, such as ``0-4``; by default all that occur.
+    image_like
+        Whether what looks like an image is refused or read as a label map, where the
+        classes are all that occur.
     classes_from
         A JSON file with class values and names.
     ignore_labels
@@ -66,6 +69,7 @@ class Request:
     images: Path | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     labels: str | None = None
+    image_like: Literal["refuse", "ok"] = "refuse"
     classes_from: Path | None = None
     ignore_labels: Sequence[int] = ()
     rater_pattern: str | None = None

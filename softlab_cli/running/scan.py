@@ -13,6 +13,7 @@ from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role
 from softlab_cli.core.volume import LabelMap
 from softlab_cli.labels.indices import distinct_values
+from softlab_cli.labels.likeness import check_no_image
 from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
 from softlab_cli.readers import open_label_object, read_label_map
@@ -43,11 +44,14 @@ class ScanTask:
         How its label maps are read.
     soft
         Whether its soft labels are wanted as they are, and no label map on the grid.
+    images_too
+        Whether a label map may look like an image.
     """
 
     case: Case
     reading: ReadingOptions
     soft: bool = False
+    images_too: bool = False
 
 
 def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
@@ -70,6 +74,8 @@ def _occurring(task: ScanTask, number: int) -> Occurring:
             return Occurring(frozenset(), names)
         label_map = _read(task, number)
         values = distinct_values(label_map.values)
+        if not task.images_too:
+            check_no_image(label_map.values, values, path)
         return Occurring(frozenset(values), label_map.metadata.get("names", {}))
 
 

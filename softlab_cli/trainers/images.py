@@ -14,7 +14,7 @@ from softlab_cli.core.errors import InputError, StoreError
 from softlab_cli.core.provenance import Source, sha256_of, size_and_mtime
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_geometry, read_image
-from softlab_cli.readers.regrid import find_turn
+from softlab_cli.readers.lattice import find_turn
 from softlab_cli.store.reader import Case, Store
 
 __all__ = [

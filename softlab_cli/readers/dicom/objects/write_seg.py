@@ -20,7 +20,7 @@ from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.readers.dicom.files.common import listing, open_dicom, quiet
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
-from softlab_cli.readers.regrid import Turn, find_turn
+from softlab_cli.readers.lattice import Turn, find_turn
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
