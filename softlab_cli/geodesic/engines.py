@@ -5,7 +5,7 @@ Who needs it, and what would be lost without it (figures: docs/BENCHMARKS.md):
 - ``numba``: everyone, as it runs wherever softlab does. Without it, converged distances
   (off by 3e-7 to 4e-7 of their mean) would need a CUDA device.
 - ``cuda``: whoever has such a device and many classes or cases. Without it, only time: its
-  bits are those of numba. How much is not in the benchmarks yet.
+  bits are those of numba: 0.8 s on an H200 for 116 classes that take 16 cores 7.5 s.
 - ``fastgeodis``: whoever repeats what was made with that package, whose distances are off by
   5e-4 to 4e-3 of their mean after 4 iterations, or checks us against it. Without it, only
   that: numba converges in the same metric, in a twelfth of its processor time or less.
