@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from softlab_cli.store import files
 from softlab_cli.store.files import find_partials, is_abandoned, partial_path
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.reader import Store
+from softlab_cli.store.records import ShardRecord
 from softlab_cli.store.shards import Shard, ShardWriter
 from softlab_cli.store.writer import StoreWriter
 from tests.store_support import (
@@ -53,16 +56,20 @@ def _small() -> Any:
 class TestShard:
     LAYOUT = ArrayLayout.soft(Grid((9, 4, 4), (4, 4, 4), (8, 4, 4)), 3, 2)
 
-    def test_bytes(self, tmp_path: Path) -> None:
-        writer = ShardWriter(tmp_path, self.LAYOUT)
+    @pytest.mark.parametrize("checksums", [True, False])
+    def test_bytes(self, tmp_path: Path, checksums: bool) -> None:
+        writer = ShardWriter(tmp_path, replace(self.LAYOUT, checksums=checksums))
         writer.append((0, 0, 0), 3, b"last")
         writer.append((0, 0, 0), 0, b"first!")
-        total = writer.close()
+        shards = writer.close()
         content = (tmp_path / "c/0/0/0/0").read_bytes()
         index = struct.pack("<8Q", 4, 6, ABSENT, ABSENT, ABSENT, ABSENT, 0, 4)
         checksum = struct.pack("<I", google_crc32c.value(index))
-        assert content == b"last" + b"first!" + index + checksum
-        assert total == len(content)
+        gap = b"rst!last" if checksums else b""  # in the order of the slots
+        assert content == b"last" + b"first!" + gap + index + checksum
+        pairs = struct.pack("<I", 0) + b"rst!" + struct.pack("<I", 3) + b"last"
+        digest = hashlib.blake2b(pairs, digest_size=8).hexdigest()
+        assert shards == {"c/0/0/0/0": ShardRecord(2, len(content), digest)}
         assert not (tmp_path / "c/0/1").exists(), "a shard without chunks is not written"
 
     def test_many_shards_and_a_small_buffer_write_the_same_bytes(self, tmp_path: Path) -> None:
