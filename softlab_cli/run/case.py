@@ -46,7 +46,8 @@ def process_case(task: CaseTask) -> CaseFinished:
 
 
 def _soften_case(task: CaseTask) -> CaseFinished:
-    sources, store = _sources(task.case), StoreWriter(task.store, task.info)
+    sources = _sources(task.case)
+    store = StoreWriter(task.store, task.info, sync=task.sync)
     with prepare(task) as ready:
         outcome = write_case(ready, store, task.case_id, sources, task.threads)
     return replace(outcome, message=task.reason)
@@ -91,7 +92,8 @@ def _import_case(task: CaseTask) -> CaseFinished:
     assert isinstance(task.method, Import)
     sources = _sources(case)
     soft = open_fractions(case.label_maps[0], case.images, task.method, classes, task.reading)
-    with StoreWriter(task.store, task.info).case(case.case_id, soft.geometry) as writer:
+    store = StoreWriter(task.store, task.info, sync=task.sync)
+    with store.case(case.case_id, soft.geometry) as writer:
         made = write_fractions(soft, classes, task.reading, writer, task.threads)
         details = {k: v for k, v in soft.metadata.items() if k in ("type", "fractional_type")}
         kept = CaseInfo(soft.geometry, sources, warnings=soft.warnings, details=details)

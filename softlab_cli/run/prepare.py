@@ -77,6 +77,8 @@ class CaseTask:
         How its label maps are read.
     max_memory
         Bytes for the process that does it; None for no limit.
+    sync
+        Wait until the case is on the disk before it counts as done.
     """
 
     case: Case
@@ -87,6 +89,7 @@ class CaseTask:
     reason: str = ""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     max_memory: int | None = None
+    sync: bool = True
 
     @property
     def case_id(self) -> str:

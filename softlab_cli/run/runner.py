@@ -92,7 +92,9 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
         listen(outcome)
     if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
         out = plan.request.out
-        StoreWriter.create_or_open(out, plan.info, overwrite=plan.request.overwrite)
+        StoreWriter.create_or_open(
+            out, plan.info, overwrite=plan.request.overwrite, sync=plan.request.sync
+        )
     executor = make_executor(plan.crew.workers, plan.request.dask)
     return run_tasks(process_case, plan.tasks, executor, listen, outcomes, started)
 
