@@ -168,7 +168,7 @@ def as_earlier_version(store: Path, *case_ids: str) -> None:
             record = ArrayRecord.from_json(facts["arrays"][name])
             _without_checksums(ArrayReader(folder / name, record))
     if not case_ids:
-        edit_facts(store, lambda facts: facts.pop("seal"))
+        edit_facts(store, lambda facts: [facts.pop("seal"), facts.pop("recipe")])
 
 
 def _without_checksums(array: ArrayReader) -> None:

@@ -245,4 +245,4 @@ def test_sync_reaches_the_disk(softlab, tmp_path, labels, monkeypatch, option) -
     done = softlab("svls", "--in", labels, "--out", tmp_path / "s", "--workers", "1", option)
     assert done.exit_code == 0, done.output
     assert bool(calls) is (option == "--sync")
-    assert "sync" not in softlab("info", tmp_path / "s", "--config").output
+    assert "sync =" not in softlab("info", tmp_path / "s", "--config").output

@@ -245,6 +245,12 @@ class TestMetadata:
         one_defect(store, "metadata", "has changed since it was written")
         assert len(Store(store)["a"].read()) == 3, "its recipe is that of the cases"
 
+    def test_an_edit_of_the_root_that_counts(self, store: Path) -> None:
+        edit_facts(store, lambda facts: facts["parameters"].update(sigma_voxels=2.0))
+        for look in (Store, verify_store):
+            with pytest.raises(StoreError, match="parameters or classes have changed since"):
+                look(store)
+
     def test_spaces_and_the_order_of_keys_are_no_edit(self, store: Path) -> None:
         for path in store.rglob("zarr.json"):
             content = json.loads(path.read_text())

@@ -96,18 +96,24 @@ def _expected_cases(
     Paths that were kept may be relative, so of those only the case ids count. None when
     they are not at hand.
     """
-    kept = config.get("in", ())
-    kept = [Path(kept)] if isinstance(kept, str) else [Path(entry) for entry in kept]
+    kept = [Path(text) for text in _texts(config, "in")]
     if not inputs and not (kept and all(path.exists() for path in kept)):
         return None
     try:
         found = discover_cases(
             list(inputs) or kept,
-            series=config.get("series"),
-            rater_pattern=config.get("rater-pattern"),
+            series=next(iter(_texts(config, "series")), None),
+            rater_pattern=next(iter(_texts(config, "rater-pattern")), None),
         )
     except SoftlabError:
         if inputs:
             raise
         return None
     return {case.case_id: case.label_maps if inputs else () for case in found}
+
+
+def _texts(config: Mapping[str, Any], name: str) -> list[str]:
+    """The values of an option that is text, as often as it was given."""
+    value = config.get(name, ())
+    values = value if isinstance(value, list) else [value]
+    return [entry for entry in values if isinstance(entry, str)]

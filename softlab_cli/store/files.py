@@ -27,7 +27,9 @@ __all__ = [
     "is_marked",
     "is_partial",
     "list_cases",
+    "parse_json",
     "partial_path",
+    "read_bytes",
     "read_json",
     "remove",
     "sync_file",
@@ -166,8 +168,29 @@ def read_json(path: Path) -> dict[str, Any]:
     StoreError
         When the file cannot be read or holds something else.
     """
+    return parse_json(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file, whole.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be read.
+    """
     with system_errors(path, "read"):
-        text = path.read_bytes()
+        return path.read_bytes()
+
+
+def parse_json(text: bytes, path: Path) -> dict[str, Any]:
+    """The object in a JSON text; `path` is named in errors.
+
+    Raises
+    ------
+    StoreError
+        When it is something else.
+    """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

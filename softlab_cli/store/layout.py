@@ -173,7 +173,7 @@ class ArrayLayout:
             if not foreign:
                 layout = cls._parse(content)
                 foreign = layout._other_cut(content)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StoreError(f"is not the metadata of an array ({error!r}).", path=path) from error
         if foreign:
             raise StoreError(

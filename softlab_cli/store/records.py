@@ -36,6 +36,9 @@ __all__ = [
 
 ANEW = "Run the command again to compute the case anew."
 SEAL = "seal"
+FACTS = b'"softlab": {'
+"""What the facts begin with in a file; inside a text of JSON, quotes look otherwise."""
+
 DIGEST_BYTES = 8
 """64 bits: chance lets no damage through, and a record stays short."""
 
@@ -135,17 +138,36 @@ def digest_of(slots: NDArray[Any], checksums: NDArray[np.uint32]) -> str:
 
 def checksum_of(content: Any) -> str:
     """Checksum of the values in a JSON document, whatever the order of its keys and its spaces."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return _checksum(json.dumps(content, sort_keys=True).encode())
+
+
+def _checksum(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts with their seal; an older seal is replaced."""
+    """Facts with their seal at the end, the others in order; an older seal is replaced."""
     # As they come back from a file: keys are text there, and sorted as such.
     content = json.loads(json.dumps({k: v for k, v in facts.items() if k != SEAL}))
+    content = json.loads(json.dumps(content, sort_keys=True))
     return {**content, SEAL: checksum_of(content)}
 
 
-def is_sealed(facts: Mapping[str, Any]) -> bool:
-    """Whether facts from a file are those that were sealed."""
-    return facts.get(SEAL) == checksum_of({k: v for k, v in facts.items() if k != SEAL})
+def is_sealed(facts: Mapping[str, Any], text: bytes = b"") -> bool:
+    """Whether facts from a file are those that were sealed.
+
+    Parameters
+    ----------
+    facts
+        The facts.
+    text
+        The file. As long as nobody has formatted it anew, it ends with the very bytes
+        that were sealed, and they need not be made again from the facts.
+    """
+    seal = facts.get(SEAL)
+    start, tail = text.rfind(FACTS), f', "{SEAL}": "{seal}"}}}}}}'.encode()
+    if start >= 0 and text.endswith(tail):
+        written = text[start + len(FACTS) : len(text) - len(tail)]
+        if _checksum(b"{" + written + b"}") == seal:
+            return True
+    return bool(checksum_of({k: v for k, v in facts.items() if k != SEAL}) == seal)

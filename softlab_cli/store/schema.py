@@ -14,9 +14,10 @@ overwritten: the writer computes it anew and the reader refuses it.
 
 A case also has its ``case_id``, for a folder that was renamed or exchanged; ``arrays``,
 the record of its files (`softlab_cli.store.records`); and a ``seal`` over all of that.
-The root has a seal too. All four are optional, so the schema stays 1: stores of earlier
-versions have none of them, are read as before, and may be continued. Where they are,
-the reader insists on them; ``verify`` says of which cases it could not check them.
+The root has its recipe and a seal too. All of these are optional, so the schema stays 1:
+stores of earlier versions have none of them, are read as before, and may be continued.
+Where they are, the reader insists on them (of the root, on the recipe); ``verify`` says
+of which cases it could not check them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store.files import METADATA, read_json
+from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json
 from softlab_cli.store.ngff import image_metadata
 from softlab_cli.store.records import ANEW, SEAL, ArrayRecord, is_sealed, sealed
 from softlab_cli.store.statistics import CaseStatistics
@@ -274,7 +275,7 @@ def case_document(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, A
 
 def store_document(store: StoreInfo) -> dict[str, Any]:
     """The ``zarr.json`` of a store's root."""
-    return group_document({"softlab": sealed(store.to_json())})
+    return group_document({"softlab": sealed({**store.to_json(), "recipe": store.recipe})})
 
 
 def read_store_info(path: str | Path) -> StoreInfo:
@@ -283,7 +284,8 @@ def read_store_info(path: str | Path) -> StoreInfo:
     Raises
     ------
     StoreError
-        When the folder does not exist or is no store of softlab.
+        When the folder does not exist, is no store of softlab, or tells another
+        method, other parameters or classes than when it was made.
     """
     path = Path(path)
     if not path.is_dir():
@@ -291,7 +293,16 @@ def read_store_info(path: str | Path) -> StoreInfo:
         raise StoreError(what, remedy="Give the folder that softlab wrote.", path=path)
     if not (path / METADATA).is_file():
         raise StoreError(f"is not a store: it has no {METADATA}.", path=path)
-    return StoreInfo.from_json(softlab_facts(path / METADATA), path / METADATA)
+    facts = softlab_facts(path / METADATA)
+    info = StoreInfo.from_json(facts, path / METADATA)
+    # What a run was told besides may be damaged without harm: verify says so.
+    if facts.get("recipe", info.recipe) != info.recipe:
+        raise StoreError(
+            "its method, parameters or classes have changed since it was written.",
+            remedy="Take the file from a copy of the store.",
+            path=path / METADATA,
+        )
+    return info
 
 
 def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
@@ -311,8 +322,9 @@ def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
         making.
     """
     path = folder / METADATA
-    facts = softlab_facts(path)
-    _check_proofs(facts, folder.name, path)
+    text = read_bytes(path)
+    facts = _softlab_facts(parse_json(text, path), path)
+    _check_proofs(facts, text, path)
     if facts.get("recipe") != store.recipe or facts.get("complete") is not True:
         raise StoreError(
             "was made with other parameters or classes than its store tells.",
@@ -322,12 +334,13 @@ def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
     return CaseInfo.from_json(facts, path)
 
 
-def _check_proofs(facts: Mapping[str, Any], case_id: str, path: Path) -> None:
+def _check_proofs(facts: Mapping[str, Any], text: bytes, path: Path) -> None:
     """Raise unless the facts are those that were written, for this case."""
+    case_id = path.parent.name
     present = PROOFS & facts.keys()
     if not present:
         return
-    if present != PROOFS or not is_sealed(facts):
+    if present != PROOFS or not is_sealed(facts, text):
         raise StoreError("has changed since it was written.", remedy=ANEW, path=path)
     if facts["case_id"] != case_id:
         raise StoreError(
@@ -350,7 +363,11 @@ def softlab_facts(document: Path) -> Mapping[str, Any]:
     StoreError
         When the document cannot be read or has no such attributes.
     """
-    attributes = read_json(document).get("attributes")
+    return _softlab_facts(read_json(document), document)
+
+
+def _softlab_facts(content: Mapping[str, Any], document: Path) -> Mapping[str, Any]:
+    attributes = content.get("attributes")
     facts = attributes.get("softlab") if isinstance(attributes, dict) else None
     if not isinstance(facts, dict):
         raise StoreError(
