@@ -15,13 +15,14 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo demo-raters nnunet-demo test lint bench bench-cuda data install tools clean help
+.PHONY: demo demo-raters nnunet-demo test campaign lint bench bench-cuda data install tools clean help
 .PHONY: svls ls onehot geols info verify
 
 help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
 	@echo "make demo-raters    soft labels of lung nodules that several radiologists outlined"
 	@echo "make test    linters, types and tests"
+	@echo "make campaign    damage stores at random, and count what is not found"
 	@echo "make bench   speed and memory against other ways of doing the same"
 	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
 	@echo "make nnunet-demo   soft labels in nnU-Net: preprocess, train, predict (minutes)"
@@ -74,6 +75,10 @@ demo-raters: data
 	$(SOFTLAB) preview $(RATERS).zarr $(NODULE) --out $(RATERS).png
 	@echo
 	@echo "Look at $(RATERS).png; the soft labels are in $(RATERS).zarr."
+
+# Thousands of faults; a small share of them is among the tests.
+campaign: tools
+	$(BIN)/python -m tests.campaign damages --count 1000 --seed 1
 
 test: data lint
 	$(BIN)/python -m pytest

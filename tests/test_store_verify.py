@@ -20,6 +20,7 @@ from softlab_cli.core.provenance import describe_source
 from softlab_cli.store.reader import MissingCaseError, Store
 from softlab_cli.store.verify import Defect, verify_store
 from softlab_cli.store.verify_data import sum_tolerance
+from softlab_cli.store.verify_soft import check_against_label
 from softlab_cli.store.writer import StoreWriter
 from tests.store_support import (
     CrossSoftener,
@@ -244,6 +245,11 @@ class TestMetadata:
         edit_facts(store, lambda facts: facts["config"].update(threads=4))
         one_defect(store, "metadata", "has changed since it was written")
         assert len(Store(store)["a"].read()) == 3, "its recipe is that of the cases"
+
+    @pytest.mark.parametrize("name", ["arrays", "case_id"])
+    def test_a_seal_over_half_of_the_record(self, store: Path, name: str) -> None:
+        edit_and_seal(store / "a", lambda facts: facts.pop(name))
+        one_defect(store, "metadata", "has changed since it was written")
 
     def test_an_edit_of_the_root_that_counts(self, store: Path) -> None:
         edit_facts(store, lambda facts: facts["parameters"].update(sigma_voxels=2.0))
@@ -518,6 +524,29 @@ class TestAgainstTheLabel:
         write_store(tmp_path / "s", a=self.made(spoil))
         (found,) = verify_store(tmp_path / "s", softener=self.SOFTENER)
         assert found.what == "soft labels do not follow from the hard ones"
+
+    def test_a_class_that_the_method_does_not_name(self, tmp_path: Path) -> None:
+        class Terse(CrossSoftener):
+            """Leaves out classes that are 0 all over a block, as the methods do."""
+
+            def soften(self, *block: Any) -> Any:
+                for part in super().soften(*block):
+                    if part.class_indices or any(part.constants.values()):
+                        yield part
+
+        def spoil(soft: Any) -> None:
+            far = (slice(0, 4),) * 3  # one block, of which the method does not name each class
+            absent = next(c for c in range(3) if not soft[(c, *far)].any())
+            soft[(absent, *far)] = 1 / 64
+
+        write_store(tmp_path / "s", a=self.made())
+        assert verify_store(tmp_path / "s", softener=Terse(3)) == []
+        write_store(tmp_path / "t", a=self.made(spoil))
+        found = verify_store(tmp_path / "t", softener=Terse(3))
+        assert found[0].what == "soft labels do not add up to 1"
+        (found[0],) = check_against_label(Store(tmp_path / "t")["a"], Terse(3))
+        assert found[0].what == "soft labels do not follow from the hard ones"
+        assert found[0].detail.startswith("64 voxels")
 
 
 class TestExpectedCases:
