@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,14 @@ from softlab_cli.core import blocks
 from softlab_cli.core.blocks import Grid, Region, region_shape
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.provenance import Source
-from softlab_cli.core.softblock import MASS_UNIT, SoftBlock, SoftSums
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store.schema import CaseInfo, StoreInfo
+from softlab_cli.store.arrays import ArrayReader
+from softlab_cli.store.files import METADATA, read_json, write_json
+from softlab_cli.store.reader import Store
+from softlab_cli.store.records import ArrayRecord, sealed
+from softlab_cli.store.schema import PROOFS, CaseInfo, StoreInfo
+from softlab_cli.store.shards import ShardWriter
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, StoreWriter
 
@@ -95,17 +102,37 @@ def soft_block(soft: NDArray[np.float16], region: Region, grid: Grid) -> SoftBlo
     return SoftBlock(region, varied, values, {c: v for c, v in constants.items() if v})
 
 
-def case_info(case: Example, sources: tuple[Source, ...] = ()) -> CaseInfo:
+def case_info(
+    case: Example, sources: tuple[Source, ...] = (), *, labels_only: bool = False
+) -> CaseInfo:
     """Metadata with the right statistics."""
-    mass = case.soft.astype(np.float64).sum(axis=(1, 2, 3)) / MASS_UNIT
     background = case.classes.background_index
+    counts = count_labels(case.indices, len(case.classes), case.classes.ignore_index, background)
     statistics = case_statistics(
-        count_labels(case.indices, len(case.classes), case.classes.ignore_index, background),
-        SoftSums(mass.astype(np.int64)),
+        counts,
+        None if labels_only else soft_sums(case, counts.box),
         background_index=background,
         spacing_mm=case.geometry.spacing_mm,
     )
     return CaseInfo(case.geometry, sources, statistics, ("a warning",), {"raters": 1})
+
+
+def soft_sums(case: Example, box: Region | None) -> SoftSums:
+    """What the soft labels add up to, by NumPy."""
+    soft = case.soft.astype(np.float64)
+    soft = np.where((soft >= 0) & (soft <= 1), soft, 0)
+    entropy = np.rint(-soft * np.log(np.where(soft > 0, soft, 1)) / ENTROPY_UNIT)
+    largest = soft.max(axis=0)
+    own = np.array([(soft[c] * (case.indices == c)) for c in range(len(soft))]).sum(axis=0)
+    ties = ((soft == largest).sum(axis=0) > 1) & (largest > 0)
+    inside = soft[(slice(None), *box)] if box else soft[:, :0]
+    return SoftSums(
+        (soft.sum(axis=(1, 2, 3)) / MASS_UNIT).astype(np.int64),
+        int(entropy.sum()),
+        int((own < largest).sum()),
+        int(ties.sum()),
+        (inside.sum(axis=(1, 2, 3)) / MASS_UNIT).astype(np.int64) if box else None,
+    )
 
 
 def fill(writer: CaseWriter, case: Example) -> None:
@@ -129,8 +156,54 @@ def write_store(path: Path, *, labels_only: bool = False, **cases: Example) -> S
     for case_id, case in cases.items():
         with store.case(case_id, case.geometry) as writer:
             fill(writer, case)
-            writer.complete(case_info(case))
+            writer.complete(case_info(case, labels_only=labels_only))
     return store
+
+
+def as_earlier_version(store: Path, *case_ids: str) -> None:
+    """Make cases (and the root, when none are named) what versions without checksums wrote."""
+    for folder in [store / case_id for case_id in case_ids or [*Store(store)]]:
+        facts = edit_facts(folder, lambda facts: [facts.pop(name) for name in PROOFS])
+        for name in facts["arrays"]:
+            record = ArrayRecord.from_json(facts["arrays"][name])
+            _without_checksums(ArrayReader(folder / name, record))
+    if not case_ids:
+        edit_facts(store, lambda facts: [facts.pop("seal"), facts.pop("recipe")])
+
+
+def _without_checksums(array: ArrayReader) -> None:
+    layout = replace(array.layout, checksums=False)
+    draft = array.folder.with_name("draft")
+    writer = ShardWriter(draft, layout)
+    for region in layout.grid.regions():
+        index, inside = layout.grid.locate(region)
+        shard = array.shard(index)
+        for place, data in shard.chunks(inside) if shard else ():
+            writer.append(index, layout.slot(place, inside), bytes(data)[:-4])
+    draft.mkdir(exist_ok=True)
+    writer.close()
+    write_json(draft / METADATA, layout.to_json())
+    shutil.rmtree(array.folder)
+    draft.rename(array.folder)
+
+
+def edit_facts(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Change the ``softlab`` attributes of a group; returns what they were."""
+    document = read_json(folder / METADATA)
+    before: dict[str, Any] = copy.deepcopy(document["attributes"]["softlab"])
+    edit(document["attributes"]["softlab"])
+    write_json(folder / METADATA, document)
+    return before
+
+
+def edit_and_seal(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    """The same as if a faulty writer had written it: with the right seal."""
+
+    def spoil(facts: dict[str, Any]) -> None:
+        edit(facts)
+        facts.update(sealed(facts))
+
+    edit_facts(folder, spoil)
 
 
 def count_labels(

@@ -18,6 +18,7 @@ from softlab_cli.store.verify import verify_store
 from tests import naive, naive_raters
 from tests.conftest import blobs, write_image
 from tests.raters_support import edited
+from tests.store_support import as_earlier_version
 from tests.test_runner import tree
 
 CLASSES = 4
@@ -275,13 +276,15 @@ def test_raters_are_kept_on_request_only(softlab, raters, tmp_path) -> None:
 def test_verify_reads_the_raters(softlab, raters, tmp_path) -> None:
     out = tmp_path / "soft.zarr"
     softlab("msvls", *ins(raters), "--out", out, "--keep-raters")
+    as_earlier_version(out, "a")  # what has checksums cannot be changed unseen
     zarr.open_group(out, mode="r+")["a/raters"][1, 2, 3, 4] = 9
-    (found,) = verify_store(out)
+    found = verify_store(out)[0]
     assert found.what == "a rater's labels outside the class table"
     assert "1 voxels; the first is (2, 3, 4)" in found.detail
     shard = next((out / "b" / "raters").rglob("c/*/*/*/*"))
     shard.write_bytes(shard.read_bytes()[:-9])
-    assert {d.what for d in verify_store(out, cases=["b"])} == {"unreadable data"}
+    (found,) = verify_store(out, cases=["b"])
+    assert str(shard) in found.detail
 
 
 # Label values and grids

@@ -236,3 +236,13 @@ def test_pictures(softlab, tmp_path, suffix) -> None:
     case = softlab_cli.open_store(out)["p"]
     assert case.shape == (70, 90)
     np.testing.assert_array_equal(case.read(), softlab_cli.svls(array))
+
+
+@pytest.mark.parametrize("option", ["--sync", "--no-sync"])
+def test_sync_reaches_the_disk(softlab, tmp_path, labels, monkeypatch, option) -> None:
+    calls = []
+    monkeypatch.setattr("os.fsync", calls.append)
+    done = softlab("svls", "--in", labels, "--out", tmp_path / "s", "--workers", "1", option)
+    assert done.exit_code == 0, done.output
+    assert bool(calls) is (option == "--sync")
+    assert "sync =" not in softlab("info", tmp_path / "s", "--config").output

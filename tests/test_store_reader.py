@@ -26,6 +26,7 @@ from tests.store_support import (
     AFFINE,
     CrossSoftener,
     Example,
+    as_earlier_version,
     cross_soft,
     example,
     fill,
@@ -191,6 +192,12 @@ class TestStore:
         text = path.read_text()
         path.write_text(text.replace("[3, ", "[4, "))
         assert path.read_text() != text
+        with pytest.raises(StoreError, match=r"\(4, 11, 9, 18\).*record tells otherwise"):
+            Store(tmp_path / "s")["a"]
+        path.write_text(text)
+        as_earlier_version(tmp_path / "s")
+        text = path.read_text()
+        path.write_text(text.replace("[3, ", "[4, "))
         with pytest.raises(StoreError, match=r"\(4, 11, 9, 18\).*expected float16, 3 along"):
             Store(tmp_path / "s")["a"]
 
@@ -288,7 +295,7 @@ class TestHardLabelsOnly:
 
 
 def test_layouts_that_zarr_has_rewritten_are_read(tmp_path: Path) -> None:
-    """Other blocks, another level, checksums: still our codecs."""
+    """Other blocks, another level, checksums: still our codecs, where no record says otherwise."""
     import zarr
     from zarr.codecs import ZstdCodec
 
@@ -297,6 +304,7 @@ def test_layouts_that_zarr_has_rewritten_are_read(tmp_path: Path) -> None:
     with store.case("b", case.geometry) as writer:
         fill(writer, case)
         writer.complete(CaseInfo(case.geometry))
+    as_earlier_version(tmp_path / "s", "b")
     group = zarr.open_group(tmp_path / "s" / "b")
     group.create_array(
         "soft",

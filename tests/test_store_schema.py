@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
 from softlab_cli.core.volume import Geometry
+from softlab_cli.store import records
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.ngff import ngff_problems
+from softlab_cli.store.records import is_sealed, sealed
 from softlab_cli.store.schema import CaseInfo, StoreInfo, case_document, differences
 from softlab_cli.store.statistics import CaseStatistics, case_statistics
 from softlab_cli.version import __version__
@@ -52,6 +55,7 @@ class TestArrayDocument:
                         "codecs": [
                             {"name": "bytes", "configuration": {"endian": "little"}},
                             {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
+                            {"name": "crc32c"},
                         ],
                         "index_codecs": [
                             {"name": "bytes", "configuration": {"endian": "little"}},
@@ -81,7 +85,8 @@ class TestArrayDocument:
         shape = (1, 30, 40) if ndim == 2 else (20, 30, 40)
         dtype = np.dtype("<f2" if class_count else "<u2")
         layout = ArrayLayout(Grid.for_volume(shape, ndim), ndim, dtype, class_count)
-        assert ArrayLayout.from_json(through_json(layout.to_json()), Path("a")) == layout
+        for one in (layout, replace(layout, checksums=False)):
+            assert ArrayLayout.from_json(through_json(one.to_json()), Path("a")) == one
 
     def test_slots_are_numbered_in_c_order(self) -> None:
         layout = ArrayLayout.soft(Grid((512, 512, 512), (64, 64, 64), (256, 128, 192)), 3, 5)
@@ -96,6 +101,7 @@ SHARDING = ("codecs", 0, "configuration")
     ("place", "entry", "said"),
     [
         ((*SHARDING, "codecs", 1, "name"), "numcodecs.blosc", "numcodecs.blosc"),
+        ((*SHARDING, "codecs", 2, "name"), "numcodecs.adler32", "numcodecs.adler32"),
         ((*SHARDING, "index_location"), "start", "place of the index"),
         ((*SHARDING, "codecs", 0, "configuration", "endian"), "big", "byte orders"),
         ((*SHARDING, "chunk_shape"), [2, 64, 64, 64], "more than one along c"),
@@ -288,3 +294,39 @@ class TestStatistics:
         found = case_statistics(counts, SoftSums.zero(3), background_index=0, spacing_mm=(1, 1, 1))
         assert found.hard_proportion_valid == [0, 0, 0]
         assert found.mean_entropy == 0
+
+
+class TestSeal:
+    FACTS: ClassVar[dict[str, Any]] = {
+        "b": [1.0, 2, 'é"softlab": {'],
+        "a": {"y": None, "x": (1,)},
+        "softlab": {},
+        "0": {9: 1, 10: 2},
+    }
+
+    def text(self, facts: Any) -> bytes:
+        return json.dumps({"attributes": {"ome": {"softlab": {}}, "softlab": facts}}).encode()
+
+    def test_as_it_was_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        facts = sealed(self.FACTS)
+        assert sealed(facts) == facts
+        plain = sealed({"b": 1.5, "a": "é"})
+        monkeypatch.setattr(records, "checksum_of", lambda content: "made again")
+        assert is_sealed(plain, self.text(plain)), "the bytes of the file are enough"
+        assert not is_sealed(plain, self.text(plain).replace(b": ", b":"))
+
+    def test_formatted_anew(self) -> None:
+        facts = through_json(sealed(self.FACTS))
+        turned = dict(reversed(facts.items()))
+        assert is_sealed(facts)
+        assert is_sealed(turned, self.text(turned))
+        assert is_sealed(turned, json.dumps(turned, indent=2).encode())
+
+    def test_changed(self) -> None:
+        facts = through_json(sealed(self.FACTS))
+        for name in ("a", "b", "seal", "softlab"):
+            changed = {**facts, name: "x"}
+            assert not is_sealed(changed, self.text(changed))
+            assert not is_sealed(
+                {k: v for k, v in facts.items() if k != name}, self.text(facts)[:-9]
+            )

@@ -17,13 +17,19 @@ import pytest
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.events import StageStarted, StageStepped
 from softlab_cli.core.provenance import describe_source
-from softlab_cli.store.reader import MissingCaseError
+from softlab_cli.store.reader import MissingCaseError, Store
 from softlab_cli.store.verify import Defect, verify_store
 from softlab_cli.store.verify_data import sum_tolerance
+from softlab_cli.store.verify_soft import check_against_label
 from softlab_cli.store.writer import StoreWriter
 from tests.store_support import (
+    CrossSoftener,
     Example,
+    as_earlier_version,
     case_info,
+    cross_soft,
+    edit_and_seal,
+    edit_facts,
     example,
     fill,
     small_blocks,
@@ -54,6 +60,14 @@ def write_unchecked(path: Path, voxels: Example, told: Example = CASE, **changes
         fill(writer, voxels)
         writer.complete(case_info(told))
     return path
+
+
+def constant(label: int) -> Example:
+    """A case of one block that is one class all over."""
+    case = example((4, 4, 4), ignore=False)
+    soft = np.zeros_like(case.soft)
+    soft[label] = 1
+    return replace(case, soft=soft, indices=np.full_like(case.indices, label))
 
 
 def edit_json(path: Path, edit: Callable[[Any], Any]) -> None:
@@ -112,10 +126,19 @@ class TestFiles:
     SHARD = "a/soft/c/0/0/0/0"
 
     def test_a_flipped_byte_in_a_chunk(self, store: Path) -> None:
-        # The start of a zstd frame; a flip in its middle may decode to other values.
+        for place in (0, 6, 12):  # a frame may decode to other values when its middle has changed
+            flip(store / self.SHARD, place)
+            found = one_defect(store, "unreadable data", self.SHARD, "crc32c", "block at")
+            assert found.case_id == "a"
+            flip(store / self.SHARD, place)
+        assert verify_store(store) == []
+
+    def test_a_flipped_byte_where_there_are_no_checksums(self, store: Path) -> None:
+        as_earlier_version(store)
         flip(store / self.SHARD, 0)
-        found = one_defect(store, "unreadable data", self.SHARD, "does not decode", "block at")
-        assert found.case_id == "a"
+        defect, note = verify_store(store)
+        assert (defect.what, note.what) == ("unreadable data", "not checked")
+        assert "does not decode" in defect.detail
 
     def test_a_flipped_byte_in_the_index(self, store: Path) -> None:
         flip(store / self.SHARD, -20)
@@ -123,16 +146,28 @@ class TestFiles:
 
     def test_a_truncated_shard(self, store: Path) -> None:
         path = store / self.SHARD
-        path.write_bytes(path.read_bytes()[:-7])
-        one_defect(store, "unreadable data", self.SHARD, "crc32c")
-        path.write_bytes(path.read_bytes()[:30])
-        one_defect(store, "unreadable data", self.SHARD, "truncated")
-        path.write_bytes(b"")
-        one_defect(store, "unreadable data", self.SHARD, "empty")
+        for said in ("bytes and had", "0 bytes and had"):
+            path.write_bytes(path.read_bytes()[:-7] if said[0] == "b" else b"")
+            one_defect(store, "metadata", self.SHARD, said)
+
+    def test_a_truncated_shard_of_an_earlier_version(self, store: Path) -> None:
+        as_earlier_version(store)
+        path = store / self.SHARD
+        content = path.read_bytes()
+        for end, said in [(-7, "crc32c"), (30, "truncated"), (0, "empty")]:
+            path.write_bytes(content[:end])
+            defect, _ = verify_store(store)
+            assert (defect.what, said in defect.detail) == ("unreadable data", True)
 
     def test_a_deleted_shard(self, store: Path) -> None:
         (store / self.SHARD).unlink()
-        one_defect(store, "missing shard", self.SHARD)
+        one_defect(store, "metadata", self.SHARD, "missing")
+
+    def test_a_deleted_shard_of_an_earlier_version(self, store: Path) -> None:
+        as_earlier_version(store)
+        (store / self.SHARD).unlink()
+        defect, _ = verify_store(store)
+        assert (defect.what, self.SHARD in defect.detail) == ("missing shard", True)
 
     def test_a_shard_where_nothing_is_labelled_may_be_absent(self, tmp_path: Path) -> None:
         indices, soft = CASE.indices.copy(), CASE.soft.copy()
@@ -143,6 +178,11 @@ class TestFiles:
         assert verify_store(tmp_path / "s") == []
 
     def test_a_deleted_shard_of_hard_labels(self, store: Path) -> None:
+        (store / "a/label/c/0/0/0").unlink()
+        one_defect(store, "metadata", "a/label/c/0/0/0", "missing")
+
+    def test_a_deleted_shard_of_hard_labels_of_an_earlier_version(self, store: Path) -> None:
+        as_earlier_version(store)
         (store / "a/label/c/0/0/0").unlink()
         found = {d.what for d in verify_store(store)}
         assert "statistics differ from the voxels" in found
@@ -172,16 +212,91 @@ class TestFiles:
 class TestMetadata:
     def test_another_number_of_classes(self, store: Path) -> None:
         edit_json(store / "a/soft/zarr.json", wider)
-        found = one_defect(store, "metadata", "(4, 11, 9, 18)", "3 along the first axis")
+        found = one_defect(store, "metadata", "(4, 11, 9, 18)", "record tells otherwise")
         assert found.case_id == "a"
 
     def test_another_shape(self, store: Path) -> None:
-        edit_json(store / "b/zarr.json", lambda d: d["attributes"]["softlab"].update(shape=[5] * 2))
+        edit_and_seal(store / "b", lambda facts: facts.update(shape=[5] * 2))
         one_defect(store, "metadata", "b/zarr.json", "damaged")
 
     def test_other_parameters(self, store: Path) -> None:
-        edit_json(store / "b/zarr.json", lambda d: d["attributes"]["softlab"].update(recipe="0"))
+        edit_and_seal(store / "b", lambda facts: facts.update(recipe="0"))
         one_defect(store, "metadata", "other parameters or classes")
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda facts: facts["affine"][0].__setitem__(3, 11.0),
+            lambda facts: facts["warnings"].clear(),
+            lambda facts: facts["details"].update(raters=2),
+            lambda facts: facts.pop("seal"),
+            lambda facts: facts.pop("arrays"),
+            lambda facts: facts.update(seal=None),
+            lambda facts: facts.update(note="mine"),
+        ],
+    )
+    def test_any_edit_of_a_case(self, store: Path, edit: Any) -> None:
+        edit_facts(store / "a", edit)
+        one_defect(store, "metadata", "a/zarr.json: has changed since it was written")
+        with pytest.raises(StoreError, match="has changed"):
+            Store(store)["a"]
+
+    def test_any_edit_of_the_root(self, store: Path) -> None:
+        edit_facts(store, lambda facts: facts["config"].update(threads=4))
+        one_defect(store, "metadata", "has changed since it was written")
+        assert len(Store(store)["a"].read()) == 3, "its recipe is that of the cases"
+
+    @pytest.mark.parametrize("name", ["arrays", "case_id"])
+    def test_a_seal_over_half_of_the_record(self, store: Path, name: str) -> None:
+        edit_and_seal(store / "a", lambda facts: facts.pop(name))
+        one_defect(store, "metadata", "has changed since it was written")
+
+    def test_an_edit_of_the_root_that_counts(self, store: Path) -> None:
+        edit_facts(store, lambda facts: facts["parameters"].update(sigma_voxels=2.0))
+        for look in (Store, verify_store):
+            with pytest.raises(StoreError, match="parameters or classes have changed since"):
+                look(store)
+
+    def test_spaces_and_the_order_of_keys_are_no_edit(self, store: Path) -> None:
+        for path in store.rglob("zarr.json"):
+            content = json.loads(path.read_text())
+            path.write_text(json.dumps(content, indent=3, sort_keys=True))
+        assert verify_store(store) == []
+
+    def test_exchanged_cases(self, store: Path) -> None:
+        (store / "a").rename(store / "c")
+        (store / "b").rename(store / "a")
+        (store / "c").rename(store / "b")
+        found = verify_store(store)
+        assert [(d.what, d.case_id) for d in found] == [("metadata", "a"), ("metadata", "b")]
+        assert "of the case 'b', in the folder of 'a'" in found[0].detail
+
+    def test_exchanged_cases_of_an_earlier_version(self, store: Path) -> None:
+        as_earlier_version(store)
+        (store / "b").rename(store / "c")
+        found = verify_store(store)
+        assert [d.what for d in found] == ["OME-NGFF 0.5", "not checked"]
+        assert "multiscales[0].name is 'b' instead of 'c'" in found[0].detail
+
+    def test_edited_metadata_of_an_array(self, store: Path) -> None:
+        edit_json(store / "a/soft/zarr.json", lambda d: d.update(fill_value=-0.0))
+        one_defect(store, "metadata", "a/soft/zarr.json", "fill_value is -0.0 instead of 0.0")
+
+    def test_edited_metadata_of_groups(self, store: Path) -> None:
+        edit_json(store / "a/zarr.json", lambda d: d.update(zarr_format=2))
+        edit_json(store / "zarr.json", lambda d: d.update(node_type="array"))
+        root, case = [d for d in verify_store(store) if d.what == "metadata"]
+        assert "node_type is 'array' instead of 'group'" in root.detail
+        assert "zarr_format is 2 instead of 3" in case.detail
+
+    def test_another_place_of_the_image(self, store: Path) -> None:
+        def edit(document: Any) -> None:
+            ome = document["attributes"]["ome"]
+            dataset = ome["multiscales"][0]["datasets"][0]
+            dataset["coordinateTransformations"][1]["translation"][2] += 1
+
+        edit_json(store / "a/zarr.json", edit)
+        one_defect(store, "OME-NGFF 0.5", "translation[2] is -19.0 instead of -20.0")
 
     def test_broken_ngff(self, store: Path) -> None:
         edit_json(store / "a/zarr.json", lambda d: d["attributes"]["ome"].update(version="0.4"))
@@ -191,23 +306,33 @@ class TestMetadata:
         def edit(document: Any) -> None:
             document["codecs"][0]["configuration"]["codecs"][1]["configuration"]["level"] = 999
 
+        as_earlier_version(store)
         edit_json(store / "a/label/zarr.json", edit)
-        one_defect(store, "zarr-python", "cannot open label")
+        defect, _ = verify_store(store)
+        assert defect.what == "zarr-python"
+        assert "cannot open label" in defect.detail
 
     @pytest.mark.parametrize(
         ("name", "entry", "said"),
         [
-            ("hard_voxels", [1, 2, 3], "hard_voxels of class 0 is 1 in the metadata"),
-            ("hard_voxels", [1, 2], "2 entries for 3 classes"),
-            ("ignored_voxels", 7, "ignored_voxels is 7 in the metadata"),
-            ("soft_mass", [1.5, 2.0, 3.0], "soft_mass of class 0 is 1.5 in the metadata"),
+            ("voxels", 1783, "voxels is 1783 instead of 1782"),
+            ("hard_voxels", [1, 2, 3], "hard_voxels[0] is 1 instead of"),
+            ("hard_voxels", [1, 2], "hard_voxels has 2 entries instead of 3"),
+            ("hard_mm3", [1.0, 2.0, 3.0], "hard_mm3[0] is 1.0"),
+            ("ignored_voxels", 7, "ignored_voxels is 7"),
+            ("foreground_box", [[0, 11], [0, 9], [0, 17]], "foreground_box[2][1] is 17"),
+            ("foreground_box", None, "foreground_box is None"),
+            ("foreground_box", "all", "foreground_box is 'all'"),
+            ("soft_mass", [1.5, 2.0, 3.0], "soft_mass[0] is 1.5"),
+            ("soft_proportion_box", [1.5, 2.0, 3.0], "soft_proportion_box[0] is 1.5"),
+            ("argmax_changes", 1, "argmax_changes is 1 instead of 0"),
+            ("ties", 4, "ties is 4 instead of"),
+            ("mean_entropy", 0.25, "mean_entropy is 0.25"),
+            ("mean_entropy", None, "mean_entropy is None"),
         ],
     )
     def test_wrong_statistics(self, store: Path, name: str, entry: Any, said: str) -> None:
-        def edit(document: Any) -> None:
-            document["attributes"]["softlab"]["statistics"][name] = entry
-
-        edit_json(store / "a/zarr.json", edit)
+        edit_and_seal(store / "a", lambda facts: facts["statistics"].update({name: entry}))
         one_defect(store, "statistics differ from the voxels", said)
 
 
@@ -280,6 +405,188 @@ class TestVoxels:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < case.soft.nbytes / 5
+
+
+class TestForeignShards:
+    """What a shard that is sound by itself does in the wrong place."""
+
+    def test_of_another_case(self, store: Path) -> None:
+        write_store(store.parent / "other", a=example((11, 9, 18), seed=5))
+        for array in ("soft", "label"):
+            shutil.rmtree(store / "a" / array / "c")
+            shutil.copytree(store.parent / "other" / "a" / array / "c", store / "a" / array / "c")
+            defects = verify_store(store)
+            assert {(d.what, d.severity) for d in defects} <= {
+                ("metadata", "defect"),
+                ("unreadable data", "defect"),
+            }
+            with pytest.raises(StoreError, match=r"record|bytes and had"):
+                (
+                    Store(store)["a"].soft_array,
+                    Store(store)["a"].read(),
+                    Store(store)["a"].read_label(),
+                )
+
+    def test_with_the_same_index(self, tmp_path: Path) -> None:
+        """Only the digest tells shards of one value apart: they have the same size."""
+        one, two = (constant(value) for value in (1, 2))
+        write_store(tmp_path / "s", a=one, b=two)
+        shard = "label/c/0/0/0"
+        shutil.copy(tmp_path / "s" / "b" / shard, tmp_path / "s" / "a" / shard)
+        one_defect(tmp_path / "s", "unreadable data", f"a/{shard}", "another case or place")
+        (quick,) = verify_store(tmp_path / "s", quick=True)
+        assert quick.what == "unreadable data"
+        with pytest.raises(StoreError, match="another case or place"):
+            Store(tmp_path / "s")["a"].read_label()
+
+    def test_a_chunk_of_another_case(self, tmp_path: Path) -> None:
+        """Sound by itself, and not the one that the shard was written with."""
+        write_store(tmp_path / "s", a=constant(1), b=constant(2))
+        path, other = (tmp_path / "s" / c / "label/c/0/0/0" for c in "ab")
+        reader = Store(tmp_path / "s")["a"].label_array.shard((0, 0, 0))
+        assert reader is not None
+        ((_, chunk),) = reader.chunks((0, 0, 0))
+        size = len(chunk)
+        path.write_bytes(other.read_bytes()[:size] + path.read_bytes()[size:])
+        one_defect(tmp_path / "s", "unreadable data", "another one, or damaged")
+
+    def test_where_there_was_none(self, tmp_path: Path) -> None:
+        write_store(tmp_path / "s", a=constant(0), b=constant(1))
+        added = tmp_path / "s" / "a" / "label/c/0/0/0"
+        assert not added.exists()
+        added.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "s" / "b" / "label/c/0/0/0", added)
+        for quick in (False, True):
+            defects = verify_store(tmp_path / "s", quick=quick)
+            assert "is not in the record of its case" in defects[0].detail
+
+    def test_other_blocks_of_the_same_number(self, store: Path) -> None:
+        """Chunks would be put in other places, and no index would tell."""
+
+        def edit(document: Any) -> None:
+            document["codecs"][0]["configuration"]["chunk_shape"] = [1, 2, 8, 4]
+
+        edit_json(store / "a/soft/zarr.json", edit)
+        one_defect(store, "metadata", "a/soft", "record tells otherwise")
+
+
+class TestLinks:
+    def test_out_of_the_store(self, store: Path) -> None:
+        for inside in ("a", "b/soft", "b/label/c/0/0/0", "zarr.json"):
+            path, elsewhere = store / inside, store.parent / "elsewhere"
+            path.rename(elsewhere)
+            path.symlink_to(elsewhere)
+            found = one_defect(store, "symbolic link out of the store", inside, "elsewhere")
+            assert found.case_id == inside.split("/")[0].replace("zarr.json", "")
+            path.unlink()
+            elsewhere.rename(path)
+        assert verify_store(store) == []
+
+    def test_to_nothing(self, store: Path) -> None:
+        (store / "c").symlink_to("nowhere")
+        defect, _ = verify_store(store)
+        assert defect.what == "symbolic link out of the store"
+
+    def test_inside_the_store_is_a_note(self, store: Path) -> None:
+        (store / "a" / "soft" / "mine").symlink_to("zarr.json")
+        assert {d.severity for d in verify_store(store)} == {"note"}
+
+
+class TestAgainstTheLabel:
+    """Soft labels of a local method follow from the hard ones, to the last bit."""
+
+    SOFTENER = CrossSoftener(3)
+
+    def made(self, spoil: Callable[[Any], Any] = lambda soft: None) -> Example:
+        case = example((11, 9, 18), ignore=False)
+        soft = cross_soft(case.indices, 3)
+        spoil(soft)
+        return replace(case, soft=soft)
+
+    def test_the_same(self, tmp_path: Path) -> None:
+        write_store(tmp_path / "s", a=self.made())
+        assert verify_store(tmp_path / "s", softener=self.SOFTENER) == []
+
+    def test_another_value(self, tmp_path: Path) -> None:
+        def spoil(soft: Any) -> None:
+            soft[:, 9, 8, 17] = np.roll(soft[:, 9, 8, 17], 1)  # the sum stays 1
+
+        write_store(tmp_path / "s", a=self.made(spoil))
+        (found,) = verify_store(tmp_path / "s", softener=self.SOFTENER)
+        assert found.what == "soft labels do not follow from the hard ones"
+        assert "(9, 8, 17)" in found.detail
+        assert verify_store(tmp_path / "s") == []
+
+    def test_a_class_that_is_absent(self, tmp_path: Path) -> None:
+        def spoil(soft: Any) -> None:
+            soft[2], soft[1] = 0, soft[1] + soft[2]
+
+        write_store(tmp_path / "s", a=self.made(spoil))
+        (found,) = verify_store(tmp_path / "s", softener=self.SOFTENER)
+        assert found.what == "soft labels do not follow from the hard ones"
+
+    def test_a_class_that_the_method_does_not_name(self, tmp_path: Path) -> None:
+        class Terse(CrossSoftener):
+            """Leaves out classes that are 0 all over a block, as the methods do."""
+
+            def soften(self, *block: Any) -> Any:
+                for part in super().soften(*block):
+                    if part.class_indices or any(part.constants.values()):
+                        yield part
+
+        def spoil(soft: Any) -> None:
+            far = (slice(0, 4),) * 3  # one block, of which the method does not name each class
+            absent = next(c for c in range(3) if not soft[(c, *far)].any())
+            soft[(absent, *far)] = 1 / 64
+
+        write_store(tmp_path / "s", a=self.made())
+        assert verify_store(tmp_path / "s", softener=Terse(3)) == []
+        write_store(tmp_path / "t", a=self.made(spoil))
+        found = verify_store(tmp_path / "t", softener=Terse(3))
+        assert found[0].what == "soft labels do not add up to 1"
+        (found[0],) = check_against_label(Store(tmp_path / "t")["a"], Terse(3))
+        assert found[0].what == "soft labels do not follow from the hard ones"
+        assert found[0].detail.startswith("64 voxels")
+
+
+class TestExpectedCases:
+    def test_missing(self, store: Path) -> None:
+        names = [*(f"case{i}" for i in range(30)), "a"]
+        expected: dict[str, tuple[Path, ...]] = {name: () for name in names}
+        missing, others = verify_store(store, expected=expected)
+        assert (missing.what, missing.severity) == ("missing cases", "defect")
+        assert missing.detail.startswith("1 of 31 cases are here; missing: case0, case1, ")
+        assert missing.detail.endswith("case19 and 10 more")
+        assert (others.severity, others.detail) == ("note", "b")
+        assert verify_store(store, expected=expected, missing="note")[0].severity == "note"
+
+    def test_made_from_other_files(self, tmp_path: Path) -> None:
+        path, file = TestSources().with_source(tmp_path)
+        other = tmp_path / "other.nii.gz"
+        other.write_bytes(b"others")
+        assert verify_store(path, expected={"a": (file,)}) == []
+        (found,) = verify_store(path, expected={"a": (other,)})
+        assert found.what == "made from other files"
+
+
+class TestEarlierVersions:
+    def test_are_read_and_said(self, store: Path) -> None:
+        before = Store(store)["a"].read()
+        as_earlier_version(store)
+        np.testing.assert_array_equal(Store(store)["a"].read(), before)
+        for quick in (False, True):
+            (note,) = verify_store(store, quick=quick)
+            assert (note.what, note.severity) == ("not checked", "note")
+            assert note.detail.startswith("2 of 2 cases were written by an earlier version")
+
+    def test_go_on(self, store: Path) -> None:
+        recipe = Store(store).info.recipe
+        as_earlier_version(store)
+        again = write_store(store, c=CASE)
+        assert again.info.recipe == recipe
+        assert again.completed("a") is not None
+        (note,) = verify_store(store)
+        assert note.detail.startswith("2 of 3 cases")
 
 
 class TestSources:

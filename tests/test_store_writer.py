@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +32,12 @@ from softlab_cli.store import files
 from softlab_cli.store.files import find_partials, is_abandoned, partial_path
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.reader import Store
+from softlab_cli.store.records import ShardRecord
 from softlab_cli.store.shards import Shard, ShardWriter
 from softlab_cli.store.writer import StoreWriter
 from tests.store_support import (
     AFFINE,
+    as_earlier_version,
     case_info,
     example,
     fill,
@@ -53,16 +59,20 @@ def _small() -> Any:
 class TestShard:
     LAYOUT = ArrayLayout.soft(Grid((9, 4, 4), (4, 4, 4), (8, 4, 4)), 3, 2)
 
-    def test_bytes(self, tmp_path: Path) -> None:
-        writer = ShardWriter(tmp_path, self.LAYOUT)
+    @pytest.mark.parametrize("checksums", [True, False])
+    def test_bytes(self, tmp_path: Path, checksums: bool) -> None:
+        writer = ShardWriter(tmp_path, replace(self.LAYOUT, checksums=checksums))
         writer.append((0, 0, 0), 3, b"last")
         writer.append((0, 0, 0), 0, b"first!")
-        total = writer.close()
+        shards = writer.close()
         content = (tmp_path / "c/0/0/0/0").read_bytes()
         index = struct.pack("<8Q", 4, 6, ABSENT, ABSENT, ABSENT, ABSENT, 0, 4)
         checksum = struct.pack("<I", google_crc32c.value(index))
-        assert content == b"last" + b"first!" + index + checksum
-        assert total == len(content)
+        gap = b"rst!last" if checksums else b""  # in the order of the slots
+        assert content == b"last" + b"first!" + gap + index + checksum
+        pairs = struct.pack("<I", 0) + b"rst!" + struct.pack("<I", 3) + b"last"
+        digest = hashlib.blake2b(pairs, digest_size=8).hexdigest()
+        assert shards == {"c/0/0/0/0": ShardRecord(2, len(content), digest)}
         assert not (tmp_path / "c/0/1").exists(), "a shard without chunks is not written"
 
     def test_many_shards_and_a_small_buffer_write_the_same_bytes(self, tmp_path: Path) -> None:
@@ -385,6 +395,64 @@ class TestRoot:
         left = sorted(p.name for p in (tmp_path / "s").iterdir())
         assert left == ["foreign", "notes.txt", "zarr.json"]
 
+    def overwrite(self, path: Path) -> StoreWriter:
+        return StoreWriter.create_or_open(path, self.INFO, overwrite=True)
+
+    def test_overwriting_goes_through_no_link_to_a_store(self, tmp_path: Path) -> None:
+        write_store(tmp_path / "s", a=example())
+        (tmp_path / "link").symlink_to("s")
+        with pytest.raises(StoreError, match=r"symbolic link.*Give --out the folder.*/s\."):
+            self.overwrite(tmp_path / "link")
+        assert list(Store(tmp_path / "s")) == ["a"]
+        assert StoreWriter.create_or_open(tmp_path / "link", self.INFO).completed("a")
+
+    @pytest.mark.parametrize(
+        "name", ["b", "a/notes.txt", "a/soft/c/0/mine", "a/scans", "a/label/c/9", "a/soft/mask"]
+    )
+    def test_overwriting_refuses_what_is_not_ours(self, tmp_path: Path, name: str) -> None:
+        write_store(tmp_path / "s", a=example())
+        write_store(tmp_path / "elsewhere", b=example())
+        foreign = tmp_path / "s" / name
+        if foreign.name in ("b", "scans", "9"):
+            foreign.symlink_to(tmp_path / "elsewhere" / "b")
+        else:
+            foreign.write_text("mine")
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(StoreError, match=f"softlab did not make.*: {name}\\."):
+            self.overwrite(tmp_path / "s")
+        assert sorted(tmp_path.rglob("*")) == before
+        foreign.unlink()
+        assert list(Store(self.overwrite(tmp_path / "s").path)) == []
+        assert list(Store(tmp_path / "elsewhere")) == ["b"]
+
+    def test_what_a_user_calls_partial_is_the_users(self, tmp_path: Path) -> None:
+        store = write_store(tmp_path / "s", a=example())
+        mine = tmp_path / "s" / "a.partial-results"
+        mine.mkdir()
+        os.utime(mine, (0, 0))
+        ours = partial_path(tmp_path / "s", "a")
+        ours.symlink_to(tmp_path)
+        with store.case("a", example().geometry) as writer:
+            fill(writer, example())
+            writer.complete(case_info(example()))
+        self.overwrite(tmp_path / "s")
+        assert mine.exists()
+        assert not ours.is_symlink()
+        assert tmp_path.exists()
+
+    def test_a_case_that_is_a_link_is_replaced_and_what_it_leads_to_stays(
+        self, tmp_path: Path
+    ) -> None:
+        write_store(tmp_path / "elsewhere", a=example())
+        store = write_store(tmp_path / "s", b=example())
+        (tmp_path / "s" / "a").symlink_to(tmp_path / "elsewhere" / "a")
+        assert store.completed("a") is None
+        write_store(tmp_path / "s", a=example())
+        assert not (tmp_path / "s" / "a").is_symlink()
+        assert sorted(p.name for p in (tmp_path / "s").iterdir()) == ["a", "b", "zarr.json"]
+        assert store.completed("a")
+        assert Store(tmp_path / "elsewhere")["a"]
+
     def test_cases_of_an_overwritten_run_count_for_nothing(self, tmp_path: Path) -> None:
         # As when --overwrite is killed after the root was replaced.
         write_store(tmp_path / "s", a=example())
@@ -496,3 +564,82 @@ def test_a_killed_process_counts_as_dead_before_its_parent_notices(tmp_path: Pat
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
     assert is_abandoned(partial) is True
     process.wait()
+
+
+class TestPowerCuts:
+    """What a case is made of is on the disk before it has its name; what is not, is absent."""
+
+    @pytest.fixture
+    def events(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        rename, sync = Path.rename, os.fsync
+
+        def renaming(path: Path, target: Path) -> Any:
+            found.append(("rename", str(path)))
+            return rename(path, target)
+
+        def syncing(descriptor: int) -> None:
+            found.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+            sync(descriptor)
+
+        monkeypatch.setattr(Path, "rename", renaming)
+        monkeypatch.setattr(os, "fsync", syncing)
+        return found
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+    def test_files_and_folders_are_synced_before_the_rename(
+        self, tmp_path: Path, events: list[tuple[str, str]]
+    ) -> None:
+        path = write_store(tmp_path / "s", a=example()).path
+        ((_, partial),) = [event for event in events if event[0] == "rename"]
+        before = events[: events.index(("rename", partial))]
+        files = {str(p).replace(str(path / "a"), partial) for p in (path / "a").rglob("*")}
+        assert {p for _, p in before} >= files | {partial, str(path)}
+        assert events[-1] == ("sync", str(path))
+        assert any("zarr.json.partial-" in p for _, p in before), "the root is synced as well"
+
+    def test_syncing_can_be_left_out(self, tmp_path: Path, events: list[tuple[str, str]]) -> None:
+        info = store_info(example().classes)
+        store = StoreWriter.create_or_open(tmp_path / "s", info, sync=False)
+        with store.case("a", example().geometry) as writer:
+            fill(writer, example())
+            writer.complete(case_info(example()))
+        assert [kind for kind, _ in events] == ["rename"]
+
+    def test_a_disk_that_fails_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = write_store(tmp_path / "s", b=example())
+
+        def fail(descriptor: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(StoreError, match="cannot be written"):
+            write_store(tmp_path / "s", a=example())
+        assert list(Store(store.path)) == ["b"]
+        assert not find_partials(store.path)
+
+    @pytest.mark.parametrize("earlier", [False, True])
+    @pytest.mark.parametrize(
+        "name",
+        ["zarr.json", "soft/zarr.json", "label/zarr.json", "soft/c/0/0/0/0", "label/c/0/0/0"],
+    )
+    def test_a_case_with_empty_files_is_absent(
+        self, tmp_path: Path, name: str, earlier: bool
+    ) -> None:
+        store = write_store(tmp_path / "s", a=example())
+        if earlier:
+            as_earlier_version(tmp_path / "s")
+        assert store.completed("a") is not None
+        (tmp_path / "s" / "a" / name).write_bytes(b"")
+        assert store.completed("a") is None
+
+    @pytest.mark.parametrize("name", ["soft", "label/zarr.json", "soft/c/0/0/0/0", "label/c"])
+    def test_a_case_with_missing_files_is_absent(self, tmp_path: Path, name: str) -> None:
+        store = write_store(tmp_path / "s", a=example())
+        path = tmp_path / "s" / "a" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert store.completed("a") is None
+        write_store(tmp_path / "s", a=example())
+        assert store.completed("a") is not None

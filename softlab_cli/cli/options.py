@@ -304,6 +304,12 @@ _STORE = [
         help="Store the recipe and the hard labels; soft labels are computed on read.",
     ),
     click.option("--overwrite", is_flag=True, help="Remove what --out holds and start again."),
+    click.option(
+        "--sync/--no-sync",
+        default=True,
+        show_default=True,
+        help="Wait until a case is on the disk before it counts as done, for power cuts.",
+    ),
 ]
 
 _RUNNING = [

@@ -19,6 +19,19 @@ from softlab_cli.running.progress import listeners
 @store_argument
 @click.argument("case_ids", nargs=-1)
 @click.option(
+    "--in",
+    "inputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="The label maps of the run: their cases must be in the store, and made from these "
+    "files. May be repeated.  [default: what the store says, as a note]",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Read metadata, indexes and digests, and no voxel; no sources either.",
+)
+@click.option(
     "--sources/--no-sources",
     "check_sources",
     default=True,
@@ -31,23 +44,27 @@ from softlab_cli.running.progress import listeners
 def command(
     store: Path,
     case_ids: tuple[str, ...],
+    inputs: tuple[Path, ...],
+    quick: bool,
     check_sources: bool,
     as_json: bool,
     progress: bool | None,
 ) -> None:
-    """Check every chunk, sum and checksum of a store, or of the given cases.
+    """Check every file, chunk, voxel and sum of a store, or of the given cases.
 
     Exits 1 when there is a defect. Notes (an unfinished case, a source file that is
     not at hand) are no defects.
     """
-    from softlab_cli.store.verify import verify_store
+    from softlab_cli.report.soundness import check_store
 
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown) as listen:
-        found = verify_store(
+        found = check_store(
             store,
             cases=case_ids or None,
+            inputs=inputs,
             check_sources=check_sources,
+            quick=quick,
             listen=listen,
         )
     defects = [d for d in found if d.severity == "defect"]

@@ -107,7 +107,7 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     tasks = tuple(
         CaseTask(
             case, method, info, request.out, crew.threads, draft.reasons.get(case.case_id, ""),
-            request.reading, crew.memory,
+            request.reading, crew.memory, request.sync,
         )
         for case in draft.todo.values()
     )  # fmt: skip

@@ -50,6 +50,8 @@ class CaseTask:
         How its label maps are read.
     max_memory
         Bytes for the process that does it; None for no limit.
+    sync
+        Wait until the case is on the disk before it counts as done.
     """
 
     case: Case
@@ -60,6 +62,7 @@ class CaseTask:
     reason: str = ""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     max_memory: int | None = None
+    sync: bool = True
 
     @property
     def case_id(self) -> str:
@@ -68,10 +71,10 @@ class CaseTask:
 
     def case_input(self) -> FileCase:
         """The case as its method sees it."""
+        store = StoreWriter(self.store, self.info, sync=self.sync)
         return FileCase(
-            self.case, self.info.classes, self.reading, StoreWriter(self.store, self.info),
-            self.threads, self.max_memory,
-        )  # fmt: skip
+            self.case, self.info.classes, self.reading, store, self.threads, self.max_memory
+        )
 
 
 @dataclass(frozen=True)

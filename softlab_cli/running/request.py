@@ -50,6 +50,8 @@ class Request:
         Store the recipe and the hard labels; soft labels are computed on read.
     overwrite
         Remove an existing store first.
+    sync
+        Wait until a case is on the disk before it counts as done.
     workers, threads
         Processes, and threads in each; by default what cores and memory allow.
     max_memory
@@ -77,6 +79,7 @@ class Request:
     keep_raters: bool = False
     labels_only: bool = False
     overwrite: bool = False
+    sync: bool = True
     workers: int | None = None
     threads: int | None = None
     max_memory: int | None = None

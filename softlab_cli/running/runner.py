@@ -97,7 +97,9 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
         plan = fit(plan, listen)
     if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
         out = plan.request.out
-        StoreWriter.create_or_open(out, plan.info, overwrite=plan.request.overwrite)
+        StoreWriter.create_or_open(
+            out, plan.info, overwrite=plan.request.overwrite, sync=plan.request.sync
+        )
     executor = make_executor(
         plan.crew.workers, plan.request.dask,
         isolated=any(may_crash(task.case) for task in plan.tasks),

@@ -14,6 +14,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import decode_chunk
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.layout import ArrayLayout, blocks_touching
+from softlab_cli.store.records import ANEW, ArrayRecord, checksum_of
 from softlab_cli.store.shards import Shard
 
 __all__ = ["ArrayReader", "common", "corner"]
@@ -26,17 +27,31 @@ class ArrayReader:
     ----------
     folder
         The array's folder.
+    record
+        What the case's record says of its files; None in stores of earlier versions.
 
     Raises
     ------
     StoreError
-        When there is no array, or one of a layout that is not ours.
+        When there is no array, one of a layout that is not ours, or another than
+        was recorded; when a shard is missing, or longer or shorter than it was.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: ArrayRecord | None = None) -> None:
         self.folder = folder
         self.layout = ArrayLayout.from_json(read_json(folder / METADATA), folder)
+        self.record = record
         self._shards: dict[Shape, Shard | None] = {}
+        if self.layout.checksums == (record is None):
+            raise StoreError("is not in the record of its case.", remedy=ANEW, path=folder)
+        if record is not None:
+            if checksum_of(self.layout.to_json()) != record.layout:
+                problem = (
+                    f"is {self.layout.dtype.name} {self.layout.shape} in blocks of "
+                    f"{self.layout.grid.block}, and the case's record tells otherwise."
+                )
+                raise StoreError(problem, remedy=ANEW, path=folder)
+            record.check_files(folder)
 
     def copy(self, region: Region, rows: Mapping[int, int], target: NDArray[Any]) -> None:
         """Copy the present chunks that touch a region.
@@ -93,23 +108,41 @@ class ArrayReader:
         if shard is None:
             return
         dtype, shape = self.layout.dtype, self.layout.grid.block
+        checksum = self.layout.checksums
         for class_index, data in shard.chunks(inside):
             if class_index not in wanted:
                 continue
             try:
-                values = decode_chunk(data, dtype, shape)
+                values = decode_chunk(data, dtype, shape, checksum=checksum)
             except StoreError as error:
                 problem = f"class {class_index}, block at {corner(block)}: {error.problem}"
-                raise StoreError(
-                    problem, remedy="Compute the case again.", path=shard.path
-                ) from error
+                raise StoreError(problem, remedy=ANEW, path=shard.path) from error
             yield class_index, values
 
     def shard(self, index: Shape) -> Shard | None:
-        """The shard at a place of the grid; None where all its chunks are absent."""
+        """The shard at a place of the grid; None where all its chunks are absent.
+
+        Raises
+        ------
+        StoreError
+            When the shard is damaged, missing, or not in the case's record.
+        """
         if index not in self._shards:
-            self._shards[index] = Shard.find(self.folder, self.layout, index)
+            self._shards[index] = self._open_shard(self.layout.shard_path(index))
         return self._shards[index]
+
+    def _open_shard(self, name: str) -> Shard | None:
+        path = self.folder / name
+        kept = None if self.record is None else self.record.shards.get(name)
+        try:
+            shard = Shard(path, self.layout, kept)
+        except FileNotFoundError:
+            if kept is None:
+                return None
+            raise StoreError("is missing.", remedy=ANEW, path=path) from None
+        if kept is None and self.record is not None:
+            raise StoreError("is not in the record of its case.", remedy=ANEW, path=path)
+        return shard
 
 
 def common(a: Region, b: Region) -> Region:

@@ -1,4 +1,4 @@
-"""Chunks to bytes and back: zstd level 1, one context a thread, constants once only."""
+"""Chunks to bytes and back: zstd level 1 and crc32c, one context a thread, constants once only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
@@ -13,9 +14,13 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import StoreError
 
-__all__ = ["ZSTD_LEVEL", "decode_chunk", "encode_chunk", "encode_constant"]
+__all__ = ["CHECKSUM_BYTES", "ZSTD_LEVEL", "decode_chunk", "encode_chunk", "encode_constant"]
 
 ZSTD_LEVEL = 1
+CHECKSUM_BYTES = 4
+
+INTACT = 0x48674BC7
+"""crc32c of any bytes that are followed by their own crc32c."""
 
 LONGEST_CONSTANT = 128
 """A chunk of one value shrinks to less than this; longer ones are not looked up."""
@@ -23,7 +28,7 @@ LONGEST_CONSTANT = 128
 MOST_CONSTANTS = 4096
 
 _context = threading.local()
-_constants: dict[tuple[bytes, str, Shape], NDArray[Any]] = {}
+_constants: dict[tuple[bytes, str, Shape, bool], NDArray[Any]] = {}
 
 
 def _compressor() -> zstandard.ZstdCompressor:
@@ -32,6 +37,12 @@ def _compressor() -> zstandard.ZstdCompressor:
         _context.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
     made: zstandard.ZstdCompressor = _context.compressor
     return made
+
+
+def _compress(values: NDArray[Any]) -> bytes:
+    encoded: bytes = _compressor().compress(values.data)
+    checksum: int = google_crc32c.value(encoded)
+    return encoded + checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:
@@ -54,12 +65,12 @@ def encode_constant(value: float, dtype: str, shape: Shape) -> bytes:
     shape
         Voxels of the chunk.
     """
-    return b"" if value == 0 else _compressor().compress(np.full(shape, value, dtype).data)
+    return b"" if value == 0 else _compress(np.full(shape, value, dtype))
 
 
 @lru_cache(maxsize=8)
 def _encoded_zeros(dtype: str, shape: Shape) -> bytes:
-    return _compressor().compress(np.zeros(shape, dtype).data)
+    return _compress(np.zeros(shape, dtype))
 
 
 def encode_chunk(values: NDArray[Any]) -> bytes:
@@ -70,12 +81,14 @@ def encode_chunk(values: NDArray[Any]) -> bytes:
     values
         (Z, Y, X), a whole block, C-contiguous, little-endian.
     """
-    encoded = _compressor().compress(values.data)
+    encoded = _compress(values)
     zeros = _encoded_zeros(values.dtype.str, values.shape)
     return b"" if encoded == zeros else encoded
 
 
-def decode_chunk(data: memoryview, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:
+def decode_chunk(
+    data: memoryview, dtype: np.dtype[Any], shape: Shape, *, checksum: bool
+) -> NDArray[Any]:
     """Values of a chunk, read-only.
 
     Parameters
@@ -86,6 +99,8 @@ def decode_chunk(data: memoryview, dtype: np.dtype[Any], shape: Shape) -> NDArra
         Type of the values.
     shape
         Voxels of the chunk.
+    checksum
+        Whether `data` ends in the crc32c of what is before; it is checked.
 
     Returns
     -------
@@ -96,17 +111,26 @@ def decode_chunk(data: memoryview, dtype: np.dtype[Any], shape: Shape) -> NDArra
     Raises
     ------
     StoreError
-        When the bytes are no zstd frame of a chunk of this shape.
+        When the bytes are not those that were written, or no zstd frame of a
+        chunk of this shape.
     """
     if len(data) > LONGEST_CONSTANT:
-        return _decompress(data, dtype, shape)
-    key = (bytes(data), dtype.str, shape)
+        return _decode(bytes(data), dtype, shape, checksum)
+    key = (bytes(data), dtype.str, shape, checksum)
     known = _constants.get(key)
     if known is None:
-        known = _as_constant(_decompress(data, dtype, shape))
+        known = _as_constant(_decode(key[0], dtype, shape, checksum))
         if known.strides == (0, 0, 0) and len(_constants) < MOST_CONSTANTS:
             _constants[key] = known
     return known
+
+
+def _decode(data: bytes, dtype: np.dtype[Any], shape: Shape, checksum: bool) -> NDArray[Any]:
+    if not checksum:
+        return _decompress(memoryview(data), dtype, shape)
+    if google_crc32c.value(data) != INTACT:
+        raise StoreError("a chunk has another crc32c than when it was written: it is damaged.")
+    return _decompress(memoryview(data)[:-CHECKSUM_BYTES], dtype, shape)
 
 
 def _decompress(data: memoryview, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:

@@ -21,13 +21,20 @@ __all__ = [
     "METADATA",
     "find_partials",
     "folder_bytes",
+    "has_empty_files",
     "is_abandoned",
     "is_case_id",
+    "is_marked",
     "is_partial",
     "list_cases",
+    "parse_json",
     "partial_path",
+    "read_bytes",
     "read_json",
     "remove",
+    "sync_file",
+    "sync_folder",
+    "sync_tree",
     "system_errors",
     "write_json",
 ]
@@ -105,12 +112,22 @@ def find_partials(store: str | Path, name: str = "") -> list[Path]:
     return sorted(found)
 
 
+def is_marked(partial: Path) -> bool:
+    """Whether an unfinished thing has a name that `partial_path` makes."""
+    return _marks(partial) is not None
+
+
 def is_abandoned(partial: Path) -> bool | None:
     """Whether the process that worked on a partial is dead; None when it ran elsewhere."""
-    found = re.fullmatch(r"(\d+)-([0-9a-f]{8})[0-9a-f]{8}", partial.name.split(PARTIAL_MARK)[1])
+    found = _marks(partial)
     if not found or found[2] != _machine() or os.name != "posix":
         return None
     return not _is_running(int(found[1]))
+
+
+def _marks(partial: Path) -> re.Match[str] | None:
+    """Process and machine in the name of an unfinished thing."""
+    return re.fullmatch(r"(\d+)-([0-9a-f]{8})[0-9a-f]{8}", partial.name.split(PARTIAL_MARK)[1])
 
 
 def _is_running(process: int) -> bool:
@@ -151,11 +168,32 @@ def read_json(path: Path) -> dict[str, Any]:
     StoreError
         When the file cannot be read or holds something else.
     """
+    return parse_json(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file, whole.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be read.
+    """
     with system_errors(path, "read"):
-        text = path.read_bytes()
+        return path.read_bytes()
+
+
+def parse_json(text: bytes, path: Path) -> dict[str, Any]:
+    """The object in a JSON text; `path` is named in errors.
+
+    Raises
+    ------
+    StoreError
+        When it is something else.
+    """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"is not JSON ({error}).", path=path) from error
     if not isinstance(content, dict):
         raise StoreError("holds no JSON object.", path=path)
@@ -168,9 +206,51 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
 
 
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder, and all that it holds, is on the disk.
+
+    Raises
+    ------
+    StoreError
+        When the system could not write it.
+    """
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_file(Path(place, name))
+        sync_folder(Path(place))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can say so."""
+    if os.name == "posix":
+        sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with system_errors(path, "written"):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            # Some network file systems have no such call; they write when a file is closed.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def has_empty_files(folder: Path) -> bool:
+    """Whether a file below a folder is empty, as after a power cut; a case has no such files."""
+    return any(file.stat().st_size == 0 for file in folder.rglob("*") if file.is_file())
+
+
 def remove(path: Path) -> None:
-    """Remove a file or folder as far as the system lets us; ``verify`` names what stays."""
-    if path.is_dir():
+    """Remove a file or folder as far as the system lets us; ``verify`` names what stays.
+
+    Of a symbolic link the link goes, and never what it leads to.
+    """
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):

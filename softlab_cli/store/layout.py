@@ -22,6 +22,9 @@ __all__ = ["ArrayLayout", "blocks_touching"]
 
 SPATIAL_AXES = ("z", "y", "x")
 FIRST_AXES = ("c", "r")
+CHECKED_CODECS = ["bytes", "zstd", "crc32c"]
+"""Of a chunk; stores of earlier versions end with the second."""
+
 DATA_TYPES = {"float16": "<f2", "uint8": "|u1", "uint16": "<u2"}
 
 
@@ -62,6 +65,8 @@ class ArrayLayout:
         ``label`` array, which has the spatial axes only.
     first_axis
         Name of the axis that they lie along.
+    checksums
+        Whether each chunk ends in its crc32c; stores of earlier versions have none.
     """
 
     grid: Grid
@@ -69,6 +74,7 @@ class ArrayLayout:
     dtype: np.dtype[Any]
     count: int = 0
     first_axis: str = "c"
+    checksums: bool = True
 
     @classmethod
     def soft(cls, grid: Grid, ndim: int, class_count: int) -> ArrayLayout:
@@ -130,10 +136,13 @@ class ArrayLayout:
         shard = self._with_first(self.grid.shard, self.count)
         plain: dict[str, Any] = {"name": "bytes"}
         little = {"name": "bytes", "configuration": {"endian": "little"}}
+        # The checksum of the compressed bytes costs a hundredth of zstd's own, which is
+        # one of the values: see docs/RELIABILITY.md.
         zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
+        checksum = [{"name": "crc32c"}] if self.checksums else []
         sharding = {
             "chunk_shape": list(chunk),
-            "codecs": [plain if self.dtype.itemsize == 1 else little, zstd],
+            "codecs": [plain if self.dtype.itemsize == 1 else little, zstd, *checksum],
             "index_codecs": [little, {"name": "crc32c"}],
             "index_location": "end",
         }
@@ -164,7 +173,7 @@ class ArrayLayout:
             if not foreign:
                 layout = cls._parse(content)
                 foreign = layout._other_cut(content)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StoreError(f"is not the metadata of an array ({error!r}).", path=path) from error
         if foreign:
             raise StoreError(
@@ -184,9 +193,10 @@ class ArrayLayout:
         chunk = content["codecs"][0]["configuration"]["chunk_shape"]
         grid = Grid(_volume(shape, ndim), _volume(chunk, ndim), _volume(shard, ndim))
         dtype = np.dtype(DATA_TYPES[content["data_type"]])
+        checksums = len(content["codecs"][0]["configuration"]["codecs"]) == len(CHECKED_CODECS)
         if has_first:
-            return cls(grid, ndim, dtype, int(shape[0]), first_axis)
-        return cls(grid, ndim, dtype)
+            return cls(grid, ndim, dtype, int(shape[0]), first_axis, checksums)
+        return cls(grid, ndim, dtype, checksums=checksums)
 
     def _other_cut(self, content: Mapping[str, Any]) -> str:
         """What differs from shards of all classes with chunks of one class; empty when nothing."""
@@ -238,8 +248,9 @@ def _foreign_part(content: Mapping[str, Any]) -> str:
 
 def _codec_facts(sharding: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     inner, index = sharding["codecs"], sharding["index_codecs"]
+    names = [_name(c) for c in inner]
     return [
-        ("codecs of a chunk", [_name(c) for c in inner], ["bytes", "zstd"]),
+        ("codecs of a chunk", names, CHECKED_CODECS[: max(2, len(names))]),
         ("codecs of the index", [_name(c) for c in index], ["bytes", "crc32c"]),
         ("place of the index", sharding.get("index_location", "end"), "end"),
         ("byte orders", [_endian(inner[0]), _endian(index[0])], ["little", "little"]),

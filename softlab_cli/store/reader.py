@@ -23,15 +23,61 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
 from softlab_cli.store.files import METADATA, is_case_id, list_cases
+from softlab_cli.store.records import ANEW
 from softlab_cli.store.schema import CaseInfo, StoreInfo, read_case_info, read_store_info
 from softlab_cli.store.softening import LocalSoftener, soften_region
 from softlab_cli.store.statistics import CaseStatistics
 
-__all__ = ["Case", "MissingCaseError", "Padding", "Store"]
+__all__ = ["Case", "MissingCaseError", "Padding", "Store", "open_arrays"]
 
 Padding = Literal["background", "zero"]
 CASES_KEPT_OPEN = 256
 CASES_NAMED = 20
+
+
+def open_arrays(folder: Path, case: CaseInfo, store: StoreInfo) -> dict[str, ArrayReader]:
+    """The arrays of a case by name: ``label``, and ``soft`` and ``raters`` where they are kept.
+
+    Their files are looked for, and not read.
+
+    Parameters
+    ----------
+    folder
+        The case's folder.
+    case
+        What the store keeps about the case.
+    store
+        What holds for all cases.
+
+    Raises
+    ------
+    StoreError
+        When one is missing, damaged or of another shape or type.
+    """
+    indices = store.classes.index_dtype
+    expected = {"label": (indices, 0)}
+    if not store.labels_only:
+        expected["soft"] = (np.dtype("<f2"), len(store.classes))
+    if store.keep_raters:
+        expected["raters"] = (indices, len(case.raters))
+    found = {}
+    for name, (dtype, count) in expected.items():
+        found[name] = ArrayReader(folder / name, case.arrays.get(name))
+        _check_array(found[name], dtype, count, case.geometry)
+    return found
+
+
+def _check_array(array: ArrayReader, dtype: np.dtype[Any], count: int, geometry: Geometry) -> None:
+    layout = array.layout
+    found = (layout.count, layout.grid.shape, layout.ndim, layout.dtype)
+    if found != (count, geometry.shape, geometry.ndim, dtype):
+        raise StoreError(
+            f"is {layout.dtype.name} {layout.shape} with the axes {layout.axes}; expected "
+            f"{dtype.name}{f', {count} along the first axis' if count else ''} and "
+            f"{geometry.describe()}.",
+            remedy=ANEW,
+            path=array.folder,
+        )
 
 
 class MissingCaseError(StoreError, KeyError):
@@ -64,20 +110,22 @@ class Case:
         self.path = store.path / case_id
         self.info: CaseInfo = read_case_info(self.path, store.info)
         self._store = store
-        index_dtype = store.classes.index_dtype
-        self.label_array = self._array("label", index_dtype)
-        self.soft_array: ArrayReader | None = None
-        if not store.info.labels_only:
-            self.soft_array = self._array("soft", np.dtype("<f2"), len(store.classes))
-        self.rater_array: ArrayReader | None = None
-        if store.info.keep_raters:
-            self.rater_array = self._array("raters", index_dtype, len(self.info.raters))
+        arrays = open_arrays(self.path, self.info, store.info)
+        self.label_array = arrays["label"]
+        self.soft_array = arrays.get("soft")
+        self.rater_array = arrays.get("raters")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Case, (self._store, self.case_id)
 
     def __repr__(self) -> str:
         return f"<Case {self.case_id!r}, {self.geometry.describe()}>"
+
+    @property
+    def arrays(self) -> list[ArrayReader]:
+        """Every array that it has."""
+        every = (self.label_array, self.soft_array, self.rater_array)
+        return [array for array in every if array is not None]
 
     @property
     def geometry(self) -> Geometry:
@@ -247,20 +295,6 @@ class Case:
             padded[shift(inside, corner(cut))] = found
             found = padded
         return found if self.geometry.ndim == 3 else found[0]
-
-    def _array(self, name: str, dtype: np.dtype[Any], count: int = 0) -> ArrayReader:
-        array = ArrayReader(self.path / name)
-        layout, geometry = array.layout, self.geometry
-        found = (layout.count, layout.grid.shape, layout.ndim, layout.dtype)
-        if found != (count, geometry.shape, geometry.ndim, dtype):
-            raise StoreError(
-                f"is {layout.dtype.name} {layout.shape} with the axes {layout.axes}; expected "
-                f"{dtype.name}{f', {count} along the first axis' if count else ''} and "
-                f"{geometry.describe()}.",
-                remedy="Compute the case again.",
-                path=array.folder,
-            )
-        return array
 
     def _fill(self, inside: Region, rows: Mapping[int, int], target: NDArray[Any]) -> None:
         softener = self._store.compute

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,19 +13,28 @@ from softlab_cli.store.files import (
     METADATA,
     find_partials,
     is_abandoned,
+    is_marked,
     is_partial,
     list_cases,
     partial_path,
     remove,
+    sync_file,
+    sync_folder,
     system_errors,
     write_json,
 )
-from softlab_cli.store.schema import StoreInfo, group_document, read_store_info, softlab_facts
+from softlab_cli.store.schema import StoreInfo, read_store_info, softlab_facts, store_document
 
 __all__ = ["prepare_root", "refuse_foreign", "remove_abandoned"]
 
+OWN_FOLDER = re.compile(r"(label|soft|raters)(/c(/[0-9]+)*)?")
+OWN_FILE = re.compile(
+    rf"{re.escape(METADATA)}|(label|soft|raters)/({re.escape(METADATA)}|c(/[0-9]+)+)"
+)
+OTHERS_NAMED = 5
 
-def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool) -> StoreInfo:
+
+def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool, sync: bool = True) -> StoreInfo:
     """Make a store's root unless there is one, and read it.
 
     Parameters
@@ -34,6 +45,8 @@ def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool) -> StoreInfo:
         What a new root says.
     overwrite
         Replace a root that is there already, and remove its cases.
+    sync
+        Wait until a new root is on the disk.
 
     Returns
     -------
@@ -43,7 +56,9 @@ def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool) -> StoreInfo:
     Raises
     ------
     StoreError
-        When the path is something else than a store or cannot be written.
+        When the path is something else than a store or cannot be written; with
+        `overwrite`, also when it is a symbolic link or something else lies in the
+        folder of a case.
     """
     refuse_foreign(path)
     root = path / METADATA
@@ -51,10 +66,11 @@ def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool) -> StoreInfo:
         path.mkdir(parents=True, exist_ok=True)
         if overwrite and root.exists():
             softlab_facts(root)  # refuses the root of another program
-            _place_root(path, info, replace=True)
+            _check_removable(path)
+            _place_root(path, info, replace=True, sync=sync)
             _remove_cases(path)
         elif not root.exists():
-            _place_root(path, info, replace=False)
+            _place_root(path, info, replace=False, sync=sync)
     return read_store_info(path)
 
 
@@ -71,7 +87,7 @@ def remove_abandoned(path: Path, case_id: str = "", *, before: float = 0) -> Non
         For what another machine has left, and nobody here can say whether it is
         still in work: only what is older than this moment, in seconds since 1970.
     """
-    for partial in find_partials(path, case_id):
+    for partial in _ours(find_partials(path, case_id)):
         abandoned = is_abandoned(partial)
         if _is_older(partial, before) if abandoned is None else abandoned:
             remove(partial)
@@ -93,7 +109,7 @@ def _foreign(path: Path, problem: str) -> StoreError:
     return StoreError(problem, remedy="Give --out a new name.", path=path)
 
 
-def _place_root(path: Path, info: StoreInfo, *, replace: bool) -> None:
+def _place_root(path: Path, info: StoreInfo, *, replace: bool, sync: bool) -> None:
     """Write the root's metadata in one step.
 
     A hard link fails when the name is taken, so of several processes the first
@@ -102,10 +118,14 @@ def _place_root(path: Path, info: StoreInfo, *, replace: bool) -> None:
     """
     draft = partial_path(path, METADATA)
     try:
-        write_json(draft, group_document({"softlab": info.to_json()}))
+        write_json(draft, store_document(info))
+        if sync:
+            sync_file(draft)
         with system_errors(path / METADATA, "written"):
             if replace or not _linked(draft, path / METADATA):
                 os.replace(draft, path / METADATA)
+        if sync:
+            sync_folder(path)
     finally:
         remove(draft)
 
@@ -120,15 +140,58 @@ def _linked(draft: Path, target: Path) -> bool:
     return True
 
 
-def _remove_cases(path: Path) -> None:
-    """Remove all cases of a store and what is left of unfinished ones, but nothing else."""
+def _check_removable(path: Path) -> None:
+    """Raise before anything is removed that softlab did not make, or that lies elsewhere."""
+    if path.is_symlink():
+        raise StoreError(
+            "is a symbolic link, and --overwrite removes nothing through one.",
+            remedy=f"Give --out the folder that it leads to, {path.resolve()}.",
+            path=path,
+        )
+    others = [name for case_id in _own_cases(path) for name in _others_in(path, case_id)]
+    if others:
+        more = f" and {len(others) - OTHERS_NAMED} more" if len(others) > OTHERS_NAMED else ""
+        raise StoreError(
+            "holds what softlab did not make, and --overwrite would remove it: "
+            f"{', '.join(others[:OTHERS_NAMED])}{more}.",
+            remedy="Move that elsewhere, or give --out a new name.",
+            path=path,
+        )
+
+
+def _own_cases(path: Path) -> Iterator[str]:
     for case_id in list_cases(path):
         with suppress(StoreError):
             softlab_facts(path / case_id / METADATA)
-            # Renamed first: a kill in between leaves a partial folder, not half a case.
-            (path / case_id).rename(partial_path(path, case_id))
-    for partial in find_partials(path):
+            yield case_id
+
+
+def _others_in(path: Path, case_id: str) -> list[str]:
+    """What is no part of a case in its folder, or the folder itself where it is a link."""
+    if (path / case_id).is_symlink():
+        return [case_id]
+    found = []
+    for place, folders, files in os.walk(path / case_id):
+        for name, own in [*((f, OWN_FOLDER) for f in folders), *((f, OWN_FILE) for f in files)]:
+            entry = Path(place, name)
+            inside = entry.relative_to(path / case_id).as_posix()
+            if entry.is_symlink() or not own.fullmatch(inside):
+                found.append(f"{case_id}/{inside}")
+    return found
+
+
+def _remove_cases(path: Path) -> None:
+    """Remove all cases of a store and what is left of unfinished ones, but nothing else."""
+    for case_id in list(_own_cases(path)):
+        # Renamed first: a kill in between leaves a partial folder, not half a case.
+        (path / case_id).rename(partial_path(path, case_id))
+    for partial in _ours(find_partials(path)):
         remove(partial)
+
+
+def _ours(partials: list[Path]) -> list[Path]:
+    """Those that softlab named; what a user calls so is the user's."""
+    return [partial for partial in partials if is_marked(partial)]
 
 
 def _is_older(folder: Path, moment: float) -> bool:

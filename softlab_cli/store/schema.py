@@ -11,6 +11,13 @@
 Every case repeats the *recipe*, a checksum of the method, its parameters and the
 classes. A case with another recipe than its store is the rest of a run that was
 overwritten: the writer computes it anew and the reader refuses it.
+
+A case also has its ``case_id``, for a folder that was renamed or exchanged; ``arrays``,
+the record of its files (`softlab_cli.store.records`); and a ``seal`` over all of that.
+The root has its recipe and a seal too. All of these are optional, so the schema stays 1:
+stores of earlier versions have none of them, are read as before, and may be continued.
+Where they are, the reader insists on them (of the root, on the recipe); ``verify`` says
+of which cases it could not check them.
 """
 
 from __future__ import annotations
@@ -29,12 +36,14 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store.files import METADATA, read_json
+from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json
 from softlab_cli.store.ngff import image_metadata
+from softlab_cli.store.records import ANEW, SEAL, ArrayRecord, is_sealed, sealed
 from softlab_cli.store.statistics import CaseStatistics
 from softlab_cli.version import __version__
 
 __all__ = [
+    "PROOFS",
     "SCHEMA",
     "CaseInfo",
     "StoreInfo",
@@ -44,10 +53,12 @@ __all__ = [
     "read_case_info",
     "read_store_info",
     "softlab_facts",
+    "store_document",
 ]
 
 SCHEMA = 1
-ANEW = "Run the command again to compute the case anew."
+PROOFS = frozenset({"case_id", "arrays", SEAL})
+"""Entries that a case has all of, or none when it was written by an earlier version."""
 
 Parsed = TypeVar("Parsed")
 
@@ -176,6 +187,8 @@ class CaseInfo:
         Further facts from the method, ready for JSON.
     raters
         Names of the raters, in the order of their sources; empty with one label map.
+    arrays
+        The files of each array, by its name; empty in stores of earlier versions.
     """
 
     geometry: Geometry
@@ -184,6 +197,7 @@ class CaseInfo:
     warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     raters: tuple[str, ...] = ()
+    arrays: Mapping[str, ArrayRecord] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The case's facts as its metadata keeps them."""
@@ -199,6 +213,7 @@ class CaseInfo:
             "warnings": list(self.warnings),
             "details": dict(self.details),
             **({"raters": list(self.raters)} if self.raters else {}),
+            **({"arrays": {k: a.to_json() for k, a in self.arrays.items()}} if self.arrays else {}),
         }
 
     @classmethod
@@ -224,6 +239,7 @@ class CaseInfo:
             warnings=tuple(map(str, facts["warnings"])),
             details=dict(facts["details"]),
             raters=tuple(map(str, facts.get("raters", ()))),
+            arrays={k: ArrayRecord.from_json(a) for k, a in facts.get("arrays", {}).items()},
         )
 
 
@@ -239,7 +255,7 @@ def _parsed(
         )
     try:
         return parse()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(
             f"the 'softlab' attributes are damaged ({error!r}).", remedy=remedy, path=path
         ) from error
@@ -253,8 +269,13 @@ def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def case_document(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, Any]:
     """The ``zarr.json`` of a complete case."""
     ome = image_metadata(case_id, case.geometry, store.classes, labels_only=store.labels_only)
-    facts = {**case.to_json(), "recipe": store.recipe, "complete": True}
-    return group_document({"ome": ome, "softlab": facts})
+    facts = {"case_id": case_id, **case.to_json(), "recipe": store.recipe, "complete": True}
+    return group_document({"ome": ome, "softlab": sealed(facts)})
+
+
+def store_document(store: StoreInfo) -> dict[str, Any]:
+    """The ``zarr.json`` of a store's root."""
+    return group_document({"softlab": sealed({**store.to_json(), "recipe": store.recipe})})
 
 
 def read_store_info(path: str | Path) -> StoreInfo:
@@ -263,7 +284,8 @@ def read_store_info(path: str | Path) -> StoreInfo:
     Raises
     ------
     StoreError
-        When the folder does not exist or is no store of softlab.
+        When the folder does not exist, is no store of softlab, or tells another
+        method, other parameters or classes than when it was made.
     """
     path = Path(path)
     if not path.is_dir():
@@ -271,7 +293,16 @@ def read_store_info(path: str | Path) -> StoreInfo:
         raise StoreError(what, remedy="Give the folder that softlab wrote.", path=path)
     if not (path / METADATA).is_file():
         raise StoreError(f"is not a store: it has no {METADATA}.", path=path)
-    return StoreInfo.from_json(softlab_facts(path / METADATA), path / METADATA)
+    facts = softlab_facts(path / METADATA)
+    info = StoreInfo.from_json(facts, path / METADATA)
+    # What a run was told besides may be damaged without harm: verify says so.
+    if facts.get("recipe", info.recipe) != info.recipe:
+        raise StoreError(
+            "its method, parameters or classes have changed since it was written.",
+            remedy="Take the file from a copy of the store.",
+            path=path / METADATA,
+        )
+    return info
 
 
 def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
@@ -287,10 +318,13 @@ def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
     Raises
     ------
     StoreError
-        When the metadata is missing, damaged, or of another run's making.
+        When the metadata is missing, damaged, of another case, or of another run's
+        making.
     """
     path = folder / METADATA
-    facts = softlab_facts(path)
+    text = read_bytes(path)
+    facts = _softlab_facts(parse_json(text, path), path)
+    _check_proofs(facts, text, path)
     if facts.get("recipe") != store.recipe or facts.get("complete") is not True:
         raise StoreError(
             "was made with other parameters or classes than its store tells.",
@@ -298,6 +332,22 @@ def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
             path=folder,
         )
     return CaseInfo.from_json(facts, path)
+
+
+def _check_proofs(facts: Mapping[str, Any], text: bytes, path: Path) -> None:
+    """Raise unless the facts are those that were written, for this case."""
+    case_id = path.parent.name
+    present = PROOFS & facts.keys()
+    if not present:
+        return
+    if present != PROOFS or not is_sealed(facts, text):
+        raise StoreError("has changed since it was written.", remedy=ANEW, path=path)
+    if facts["case_id"] != case_id:
+        raise StoreError(
+            f"is of the case {facts['case_id']!r}, in the folder of {case_id!r}.",
+            remedy="Give the folder its name again, or remove it and run the command again.",
+            path=path,
+        )
 
 
 def softlab_facts(document: Path) -> Mapping[str, Any]:
@@ -313,7 +363,11 @@ def softlab_facts(document: Path) -> Mapping[str, Any]:
     StoreError
         When the document cannot be read or has no such attributes.
     """
-    attributes = read_json(document).get("attributes")
+    return _softlab_facts(read_json(document), document)
+
+
+def _softlab_facts(content: Mapping[str, Any], document: Path) -> Mapping[str, Any]:
+    attributes = content.get("attributes")
     facts = attributes.get("softlab") if isinstance(attributes, dict) else None
     if not isinstance(facts, dict):
         raise StoreError(

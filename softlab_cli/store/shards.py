@@ -1,7 +1,9 @@
-"""Shard files: chunks in any order, then an index of (offset, bytes) and its crc32c.
+"""Shard files: chunks in any order, their checksums, an index of (offset, bytes), its crc32c.
 
-Absent chunks have 2^64 - 1 for both numbers. This is Zarr v3's
-``sharding_indexed`` codec with the index at the end.
+Absent chunks have 2^64 - 1 for both numbers. This is Zarr v3's ``sharding_indexed``
+codec with the index at the end. The checksums (uint32, one for each present chunk in
+the order of their slots) lie in a gap that the index does not name, so that others
+pass over them: with them a shard is known for what it is without touching its chunks.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import StoreError
+from softlab_cli.store.codec import CHECKSUM_BYTES
 from softlab_cli.store.files import system_errors
 from softlab_cli.store.layout import ArrayLayout
+from softlab_cli.store.records import ANEW, ShardRecord, digest_of
 
 __all__ = ["Shard", "ShardWriter"]
 
 ABSENT = np.uint64(2**64 - 1)
 ENTRY_BYTES = 16
-CHECKSUM_BYTES = 4
 BUFFER_BYTES = 8 * 2**20
 PIECE_BYTES = 2**20
 
@@ -33,6 +36,7 @@ PIECE_BYTES = 2**20
 class _OpenShard:
     path: Path
     index: NDArray[np.uint64]
+    checksums: NDArray[np.uint32]
     written: int = 0
     waiting: int = 0
     parts: list[bytes] = field(default_factory=list)
@@ -72,7 +76,7 @@ class ShardWriter:
         slot
             The chunk's number in the shard.
         data
-            The encoded chunk; not empty.
+            The encoded chunk, which ends in its checksum where the layout says so.
 
         Raises
         ------
@@ -85,30 +89,43 @@ class ShardWriter:
         if entry.index[slot, 0] != ABSENT:
             raise ValueError(f"chunk {slot} of shard {shard} was delivered twice")
         entry.index[slot] = entry.written + entry.waiting, len(data)
+        entry.checksums[slot] = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
         entry.parts.append(data)
         entry.waiting += len(data)
         self._waiting += len(data)
         if self._waiting > self._limit:
             self._flush(max(self._shards.values(), key=lambda s: s.waiting))
 
-    def close(self) -> int:
-        """Write what waits and every shard's index; returns the bytes of all shards."""
-        total = 0
-        for shard in self._shards.values():
-            index = shard.index.tobytes()
-            checksum = google_crc32c.value(index).to_bytes(CHECKSUM_BYTES, "little")
-            shard.parts += [index, checksum]
-            self._flush(shard)
-            total += shard.written + len(index) + CHECKSUM_BYTES
+    def close(self) -> dict[str, ShardRecord]:
+        """Write what waits, and every shard's checksums and index.
+
+        Returns
+        -------
+        shards
+            What the case's record says of each shard, by its path below the folder.
+        """
+        shards = sorted(self._shards.items())
         self._shards.clear()
-        return total
+        return {self._layout.shard_path(index): self._finish(shard) for index, shard in shards}
+
+    def _finish(self, shard: _OpenShard) -> ShardRecord:
+        slots = np.flatnonzero(shard.index[:, 0] != ABSENT)
+        checksums = shard.checksums[slots]
+        if self._layout.checksums:
+            shard.parts.append(checksums.astype("<u4").tobytes())
+        index = shard.index.tobytes()
+        shard.parts += [index, google_crc32c.value(index).to_bytes(CHECKSUM_BYTES, "little")]
+        size = shard.written + sum(map(len, shard.parts))
+        self._flush(shard)
+        return ShardRecord(len(slots), size, digest_of(slots, checksums))
 
     def _open(self, shard: Shape) -> _OpenShard:
         path = self._folder / self._layout.shard_path(shard)
         with system_errors(path, "written"):
             path.parent.mkdir(parents=True, exist_ok=True)
         index = np.full((self._layout.slots, 2), ABSENT, "<u8")
-        return self._shards.setdefault(shard, _OpenShard(path, index))
+        checksums = np.zeros(self._layout.slots, np.uint32)
+        return self._shards.setdefault(shard, _OpenShard(path, index, checksums))
 
     def _flush(self, shard: _OpenShard) -> None:
         with (
@@ -131,28 +148,28 @@ class Shard:
         The file.
     layout
         The array that it belongs to.
+    record
+        What the case's record says of it; None in stores of earlier versions.
 
     Raises
     ------
+    FileNotFoundError
+        When there is none.
     StoreError
-        When the file is truncated or its index damaged.
+        When the file is truncated, its index damaged, or another than was recorded.
     """
 
-    def __init__(self, path: Path, layout: ArrayLayout) -> None:
+    def __init__(self, path: Path, layout: ArrayLayout, record: ShardRecord | None = None) -> None:
         self.path = path
         self._per_shard = layout.grid.blocks_per_shard
         self._bytes = _map(path)
         end = len(self._bytes) - layout.slots * ENTRY_BYTES - CHECKSUM_BYTES
-        index = _checked_index(self._bytes, end, path)
-        self._sort(index.reshape(max(1, layout.count), -1, 2), end)
-
-    @classmethod
-    def find(cls, folder: Path, layout: ArrayLayout, shard: Shape) -> Shard | None:
-        """The shard at a place of the grid, or None where all its chunks are absent."""
-        try:
-            return cls(folder / layout.shard_path(shard), layout)
-        except FileNotFoundError:
-            return None
+        index = _checked_index(self._bytes, end, path).reshape(-1, 2)
+        self._is_recorded = record is not None
+        checksums = np.zeros(len(index), np.uint32)
+        if record is not None:
+            checksums = self._check_record(index, end, record)
+        self._sort(index, checksums, max(1, layout.count), end)
 
     def chunks(self, inside: Shape) -> Iterator[tuple[int, memoryview]]:
         """Present chunks of a block: class index and encoded bytes.
@@ -165,23 +182,68 @@ class Shard:
         _, y, x = self._per_shard
         block = (inside[0] * y + inside[1]) * x + inside[2]
         these = slice(self._starts[block], self._starts[block + 1])
-        columns = (self._classes, self._offsets, self._sizes)
-        rows = zip(*(column[these].tolist() for column in columns), strict=True)
-        for class_index, offset, size in rows:
-            yield class_index, self._bytes[offset : offset + size]
+        columns = (self._classes, self._offsets, self._sizes, self._checksums)
+        for class_index, offset, size, checksum in zip(
+            *(column[these].tolist() for column in columns), strict=True
+        ):
+            data = self._bytes[offset : offset + size]
+            if self._is_recorded:
+                self._check_tail(data, checksum, class_index)
+            yield class_index, data
 
-    def _sort(self, index: NDArray[np.uint64], end: int) -> None:
+    def _check_tail(self, data: memoryview, kept: int, class_index: int) -> None:
+        found = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
+        if found != kept:
+            raise StoreError(
+                f"a chunk of class {class_index} says that its crc32c is {found:08x}, and it was "
+                f"written with {kept:08x}: it is another one, or damaged.",
+                remedy=ANEW,
+                path=self.path,
+            )
+
+    def _check_record(
+        self, index: NDArray[np.uint64], end: int, record: ShardRecord
+    ) -> NDArray[np.uint32]:
+        """Checksum of each slot, 0 where it is absent, when they are those of the record."""
+        slots = np.flatnonzero(index[:, 0] != ABSENT)
+        size, start = len(self._bytes), end - CHECKSUM_BYTES * len(slots)
+        if (len(slots), size) != (record.chunks, record.size) or start < 0:
+            raise StoreError(
+                f"has {len(slots)} chunks in {size} bytes, and the case's record tells of "
+                f"{record.chunks} in {record.size}.",
+                remedy=ANEW,
+                path=self.path,
+            )
+        checksums = np.zeros(len(index), np.uint32)
+        checksums[slots] = np.frombuffer(self._bytes[start:end], "<u4")
+        if digest_of(slots, checksums[slots]) != record.digest:
+            raise StoreError(
+                "its chunks are not those that the case's record tells of: it is the shard of "
+                "another case or place, or damaged.",
+                remedy=ANEW,
+                path=self.path,
+            )
+        return checksums
+
+    def _sort(
+        self,
+        index: NDArray[np.uint64],
+        checksums: NDArray[np.uint32],
+        class_count: int,
+        end: int,
+    ) -> None:
         """Keep the present chunks only, block after block: most classes are absent."""
-        by_block = index.transpose(1, 0, 2)
-        present = np.flatnonzero(by_block[..., 0] != ABSENT)
-        blocks, class_count = by_block.shape[:2]
-        offsets, sizes = by_block.reshape(-1, 2)[present].T
-        if len(present) and (offsets.max() > end or (sizes > end - offsets).any()):
+        by_block = np.arange(len(index)).reshape(class_count, -1).T
+        slots = by_block[index[by_block, 0] != ABSENT]
+        offsets, sizes = index[slots].T
+        if len(slots) and (offsets.max() > end or (sizes > end - offsets).any()):
             raise StoreError("the index names bytes beyond the end.", path=self.path)
-        self._classes = present % class_count
+        self._classes = slots // len(by_block)
         self._offsets = offsets.astype(np.int64)
         self._sizes = sizes.astype(np.int64)
-        self._starts = np.searchsorted(present // class_count, np.arange(blocks + 1)).tolist()
+        self._checksums = checksums[slots]
+        blocks = np.arange(len(by_block) + 1)
+        self._starts = np.searchsorted(slots % len(by_block), blocks).tolist()
 
 
 def _map(path: Path) -> memoryview:
@@ -191,7 +253,7 @@ def _map(path: Path) -> memoryview:
     except FileNotFoundError:
         raise
     except ValueError:
-        raise StoreError("is empty.", remedy="Compute the case again.", path=path) from None
+        raise StoreError("is empty.", remedy=ANEW, path=path) from None
     except OSError as error:
         raise StoreError(f"cannot be read ({error.strerror or error}).", path=path) from error
 
@@ -200,7 +262,7 @@ def _checked_index(data: memoryview, end: int, path: Path) -> NDArray[np.uint64]
     if end < 0:
         raise StoreError(
             f"is truncated: {len(data)} bytes cannot hold its index.",
-            remedy="Compute the case again.",
+            remedy=ANEW,
             path=path,
         )
     index, kept = data[end:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
@@ -209,7 +271,7 @@ def _checked_index(data: memoryview, end: int, path: Path) -> NDArray[np.uint64]
         raise StoreError(
             f"the index has crc32c {found:08x} instead of {int.from_bytes(kept, 'little'):08x}: "
             "the file is truncated or damaged.",
-            remedy="Compute the case again.",
+            remedy=ANEW,
             path=path,
         )
     return np.frombuffer(index, "<u8")

@@ -1,24 +1,32 @@
-"""Check a store: metadata, files, voxels, statistics, sources."""
+"""Check a store: metadata, files, voxels, statistics, soft labels, sources."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
-from softlab_cli.core.provenance import Source, sha256_of
-from softlab_cli.store.arrays import ArrayReader
-from softlab_cli.store.defects import Defect
-from softlab_cli.store.files import METADATA, is_partial, list_cases, read_json, system_errors
-from softlab_cli.store.ngff import ngff_problems
+from softlab_cli.core.provenance import Source, same_content, sha256_of
+from softlab_cli.store.defects import Defect, Severity
+from softlab_cli.store.files import METADATA, is_partial, list_cases, system_errors
 from softlab_cli.store.reader import Case, Store
+from softlab_cli.store.records import SEAL, is_sealed
+from softlab_cli.store.schema import softlab_facts
+from softlab_cli.store.softening import LocalSoftener
 from softlab_cli.store.verify_data import check_raters, check_voxels
+from softlab_cli.store.verify_files import check_files, check_group, check_link, check_shards
+from softlab_cli.store.verify_soft import check_against_label
 
 __all__ = ["Defect", "verify_store"]
 
 UNFINISHED = "in work, or left by a run that was killed; the same command completes it"
+UNPROVEN = (
+    "an earlier version, without checksums: a chunk that is lost or exchanged, a value that has "
+    "changed and an edited file of metadata may pass unseen"
+)
+CASES_NAMED = 20
 
 
 def verify_store(
@@ -26,6 +34,10 @@ def verify_store(
     *,
     cases: Sequence[str] | None = None,
     check_sources: bool = True,
+    quick: bool = False,
+    softener: LocalSoftener | None = None,
+    expected: Mapping[str, Sequence[Path]] | None = None,
+    missing: Severity = "defect",
     listen: Listener | None = None,
 ) -> list[Defect]:
     """Look for everything that could be wrong with a store.
@@ -41,6 +53,16 @@ def verify_store(
     check_sources
         Compare the files that the cases were made from with their checksums,
         where they are at hand.
+    quick
+        Read metadata, and indexes and digests of the shards, and no voxel.
+    softener
+        What computes the soft labels from the hard ones, for methods that can;
+        what is stored must have the same bits.
+    expected
+        Case id to label maps, one for each rater, of the cases that should be
+        there; no label maps where they are not to be compared. None when nobody knows.
+    missing
+        What an expected case that is not there is.
     listen
         Is told of each case that was checked.
 
@@ -61,18 +83,39 @@ def verify_store(
     wanted = list(store) if cases is None else list(cases)
     tell = listen or ignore
     tell(StageStarted("verify", len(wanted)))
+    unproven = 0
     for case_id in wanted:
-        found += _check_case(store, case_id, check_sources)
+        case, defects = _open(store, case_id)
+        defects += check_link(case_id, store.path / case_id, store.path)
+        if case is not None:
+            unproven += not case.info.arrays
+            defects += _check_case(store, case, quick, softener)
+            defects += _check_sources(case, check_sources, (expected or {}).get(case_id))
+        found += defects
         tell(StageStepped("verify", case_id))
+    if unproven:
+        detail = f"{unproven} of {len(wanted)} cases were written by {UNPROVEN}"
+        found.append(Defect("", "not checked", detail, "note"))
+    if expected is not None and cases is None:
+        found += _check_expected(list(store), expected, missing)
     return found
 
 
 def _check_root(store: Store) -> Iterator[Defect]:
-    """Files and folders of the root that are not cases."""
-    known = {*list_cases(store.path), METADATA}
+    """Metadata of the root, and its files and folders that are not cases."""
+    yield from check_group("", store.path)
+    facts = softlab_facts(store.path / METADATA)
+    if SEAL in facts and not is_sealed(facts):
+        yield Defect("", "metadata", f"{store.path / METADATA} has changed since it was written")
+    cases = set(list_cases(store.path))
     with system_errors(store.path, "read"):
-        others = sorted(set(os.listdir(store.path)) - known)
-    for name in others:
+        names = sorted(os.listdir(store.path))
+    for name in names:
+        if name in cases:
+            continue
+        yield from check_link("", store.path / name, store.path)
+        if name == METADATA:
+            continue
         if is_partial(name):
             yield Defect("", "unfinished case", f"{name}: {UNFINISHED}", "note")
         elif (store.path / name).is_dir():
@@ -81,76 +124,43 @@ def _check_root(store: Store) -> Iterator[Defect]:
             yield Defect("", "unknown file", name, "note")
 
 
-def _check_case(store: Store, case_id: str, check_sources: bool) -> Iterator[Defect]:
+def _open(store: Store, case_id: str) -> tuple[Case | None, list[Defect]]:
     try:
-        case = store[case_id]
+        return store[case_id], []
     except StoreError as error:
         if case_id not in store:
             raise
-        yield Defect(case_id, "metadata", f"{error.path}: {error.problem}")
-        return
-    yield from _check_ngff(case)
-    yield from _check_with_zarr(case)
-    yield from _check_files(case)
-    yield from check_voxels(
-        case_id,
-        case.label_array,
-        case.soft_array,
-        case.statistics,
-        len(store.classes),
-        store.classes.ignore_index,
-        sums_to_one=store.info.sums_to_one,
-    )
+        return None, [Defect(case_id, "metadata", f"{error.path}: {error.problem}")]
+
+
+def _check_case(
+    store: Store, case: Case, quick: bool, softener: LocalSoftener | None
+) -> list[Defect]:
+    found = [*check_group(case.case_id, case.path), *check_files(case, store.info)]
+    if quick:
+        return [*found, *check_shards(case)]
+    found += check_voxels(case, sums_to_one=store.info.sums_to_one)
     if case.rater_array is not None:
         classes = store.classes
-        yield from check_raters(case_id, case.rater_array, len(classes), classes.ignore_index)
+        found += check_raters(case.case_id, case.rater_array, len(classes), classes.ignore_index)
     if case.statistics is None:
-        yield Defect(case_id, "metadata", "has no statistics", "note")
+        found.append(Defect(case.case_id, "metadata", "has no statistics", "note"))
+    # What differs because of another defect is no defect of its own.
+    sound = all(d.severity == "note" for d in found)
+    if softener is not None and case.soft_array is not None and sound:
+        found += check_against_label(case, softener)
+    return found
+
+
+def _check_sources(
+    case: Case, check_sources: bool, label_maps: Sequence[Path] | None
+) -> Iterator[Defect]:
     for source in case.sources if check_sources else ():
-        yield from _check_source(case_id, source)
-
-
-def _arrays(case: Case) -> list[ArrayReader]:
-    every = (case.label_array, case.soft_array, case.rater_array)
-    return [array for array in every if array is not None]
-
-
-def _check_ngff(case: Case) -> Iterator[Defect]:
-    ome = read_json(case.path / METADATA)["attributes"].get("ome")
-    dimensions = {array.folder.name: array.layout.axes for array in _arrays(case)}
-    for problem in ngff_problems(ome, dimensions):
-        yield Defect(case.case_id, "OME-NGFF 0.5", problem)
-
-
-def _check_with_zarr(case: Case) -> Iterator[Defect]:
-    """Others must be able to open what we read directly."""
-    import zarr
-
-    for array in _arrays(case):
-        name, layout = array.folder.name, array.layout
-        try:
-            opened = zarr.open_group(case.path, mode="r")[name]
-        # Whatever zarr-python raises, it means that it cannot open the array.
-        except Exception as error:
-            yield Defect(case.case_id, "zarr-python", f"cannot open {name}: {error}")
-            continue
-        seen = getattr(opened, "shape", None), getattr(opened, "dtype", None)
-        if seen != (layout.shape, layout.dtype):
-            expected = f"{layout.dtype} {layout.shape}"
-            yield Defect(case.case_id, "zarr-python", f"sees {name} as {seen}, not {expected}")
-
-
-def _check_files(case: Case) -> Iterator[Defect]:
-    """Files that belong to no array."""
-    expected = {METADATA}
-    for array in _arrays(case):
-        name, layout = array.folder.name, array.layout
-        expected |= {f"{name}/{METADATA}", *(f"{name}/{key}" for key in layout.shard_paths())}
-    present = {
-        file.relative_to(case.path).as_posix() for file in case.path.rglob("*") if file.is_file()
-    }
-    for name in sorted(present - expected):
-        yield Defect(case.case_id, "unknown file", name, "note")
+        yield from _check_source(case.case_id, source)
+    kept = [source for source in case.sources if source.role == "label"]
+    if label_maps and not same_content(kept, [(p, "label") for p in label_maps]):
+        detail = f"not from {', '.join(map(str, label_maps))} as it is now"
+        yield Defect(case.case_id, "made from other files", detail)
 
 
 def _check_source(case_id: str, source: Source) -> Iterator[Defect]:
@@ -163,3 +173,20 @@ def _check_source(case_id: str, source: Source) -> Iterator[Defect]:
     if found != source.sha256:
         detail = f"{path} has sha256 {found} and had {source.sha256}"
         yield Defect(case_id, "source has changed", detail)
+
+
+def _check_expected(
+    present: Sequence[str], expected: Mapping[str, object], missing: Severity
+) -> Iterator[Defect]:
+    absent = [case_id for case_id in expected if case_id not in set(present)]
+    if absent:
+        here = len(expected) - len(absent)
+        detail = f"{here} of {len(expected)} cases are here; missing: {_named(absent)}"
+        yield Defect("", "missing cases", detail, missing)
+    if others := [case_id for case_id in present if case_id not in expected]:
+        yield Defect("", "cases that were not expected", _named(others), "note")
+
+
+def _named(case_ids: Sequence[str]) -> str:
+    more = len(case_ids) - CASES_NAMED
+    return ", ".join(case_ids[:CASES_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,27 +1,33 @@
-"""Check the voxels of a case, one block at a time."""
+"""Check the voxels of a case and its statistics, one block at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Region, region_shape
+from softlab_cli.core.blocks import Region, overlap, region_shape, shift
 from softlab_cli.core.errors import StoreError
-from softlab_cli.core.softblock import MASS_UNIT
+from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.defects import Defect
-from softlab_cli.store.statistics import CaseStatistics
+from softlab_cli.store.reader import Case
+from softlab_cli.store.statistics import CaseStatistics, LabelCounts, case_statistics
+from softlab_cli.store.verify_files import first_difference
 
-__all__ = ["check_raters", "check_voxels"]
+__all__ = ["WrongVoxels", "check_raters", "check_voxels"]
 
 ONE = np.uint16(0x3C00)
 """The bits of 1.0; those of all float16 from 0 to 1 are smaller, those of others larger."""
 
 MINUS_ZERO = np.uint16(0x8000)
+
+ENTROPY_TOLERANCE = 1e-6
+"""Nats; imported soft labels add up the entropy of a voxel in float32."""
 
 
 def sum_tolerance(class_count: int) -> float:
@@ -35,7 +41,7 @@ def sum_tolerance(class_count: int) -> float:
 
 
 @dataclass
-class _Voxels:
+class WrongVoxels:
     """Voxels with one fault: how many, and the first of them."""
 
     count: int = 0
@@ -43,6 +49,7 @@ class _Voxels:
     example: str = ""
 
     def add(self, wrong: NDArray[np.bool_], region: Region, values: NDArray[Any]) -> None:
+        """Take in the voxels of a region that are wrong, and the values of all of them."""
         if not wrong.any():
             return
         if not self.count:
@@ -51,6 +58,11 @@ class _Voxels:
             self.example = f"{values[place]:g}"
         self.count += int(wrong.sum())
 
+    def defect(self, case_id: str, what: str, name: str) -> Defect:
+        """The defect that they are; `name` says what the value is."""
+        detail = f"{self.count} voxels; the first is {self.first}, {name} {self.example}"
+        return Defect(case_id, what, detail)
+
 
 @dataclass
 class _Findings:
@@ -58,60 +70,72 @@ class _Findings:
 
     class_count: int
     ignore_index: int
+    kept_box: Region | None
     hard_voxels: NDArray[np.int64]
-    mass: NDArray[np.float64]
+    sums: SoftSums
+    ends: NDArray[np.int64] | None = None
+    ignored_in_box: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
-    range: _Voxels = field(default_factory=_Voxels)
-    sums: _Voxels = field(default_factory=_Voxels)
-    ignored: _Voxels = field(default_factory=_Voxels)
-    labels: _Voxels = field(default_factory=_Voxels)
+    range: WrongVoxels = field(default_factory=WrongVoxels)
+    far: WrongVoxels = field(default_factory=WrongVoxels)
+    ignored: WrongVoxels = field(default_factory=WrongVoxels)
+    labels: WrongVoxels = field(default_factory=WrongVoxels)
+
+    @classmethod
+    def of(cls, case: Case) -> _Findings:
+        count, ignore = len(case.classes), case.classes.ignore_index
+        hard = np.zeros(max(count, ignore + 1), np.int64)
+        sums, box = SoftSums.zero(count), _kept_box(case.statistics)
+        sums.mass_in_box = np.zeros(count, np.int64)
+        return cls(count, ignore, box, hard, sums)
+
+    @property
+    def box(self) -> Region | None:
+        """Smallest region that holds all foreground."""
+        if self.ends is None:
+            return None
+        z, y, x = (slice(start, stop) for start, stop in self.ends.T.tolist())
+        return z, y, x
+
+    def widen(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
+        """Take in the box of a block's foreground."""
+        if self.ends is not None:
+            starts = np.minimum(starts, self.ends[0])
+            stops = np.maximum(stops, self.ends[1])
+        self.ends = np.stack([starts, stops])
+
+    @property
+    def counts(self) -> LabelCounts:
+        """What the hard label holds."""
+        ignored = int(self.hard_voxels[self.ignore_index])
+        hard = self.hard_voxels[: self.class_count]
+        return LabelCounts(hard, ignored, self.box, self.ignored_in_box)
 
 
-def check_voxels(
-    case_id: str,
-    label: ArrayReader,
-    soft: ArrayReader | None,
-    statistics: CaseStatistics | None,
-    class_count: int,
-    ignore_index: int,
-    *,
-    sums_to_one: bool,
-) -> Iterator[Defect]:
-    """Decode every chunk of a case and check what is in it.
+def check_voxels(case: Case, *, sums_to_one: bool) -> Iterator[Defect]:
+    """Decode every chunk of a case and check what is in it, and what is said of it.
 
     Memory is that of a few blocks, whatever the number of classes.
 
     Parameters
     ----------
-    case_id
-        The case, for the defects.
-    label
-        The hard labels.
-    soft
-        The soft labels; None in a store of hard labels only.
-    statistics
-        What the metadata say of the voxels.
-    class_count
-        Number of classes.
-    ignore_index
-        Mark of voxels that are not labelled.
+    case
+        The case.
     sums_to_one
         Whether the soft labels of a valid voxel must add up to 1.
     """
-    bins = max(class_count, ignore_index + 1)
-    found = _Findings(
-        class_count, ignore_index, np.zeros(bins, np.int64), np.zeros(class_count, np.float64)
-    )
-    for region in label.layout.grid.regions():
+    found = _Findings.of(case)
+    for region in case.label_array.layout.grid.regions():
         try:
-            _check_block(region, label, soft, found, sums_to_one)
+            _check_block(region, case, found, sums_to_one)
         except StoreError as error:
             found.unreadable[f"{error.path}: {error.problem}"] = "unreadable data"
     for detail, what in found.unreadable.items():
-        yield Defect(case_id, what, detail)
-    yield from _voxel_defects(case_id, found)
-    if statistics is not None and not found.unreadable:
-        yield from _statistics_defects(case_id, found, statistics, soft is not None)
+        yield Defect(case.case_id, what, detail)
+    yield from _voxel_defects(case.case_id, found)
+    # Values that are no soft labels have no entropy, and no share of anything.
+    if case.statistics is not None and not found.unreadable and not found.range.count:
+        yield from _statistics_defects(case, case.statistics, found)
 
 
 def check_raters(
@@ -131,7 +155,7 @@ def check_raters(
         Mark of voxels that are not labelled.
     """
     everyone = {rater: rater for rater in range(raters.layout.count)}
-    wrong = _Voxels()
+    wrong = WrongVoxels()
     unreadable: dict[str, None] = {}  # each once, in their order
     for region in raters.layout.grid.regions():
         z, y, x = region_shape(region)
@@ -144,20 +168,14 @@ def check_raters(
     for detail in unreadable:
         yield Defect(case_id, "unreadable data", detail)
     if wrong.count:
-        yield _voxel_defect(case_id, wrong, "a rater's labels outside the class table", "label")
+        yield wrong.defect(case_id, "a rater's labels outside the class table", "label")
 
 
-def _check_block(
-    region: Region,
-    label: ArrayReader,
-    soft: ArrayReader | None,
-    found: _Findings,
-    sums_to_one: bool,
-) -> None:
-    indices = label.read(region)
-    found.hard_voxels += np.bincount(indices.ravel(), minlength=len(found.hard_voxels))
+def _check_block(region: Region, case: Case, found: _Findings, sums_to_one: bool) -> None:
+    indices, soft = case.label_array.read(region), case.soft_array
     ignored = indices == found.ignore_index
     found.labels.add((indices >= found.class_count) & ~ignored, region, indices)
+    _count_labels(region, indices, ignored, case.classes.background_index, found)
     if soft is None:
         return
     shard, _ = soft.layout.grid.locate(region)
@@ -166,67 +184,125 @@ def _check_block(
         if not ignored.all():
             found.unreadable[str(soft.folder / soft.layout.shard_path(shard))] = "missing shard"
         return
-    total = _sum_classes(region, soft, found)
+    total = _sum_classes(region, indices, soft, found)
     if ignored.any():
         found.ignored.add(ignored & (total != 0), region, total)
     if sums_to_one:
         far = np.abs(total - 1) > sum_tolerance(found.class_count)
-        found.sums.add(far & ~ignored, region, total)
+        found.far.add(far & ~ignored, region, total)
 
 
-def _sum_classes(region: Region, soft: ArrayReader, found: _Findings) -> NDArray[np.float32]:
+def _count_labels(
+    region: Region,
+    indices: NDArray[Any],
+    ignored: NDArray[np.bool_],
+    background: int | None,
+    found: _Findings,
+) -> None:
+    found.hard_voxels += np.bincount(indices.ravel(), minlength=len(found.hard_voxels))
+    foreground = ~ignored if background is None else ~ignored & (indices != background)
+    if foreground.any():
+        axes = [np.flatnonzero(foreground.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+        first = np.array(corner(region))
+        starts, stops = np.array([[axis[0], axis[-1] + 1] for axis in axes], np.int64).T
+        found.widen(starts + first, stops + first)
+    if found.kept_box is not None:
+        inside = shift(overlap(region, found.kept_box), corner(region))
+        found.ignored_in_box += int(np.count_nonzero(ignored[inside]))
+
+
+def _sum_classes(
+    region: Region, indices: NDArray[Any], soft: ArrayReader, found: _Findings
+) -> NDArray[np.float32]:
     """Sum over classes, (Z, Y, X) float32: exact, as all terms are multiples of 2^-24."""
-    z, y, x = region_shape(region)
-    total = np.zeros((z, y, x), np.float32)
+    z, y, x = shape = region_shape(region)
+    units, sums = _entropy_units(), found.sums
+    total = np.zeros(shape, np.float32)
+    largest, own = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
+    shared = np.zeros(shape, np.bool_)
     everything = {c: c for c in range(found.class_count)}
     for class_index, chunk in soft.chunks(region, everything):
         values = chunk[:z, :y, :x]
         bits = values.view(np.uint16)
         if bits.max() > ONE:
             found.range.add((bits > ONE) & (bits != MINUS_ZERO), region, values)
-        wide = values.astype(np.float32)
-        found.mass[class_index] += wide.sum(dtype=np.float64)
-        total += wide
+            bits = np.where(bits > ONE, np.uint16(0), bits)
+        total += values
+        sums.mass[class_index] += _mass(values)
+        if found.kept_box is not None and sums.mass_in_box is not None:
+            inside = shift(overlap(region, found.kept_box), corner(region))
+            sums.mass_in_box[class_index] += _mass(values[inside])
+        sums.entropy += _entropy(bits, units)
+        # Patterns of the numbers from 0 to 1 are in the order of the numbers.
+        np.copyto(own, bits, where=indices == class_index)
+        shared = (shared & (bits <= largest)) | ((bits == largest) & (bits > 0))
+        np.maximum(largest, bits, out=largest)
+    sums.ties += int(np.count_nonzero(shared))
+    sums.argmax_changes += int(np.count_nonzero(own < largest))
     return total
+
+
+@cache
+def _entropy_units() -> NDArray[np.int64]:
+    from softlab_cli.kernels.half import entropy_units
+
+    return entropy_units(ENTROPY_UNIT)
+
+
+def _mass(values: NDArray[np.float16]) -> int:
+    """Exact: float16 values are whole numbers of the unit, and a block has few of them."""
+    constant = values.size > 0 and values.strides == (0, 0, 0)
+    total = float(values.flat[0]) * values.size if constant else values.sum(dtype=np.float64)
+    return int(total / MASS_UNIT) if np.isfinite(total) else 0
+
+
+def _entropy(bits: NDArray[np.uint16], units: NDArray[np.int64]) -> int:
+    if bits.strides == (0, 0, 0):
+        return int(units[bits.flat[0]]) * bits.size
+    counts = np.bincount(bits.ravel(), minlength=len(units))
+    return int(counts @ units)
 
 
 def _voxel_defects(case_id: str, found: _Findings) -> Iterator[Defect]:
     kinds = [
         (found.range, "soft labels outside [0, 1]", "value"),
-        (found.sums, "soft labels do not add up to 1", "sum"),
+        (found.far, "soft labels do not add up to 1", "sum"),
         (found.ignored, "soft labels at ignored voxels", "sum"),
         (found.labels, "class indices outside the class table", "class index"),
     ]
     for voxels, what, name in kinds:
         if voxels.count:
-            yield _voxel_defect(case_id, voxels, what, name)
+            yield voxels.defect(case_id, what, name)
 
 
-def _voxel_defect(case_id: str, voxels: _Voxels, what: str, name: str) -> Defect:
-    detail = f"{voxels.count} voxels; the first is {voxels.first}, {name} {voxels.example}"
-    return Defect(case_id, what, detail)
+def _kept_box(kept: CaseStatistics | None) -> Region | None:
+    """The box that the statistics tell; None also where they tell none that could be."""
+    if kept is None or kept.foreground_box is None:
+        return None
+    try:
+        z, y, x = (slice(int(start), int(stop)) for start, stop in kept.foreground_box)
+    except (TypeError, ValueError):
+        return None
+    return z, y, x
 
 
-def _statistics_defects(
-    case_id: str, found: _Findings, kept: CaseStatistics, has_soft: bool
-) -> Iterator[Defect]:
-    hard = found.hard_voxels[: found.class_count].tolist()
-    pairs: list[tuple[str, list[Any], list[Any]]] = [
-        ("hard_voxels", list(kept.hard_voxels), hard),
-        ("ignored_voxels", [kept.ignored_voxels], [int(found.hard_voxels[found.ignore_index])]),
-    ]
-    if has_soft and kept.soft_mass is not None:
-        # Both are whole numbers of 2^-24, so they agree to the last bit.
-        mass = np.rint(found.mass / MASS_UNIT) * MASS_UNIT
-        pairs.append(("soft_mass", list(kept.soft_mass), mass.tolist()))
-    for name, told, counted in pairs:
-        if told != counted:
-            yield Defect(case_id, "statistics differ from the voxels", _first(name, told, counted))
+def _statistics_defects(case: Case, kept: CaseStatistics, found: _Findings) -> Iterator[Defect]:
+    has_soft = case.soft_array is not None
+    counted = case_statistics(
+        found.counts,
+        found.sums if has_soft and kept.soft_mass is not None else None,
+        background_index=case.classes.background_index,
+        spacing_mm=case.geometry.spacing_mm,
+    ).to_json()
+    told = kept.to_json()
+    if told["soft_proportion_box"] is None:
+        counted["soft_proportion_box"] = None  # not everything that writes a store knows it
+    if _close(told["mean_entropy"], counted["mean_entropy"]):
+        counted["mean_entropy"] = told["mean_entropy"]
+    if problem := first_difference(told, counted):
+        yield Defect(case.case_id, "statistics differ from the voxels", problem)
 
 
-def _first(name: str, told: list[Any], counted: list[Any]) -> str:
-    if len(told) != len(counted):
-        return f"{name} has {len(told)} entries for {len(counted)} classes"
-    place = next(i for i, (a, b) in enumerate(zip(told, counted, strict=True)) if a != b)
-    of = "" if len(told) == 1 else f" of class {place}"
-    return f"{name}{of} is {told[place]} in the metadata and {counted[place]} in the voxels"
+def _close(told: Any, counted: float | None) -> bool:
+    numbers = isinstance(told, int | float) and counted is not None
+    return numbers and abs(told - counted) < ENTROPY_TOLERANCE

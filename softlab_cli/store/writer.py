@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,12 +24,17 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.store.codec import encode_chunk, encode_constant
 from softlab_cli.store.files import (
     METADATA,
+    has_empty_files,
     partial_path,
     remove,
+    sync_folder,
+    sync_tree,
     system_errors,
     write_json,
 )
 from softlab_cli.store.layout import ArrayLayout
+from softlab_cli.store.reader import open_arrays
+from softlab_cli.store.records import ArrayRecord, checksum_of
 from softlab_cli.store.root import prepare_root, remove_abandoned
 from softlab_cli.store.schema import (
     CaseInfo,
@@ -73,15 +78,19 @@ class StoreWriter:
         The store's folder.
     info
         What holds for all cases, as the folder has it.
+    sync
+        Wait until a case is on the disk before it gets its final name, so that a
+        power cut cannot leave a complete case with empty files.
     """
 
-    def __init__(self, path: Path, info: StoreInfo) -> None:
+    def __init__(self, path: Path, info: StoreInfo, *, sync: bool = True) -> None:
         self.path = path
         self.info = info
+        self.sync = sync
 
     @classmethod
     def create_or_open(
-        cls, path: str | Path, info: StoreInfo, *, overwrite: bool = False
+        cls, path: str | Path, info: StoreInfo, *, overwrite: bool = False, sync: bool = True
     ) -> StoreWriter:
         """Create a store, or open it when it was made with the same parameters and classes.
 
@@ -96,6 +105,8 @@ class StoreWriter:
         overwrite
             Remove all cases of a store that is there already; nobody else may be
             writing into it.
+        sync
+            As for the store itself; of the root, too.
 
         Raises
         ------
@@ -104,7 +115,7 @@ class StoreWriter:
             made with other parameters or classes, or when it cannot be written.
         """
         path = Path(path)
-        store = cls(path, prepare_root(path, info, overwrite=overwrite))
+        store = cls(path, prepare_root(path, info, overwrite=overwrite, sync=sync), sync=sync)
         store.check(info)
         remove_abandoned(path)
         return store
@@ -151,7 +162,7 @@ class StoreWriter:
         """
         check_case_id(case_id)
         grid = grid or Grid.for_volume(geometry.shape, geometry.ndim)
-        return CaseWriter(self.path, self.info, case_id, geometry, grid, raters)
+        return CaseWriter(self.path, self.info, case_id, geometry, grid, raters, sync=self.sync)
 
     @contextmanager
     def scratch(self, case_id: str) -> Iterator[Path]:
@@ -176,12 +187,21 @@ class StoreWriter:
             remove(folder)
 
     def completed(self, case_id: str) -> CaseInfo | None:
-        """What the store keeps about a case; None when it is absent or must be computed anew."""
+        """What the store keeps about a case; None when it is absent or must be computed anew.
+
+        A case whose files are missing, empty or cut short is absent. Nothing of its
+        voxels is read.
+        """
         check_case_id(case_id)
+        folder = self.path / case_id
+        if folder.is_symlink():
+            return None
         try:
-            return read_case_info(self.path / case_id, self.info)
+            case = read_case_info(folder, self.info)
+            open_arrays(folder, case, self.info)
         except StoreError:
             return None
+        return case if case.arrays or not has_empty_files(folder) else None
 
 
 class CaseWriter:
@@ -208,8 +228,11 @@ class CaseWriter:
         geometry: Geometry,
         grid: Grid,
         raters: int = 0,
+        *,
+        sync: bool = True,
     ) -> None:
         self.grid = grid
+        self._sync = sync
         self._store = store
         self._info = info
         self._case_id = case_id
@@ -315,11 +338,20 @@ class CaseWriter:
         StoreError
             When the disk is full or cannot be written to.
         """
-        size = sum(shards.close() for shards in self._shards.values())
-        write_json(self._folder / METADATA, case_document(self._case_id, case, self._info))
+        arrays = {name: self._record(name) for name in self.arrays}
+        document = case_document(self._case_id, replace(case, arrays=arrays), self._info)
+        write_json(self._folder / METADATA, document)
+        if self._sync:
+            sync_tree(self._folder)
         self._rename()
+        if self._sync:
+            sync_folder(self._store)
         remove_abandoned(self._store, self._case_id, before=self._started)
-        return size
+        return sum(shard.size for array in arrays.values() for shard in array.shards.values())
+
+    def _record(self, name: str) -> ArrayRecord:
+        """Finish an array's shards; what the case's record says of them."""
+        return ArrayRecord(checksum_of(self.arrays[name].to_json()), self._shards[name].close())
 
     def _rename(self) -> None:
         """A folder cannot replace another in one step: the old one steps aside first.

@@ -6,6 +6,7 @@ import importlib
 import sys
 
 CAMPAIGNS = {
+    "damages": "tests.campaign.damages",
     "kills": "tests.campaign.kills",
     "neighbours": "tests.campaign.neighbours",
     "places": "tests.campaign.places",
