@@ -38,6 +38,7 @@ FENCES = {
     "SimpleITK": {"readers"},
     "pydicom": {"readers"},
     "highdicom": {"readers"},
+    "nibabel": {"readers"},
     "numba": {"kernels"},
     "scipy": {"geodesic"},
     "skimage": {"geodesic"},
@@ -132,7 +133,8 @@ def is_private(name: str) -> bool:
     ],
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
-    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
+    heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom",
+             "nibabel"]  # fmt: skip
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

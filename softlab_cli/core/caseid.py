@@ -8,8 +8,10 @@ from softlab_cli.core.errors import InputError
 
 __all__ = [
     "DICOM_SUFFIXES",
+    "IMAGE_SUFFIXES",
     "ITK_SUFFIXES",
     "LONGEST_CASE_ID",
+    "NIBABEL_SUFFIXES",
     "NIFTI_SUFFIXES",
     "PARTIAL_MARK",
     "check_case_id",
@@ -20,6 +22,9 @@ __all__ = [
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".tiff", ".tif")
+NIBABEL_SUFFIXES = (".mgz", ".mgh", ".hdr")
+IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *NIBABEL_SUFFIXES)
+"""Endings of images and label maps; DICOM files are known by their content."""
 
 PARTIAL_MARK = ".partial-"
 """Part of the names of unfinished cases in a store."""
@@ -37,7 +42,7 @@ def image_suffix(name: str) -> str:
         A file name, for instance ``case_1.nii.gz``.
     """
     lower = name.lower()
-    return next((s for s in (*NIFTI_SUFFIXES, *ITK_SUFFIXES) if lower.endswith(s)), "")
+    return next((s for s in IMAGE_SUFFIXES if lower.endswith(s)), "")
 
 
 def strip_suffix(name: str) -> str:

@@ -10,10 +10,16 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from softlab_cli.core.caseid import DICOM_SUFFIXES, ITK_SUFFIXES, NIFTI_SUFFIXES, image_suffix
+from softlab_cli.core.caseid import (
+    DICOM_SUFFIXES,
+    ITK_SUFFIXES,
+    NIBABEL_SUFFIXES,
+    NIFTI_SUFFIXES,
+    image_suffix,
+)
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers import dicom, itk, nifti
+from softlab_cli.readers import dicom, itk, nibabel_files, nifti
 from softlab_cli.readers.base import FileProbe, Reader
 
 __all__ = [
@@ -32,11 +38,13 @@ HEADERS_KEPT = 4096
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+_NIBABEL = Reader(nibabel_files.probe, nibabel_files.read_label_map, nibabel_files.read_image)
 _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
+    **dict.fromkeys(NIBABEL_SUFFIXES, _NIBABEL),
 }
 """Ending of the file name, in lower case, to reader; DICOM is known by its content."""
 
@@ -114,8 +122,8 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     Parameters
     ----------
     path
-        NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes must have
-        length 1.
+        NIfTI, NRRD, MetaImage, PNG, TIFF, MGH or Analyze, 2D or 3D; further axes
+        must have length 1.
 
     Returns
     -------
@@ -137,8 +145,8 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     Parameters
     ----------
     path
-        NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes, vectors and
-        colours are channels. Or a DICOM file, or a folder with one series.
+        NIfTI, NRRD, MetaImage, PNG, TIFF, MGH or Analyze, 2D or 3D; further axes,
+        vectors and colours are channels. Or a DICOM file, or a folder with one series.
 
     Returns
     -------
