@@ -57,7 +57,8 @@ class CaseFinished:
     message
         Why it failed, or why it was computed again.
     warnings
-        What the reader found odd.
+        What the reader found odd; one about the label map of a rater begins with
+        the rater's name.
     seconds
         Time spent on the case.
     stored_bytes
@@ -66,6 +67,8 @@ class CaseFinished:
         Voxels of the label map.
     traceback
         For errors that nobody foresaw; shown with ``--debug`` only.
+    raters
+        Names of the raters, where the method takes several.
     """
 
     case_id: str
@@ -76,6 +79,7 @@ class CaseFinished:
     stored_bytes: int = 0
     voxels: int = 0
     traceback: str = ""
+    raters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -92,4 +92,5 @@ def write_case(
         warnings=ready.warnings,
         stored_bytes=size,
         voxels=prod(geometry.shape),
+        raters=ready.raters,
     )
