@@ -123,7 +123,7 @@ def test_a_broken_file_in_a_folder_of_files_is_a_case_that_fails(softlab, tmp_pa
     out = tmp_path / "soft.zarr"
     done = softlab("onehot", "--in", folder, "--images", tmp_path / "a", "--out", out)
     assert done.exit_code == 1
-    assert f"seg_b  {broken}" in done.output
+    assert f"failed: seg_b: {broken}" in done.stderr
     assert list(softlab_cli.open_store(out)) == ["seg_a", "seg_c"]
 
 

@@ -173,9 +173,10 @@ def test_a_full_disk(labels, tmp_path) -> None:
     arguments = ["svls", "--in", str(labels), "--out", str(out), "--workers", "1"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "cannot be written" in done.stdout
+    assert "failed: large: " in done.stderr
+    assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "large" in done.stdout
+    assert "failed       1  see above: large" in done.stdout
     assert not list(out.glob("*.partial-*"))
     assert list(softlab_cli.open_store(out)) == ["case0", "case1", "case2"]
 

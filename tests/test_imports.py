@@ -41,6 +41,7 @@ FENCES = {
     "imagecodecs": {"readers"},
     "pydicom": {"readers"},
     "highdicom": {"readers"},
+    "nibabel": {"readers"},
     "numba": {"kernels"},
     "cupy": {"kernels"},
     "scipy": {"geodesic"},
@@ -233,7 +234,7 @@ def test_a_circle_is_found_wherever_the_arrow_back_starts(where: str, back: str)
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
     heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
-    heavy += ["tifffile", "imagecodecs", "highdicom", "cupy"]
+    heavy += ["tifffile", "imagecodecs", "highdicom", "cupy", "nibabel"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

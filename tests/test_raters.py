@@ -441,7 +441,7 @@ def test_staple_that_did_not_converge_is_said(softlab, raters, tmp_path) -> None
     command = ("fuse", "--method", "staple", *ins(raters))
     capped = softlab(*command, "--staple-iterations", 2, "--out", tmp_path / "capped.zarr")
     assert capped.exit_code == 0
-    assert "a: STAPLE stopped at step 2 before it converged" in capped.stderr
+    assert capped.stderr.count("STAPLE stopped at step 2 before it converged") == 1
     done = softlab(*command, "--out", tmp_path / "done.zarr")
     assert "STAPLE" not in done.stderr
 

@@ -9,22 +9,21 @@ from os.path import commonpath
 from pathlib import Path
 
 from softlab_cli.cases.case import Case, Finding, natural_order
+from softlab_cli.cases.kinds import Tell, ignore, tell_left_out
 from softlab_cli.core.caseid import image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, SoftlabError
+from softlab_cli.core.folders import files_in
 from softlab_cli.readers import open_label_object
 from softlab_cli.readers.dicom import FoundObject, FoundObjects, find_label_objects
 
-__all__ = ["find_in_dicom", "holds_dicom_files", "with_dicom_images"]
+__all__ = ["find_in_dicom", "with_dicom_images"]
+
+NEITHER = "neither image nor label map in DICOM"
 
 
-def holds_dicom_files(folder: Path) -> bool:
-    """Whether a folder holds DICOM files, in subfolders perhaps."""
-    from softlab_cli.readers.dicom.series.read import holds_dicom
-
-    return holds_dicom(folder)
-
-
-def find_in_dicom(path: Path, rater: str, series: str | None = None) -> list[Finding]:
+def find_in_dicom(
+    path: Path, rater: str, series: str | None = None, tell: Tell = ignore
+) -> list[Finding]:
     """The cases of a DICOM file or folder.
 
     Parameters
@@ -37,6 +36,8 @@ def find_in_dicom(path: Path, rater: str, series: str | None = None) -> list[Fin
         Name for the label maps.
     series
         UID, description or pattern for it, where a case has several label objects.
+    tell
+        Is told what is left out.
 
     Raises
     ------
@@ -48,6 +49,7 @@ def find_in_dicom(path: Path, rater: str, series: str | None = None) -> list[Fin
     found = find_label_objects(path)
     if not found.labels:
         raise found.broken[0] if found.broken else _no_label(path, found)
+    tell_left_out(path, found.others, NEITHER, tell)
     by_folder = _by_folder(path, found)
     direct = by_folder.pop("", FoundObjects((), {}, ()))
     together = any(part.labels and part.images for part in by_folder.values())
@@ -72,7 +74,7 @@ def _images_beside(label: Path) -> tuple[Path, ...]:
     """The folder of a label object when other DICOM files lie in it."""
     from softlab_cli.readers.dicom.files.common import is_dicom_file
 
-    others = (p for p in label.parent.iterdir() if p.is_file() and p.name != label.name)
+    others = (p for p in files_in(label.parent) if p.name != label.name)
     return (label.parent,) if any(is_dicom_file(p) for p in others) else ()
 
 
@@ -183,7 +185,7 @@ def _folder_of(files: Sequence[Path]) -> Path:
     return files[0] if len(files) == 1 else Path(commonpath([f.parent for f in files]))
 
 
-def with_dicom_images(cases: Sequence[Case], images: Path) -> list[Case]:
+def with_dicom_images(cases: Sequence[Case], images: Path, tell: Tell = ignore) -> list[Case]:
     """Pair cases with DICOM series.
 
     Parameters
@@ -193,6 +195,8 @@ def with_dicom_images(cases: Sequence[Case], images: Path) -> list[Case]:
     images
         A folder of case folders, or of series that segmentations name; or the one
         series of the only case.
+    tell
+        Is told what is left out.
 
     Returns
     -------
@@ -200,6 +204,7 @@ def with_dicom_images(cases: Sequence[Case], images: Path) -> list[Case]:
         Those without a series have a `Case.problem`.
     """
     found = find_label_objects(images)
+    tell_left_out(images, found.others, NEITHER, tell)
     return [_with_series(case, images, found, alone=len(cases) == 1) for case in cases]
 
 

@@ -11,20 +11,27 @@ from os.path import commonpath
 from pathlib import Path
 
 from softlab_cli.cases.case import Case, Finding, gather, natural_order
-from softlab_cli.cases.dicom import find_in_dicom, holds_dicom_files, with_dicom_images
+from softlab_cli.cases.dicom import find_in_dicom, with_dicom_images
 from softlab_cli.cases.folders import (
     DATASET_FILE,
     ImageFolder,
     find_in_dataset,
     find_in_folder,
-    holds_label_maps,
     is_dataset,
     load_json,
+)
+from softlab_cli.cases.kinds import (
+    Tell,
+    holds_dicom_files,
+    labels_are_dicom,
+    tell_left_out,
+    tell_subfolders,
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.cases.naming import NamePattern
 from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.folders import files_in, header_beside
 from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
@@ -38,7 +45,7 @@ def discover_cases(
     *,
     series: str | None = None,
     rater_pattern: str | None = None,
-    tell: Callable[[str], None] = log.info,
+    tell: Tell = log.info,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
 
@@ -58,7 +65,7 @@ def discover_cases(
         How file names tell case and rater, see `softlab_cli.cases.naming`; the
         inputs are folders or label maps then.
     tell
-        Is told of label maps whose names do not fit the pattern, and what may be a slip.
+        Is told of files that are left out, counted and named, and what may be a slip.
 
     Returns
     -------
@@ -79,14 +86,14 @@ def discover_cases(
         found = [_explained(path, lambda path: _find_named(path, pattern, tell)) for path in paths]
     else:
         found = [
-            _explained(path, partial(_find, rater=rater, series=series))
+            _explained(path, partial(_find, rater=rater, series=series, tell=tell))
             for path, rater in zip(paths, _rater_names(paths), strict=True)
         ]
         if len(paths) > 1:
             _check_paired(found)
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:
-        cases = _with_images(cases, Path(images))
+        cases = _with_images(cases, Path(images), tell)
     _tell_oddities(cases, tell)
     return sorted(cases, key=lambda case: natural_order(case.case_id))
 
@@ -128,23 +135,25 @@ def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Findin
         raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
 
 
-def _find(path: Path, rater: str, series: str | None) -> list[Finding]:
+def _find(path: Path, rater: str, series: str | None, tell: Tell) -> list[Finding]:
     if path.is_dir():
         if is_dataset(path):
-            return find_in_dataset(path, rater)
-        if not holds_label_maps(path) and holds_dicom_files(path):
-            return find_in_dicom(path, rater, series)
-        return find_in_folder(path, rater)
+            return find_in_dataset(path, rater, tell)
+        if labels_are_dicom(path):
+            return find_in_dicom(path, rater, series, tell)
+        return find_in_folder(path, rater, tell)
     _check_exists(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         return read_manifest(path, rater)
     if path.suffix.lower() == ".json":
         beside = path.name == DATASET_FILE and is_dataset(path.parent)
-        return find_in_dataset(path.parent, rater) if beside else read_datalist(path, rater)
+        return find_in_dataset(path.parent, rater, tell) if beside else read_datalist(path, rater)
     if image_suffix(path.name):
         return [Finding(strip_suffix(path.name), path, rater)]
     if is_dicom(path):
-        return find_in_dicom(path, rater, series)
+        return find_in_dicom(path, rater, series, tell)
+    if (header := header_beside(path)) is not None:
+        return [Finding(strip_suffix(header.name), header, rater)]
     raise InputError(
         "is neither a label map nor a list of cases.",
         remedy="Give a folder, a label map (.nii.gz, .dcm, ...), a datalist (.json) or a CSV "
@@ -153,7 +162,7 @@ def _find(path: Path, rater: str, series: str | None) -> list[Finding]:
     )
 
 
-def _find_named(path: Path, pattern: NamePattern, tell: Callable[[str], None]) -> list[Finding]:
+def _find_named(path: Path, pattern: NamePattern, tell: Tell) -> list[Finding]:
     if path.is_dir():
         return pattern.find(path, tell)
     _check_exists(path)
@@ -198,15 +207,16 @@ def _check_paired(found: Sequence[Sequence[Finding]]) -> None:
     )
 
 
-def _with_images(cases: list[Case], images: Path) -> list[Case]:
+def _with_images(cases: list[Case], images: Path, tell: Tell) -> list[Case]:
     if not images.exists():
         raise InputError("does not exist.", remedy="Check --images.", path=images)
     if not images.is_dir():
         return [replace(_only_case(cases, images), images=(images,))]
-    if not holds_label_maps(images) and holds_dicom_files(images):
-        return with_dicom_images(cases, images)
     folder = ImageFolder(images)
     paired = [_with_images_of(case, folder) for case in cases]
+    if _images_are_dicom(cases, paired, images):
+        return with_dicom_images(cases, images, tell)
+    _tell_unpaired(paired, images, tell)
     if not any(case.images for case in paired):
         there = ", ".join(list(folder.names())[:3]) or "none"
         raise InputError(
@@ -215,6 +225,23 @@ def _with_images(cases: list[Case], images: Path) -> list[Case]:
             path=images,
         )
     return paired
+
+
+def _images_are_dicom(cases: list[Case], paired: list[Case], images: Path) -> bool:
+    """Whether a folder's DICOM series are meant: where label maps need one, or nothing else fits.
+
+    A picture beside series is no image of a case that is called otherwise.
+    """
+    needed = any(not image_suffix(case.label_maps[0].name) for case in cases)
+    fitting = any(case.images for case in paired)
+    return (needed or not fitting) and holds_dicom_files(images)
+
+
+def _tell_unpaired(paired: list[Case], images: Path, tell: Tell) -> None:
+    taken = {image for case in paired for image in case.images}
+    left = sorted(set(files_in(images)) - taken, key=lambda file: natural_order(file.name))
+    tell_left_out(images, left, "no image of a case", tell)
+    tell_subfolders(images, tell)
 
 
 def _only_case(cases: list[Case], images: Path) -> Case:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.kinds import Tell, ignore, tell_left_out, tell_subfolders
 from softlab_cli.core.caseid import IMAGE_SUFFIXES, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.folders import files_in, folders_in
 
 __all__ = [
     "DATASET_FILE",
     "ImageFolder",
     "find_in_dataset",
     "find_in_folder",
-    "holds_label_maps",
     "is_dataset",
     "load_json",
 ]
@@ -29,8 +29,6 @@ CHANNEL = re.compile(r"(.+)_([0-9]{4})")
 """A channel's file name in nnU-Net, without its ending: ``case_0000``."""
 
 SUBFOLDERS_LOOKED_INTO = 100
-
-log = logging.getLogger(__name__)
 
 
 def load_json(path: Path) -> Any:
@@ -43,16 +41,20 @@ def load_json(path: Path) -> Any:
         raise InputError(f"is not JSON ({error}).", path=path) from error
 
 
-def holds_label_maps(folder: Path) -> bool:
-    """Whether a folder itself holds files with an image ending (DICOM has none that counts)."""
-    return any(image_suffix(file.name) for file in _files(folder))
-
-
-def find_in_folder(folder: Path, rater: str) -> list[Finding]:
+def find_in_folder(folder: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
     """The label maps of a folder; the id is the file name without its ending.
 
     Channels of images that lie beside their label map (``case_0000.nii.gz`` and
     ``case.nii.gz``) are left out.
+
+    Parameters
+    ----------
+    folder
+        Where the label maps are; subfolders are not looked into.
+    rater
+        Name for the label maps.
+    tell
+        Is told what is left out.
 
     Raises
     ------
@@ -65,8 +67,9 @@ def find_in_folder(folder: Path, rater: str) -> list[Finding]:
     kept = [(i, f) for i, f in by_id if not _is_channel_of(i, ids)]
     if not kept:
         raise _nothing_in(folder, len(files))
-    if len(kept) < len(files):
-        log.info("%s: left out %d files that are no label maps", folder, len(files) - len(kept))
+    taken = {file for _, file in kept}
+    tell_left_out(folder, [f for f in files if f not in taken], "no label map", tell)
+    tell_subfolders(folder, tell)
     return [Finding(case_id, file, rater) for case_id, file in kept]
 
 
@@ -77,8 +80,7 @@ def _is_channel_of(name: str, ids: set[str]) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     """Files of a folder in natural order, links that lead nowhere included."""
-    files = [p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir()]
-    return sorted(files, key=lambda p: natural_order(p.name))
+    return sorted(files_in(folder), key=lambda p: natural_order(p.name))
 
 
 def _nothing_in(folder: Path, others: int) -> InputError:
@@ -99,8 +101,8 @@ def _nothing_in(folder: Path, others: int) -> InputError:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    found = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: natural_order(p.name))[:SUBFOLDERS_LOOKED_INTO]
+    found = sorted(folders_in(folder), key=lambda p: natural_order(p.name))
+    return found[:SUBFOLDERS_LOOKED_INTO]
 
 
 def is_dataset(folder: Path) -> bool:
@@ -108,7 +110,7 @@ def is_dataset(folder: Path) -> bool:
     return (folder / DATASET_FILE).is_file() and (folder / LABELS).is_dir()
 
 
-def find_in_dataset(folder: Path, rater: str) -> list[Finding]:
+def find_in_dataset(folder: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
     """The training cases of an nnU-Net raw dataset.
 
     Parameters
@@ -117,6 +119,8 @@ def find_in_dataset(folder: Path, rater: str) -> list[Finding]:
         Holds ``dataset.json``, ``labelsTr`` and perhaps ``imagesTr``.
     rater
         Name for the label maps.
+    tell
+        Is told what is left out.
 
     Raises
     ------
@@ -135,10 +139,12 @@ def find_in_dataset(folder: Path, rater: str) -> list[Finding]:
             remedy=f"Endings that can be read: {', '.join(IMAGE_SUFFIXES)}.",
             path=folder / DATASET_FILE,
         )
-    findings = find_in_folder(folder / LABELS, rater)
-    findings = [f for f in findings if f.label_map.name.endswith(ending)]
+    every = find_in_folder(folder / LABELS, rater, tell)
+    findings = [f for f in every if f.label_map.name.endswith(ending)]
     if not findings:
         raise InputError(f"holds no file that ends in {ending!r}.", path=folder / LABELS)
+    others = [f.label_map for f in every if f not in findings]
+    tell_left_out(folder / LABELS, others, f"not named like *{ending}", tell)
     if not (folder / IMAGES).is_dir():
         return findings
     images = ImageFolder(folder / IMAGES, ending)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.kinds import Tell, whole_files
 from softlab_cli.core.caseid import image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.folders import files_below, some_of
 
 __all__ = ["NamePattern"]
 
@@ -45,8 +46,8 @@ class NamePattern:
                 remedy="Write {case} and {rater} once each, as in {case}_{rater}.nii.gz.",
             )
 
-    def find(self, folder: Path, tell: Callable[[str], None]) -> list[Finding]:
-        """The label maps of a folder whose names fit; others are left out.
+    def find(self, folder: Path, tell: Tell) -> list[Finding]:
+        """The label maps of a folder and its subfolders whose names fit; others are left out.
 
         Parameters
         ----------
@@ -60,16 +61,15 @@ class NamePattern:
         InputError
             When none fits; says what there is.
         """
-        depth = self.text.count("/")
         files = sorted(
-            (f for f in folder.glob("*/" * depth + "*") if f.is_file() and image_suffix(f.name)),
+            whole_files(list(files_below(folder))),
             key=lambda f: natural_order(f.relative_to(folder).as_posix()),
         )
-        found = [finding for f in files if (finding := self.match(f, folder))]
+        fitting = (self.match(f, folder) for f in files if image_suffix(f.name))
+        found = [finding for finding in fitting if finding]
         taken = {finding.label_map for finding in found}
         others = [f.relative_to(folder).as_posix() for f in files if f not in taken]
-        more = ", ..." if len(others) > NAMED_AT_MOST else ""
-        named = ", ".join(others[:NAMED_AT_MOST]) + more
+        named = some_of(others, NAMED_AT_MOST)
         if not found:
             raise InputError(
                 f"holds no label map named like {self.text!r}; there are {named or 'none'}.",
@@ -77,7 +77,8 @@ class NamePattern:
                 path=folder,
             )
         if others:
-            tell(f"{folder}: left out what is not named like {self.text!r}: {named}")
+            count = "1 file" if len(others) == 1 else f"{len(others)} files"
+            tell(f"{folder}: left out what is not named like {self.text!r}: {named} ({count})")
         return found
 
     def match(self, file: Path, folder: Path) -> Finding | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import slurm_part
+from softlab_cli.core.folders import some_of
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
@@ -107,9 +108,10 @@ def describe_plan(plan: Plan) -> str:
 
 
 def describe_run(report: RunFinished, out: Path) -> str:
-    """The closing table."""
+    """The closing table; why cases failed has been said as it happened."""
     size = sum(o.facts.get("stored_bytes", 0) for o in report.outcomes)
     warned = sum(bool(o.warnings) for o in report.outcomes)
+    failed = [o.case_id for o in report.outcomes if o.status == "failed"]
     again = sum(o.status == "done" and bool(o.message) for o in report.outcomes)
     how = f"{report.seconds:.1f} s, {format_bytes(size)} written"
     if again:
@@ -117,16 +119,11 @@ def describe_run(report: RunFinished, out: Path) -> str:
     rows = [
         ("done", str(report.done), how),
         ("skipped", str(report.skipped), "complete and unchanged" if report.skipped else ""),
-        ("failed", str(report.failed), ""),
+        ("failed", str(report.failed), f"see above: {some_of(failed)}" if failed else ""),
         ("warned", str(warned), "see above, or softlab info" if warned else ""),
     ]
     lines = [f"{out}"]
     lines += [f"  {name:<8}{count:>6}  {note}".rstrip() for name, count, note in rows]
-    failed = [o for o in report.outcomes if o.status == "failed"]
-    if failed:
-        width = max(len(shown(o.case_id)) for o in failed)
-        lines.append("failed cases:")
-        lines += [f"  {shown(o.case_id):<{width}}  {o.message}" for o in failed]
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ITK_SUFFIXES",
     "LONGEST_CASE_ID",
+    "NIBABEL_SUFFIXES",
     "NIFTI_SUFFIXES",
     "PARTIAL_MARK",
     "PICTURE_SUFFIXES",
@@ -26,7 +27,8 @@ NIFTI_SUFFIXES = (".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 PICTURE_SUFFIXES = (".png", ".tiff", ".tif")
-IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
+NIBABEL_SUFFIXES = (".mgz", ".mgh", ".hdr")
+IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES, *NIBABEL_SUFFIXES)
 """Endings of images and label maps; DICOM files are known by their content."""
 
 PARTIAL_MARK = ".partial-"

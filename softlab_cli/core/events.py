@@ -57,7 +57,8 @@ class CaseFinished:
     message
         Why it failed, or why it was computed again.
     warnings
-        What the reader found odd.
+        What the reader found odd; one about the label map of a rater begins with
+        the rater's name.
     seconds
         Time spent on the case.
     facts
@@ -65,6 +66,8 @@ class CaseFinished:
         softened, ``stored_bytes`` and ``voxels``.
     traceback
         For errors that nobody foresaw; shown with ``--debug`` only.
+    raters
+        Names of the raters, where the method takes several.
     """
 
     case_id: str
@@ -74,6 +77,7 @@ class CaseFinished:
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     traceback: str = ""
+    raters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.folders import voxels_beside
 
 __all__ = ["Source", "describe_source", "same_content", "sha256_of", "size_and_mtime"]
 
@@ -56,15 +57,27 @@ class Source:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Checksum of a file's bytes, or of the names and bytes of a folder's files."""
+    """Checksum of a file's bytes, or of the names and bytes of a folder's files, or a pair's."""
     path = Path(path)
-    if path.is_dir():
-        listed = "".join(
-            f"{sha256_of(f)}  {f.relative_to(path).as_posix()}\n" for f in _files(path)
-        )
-        return hashlib.sha256(listed.encode()).hexdigest()
+    parts = _parts(path)
+    if parts == [path]:
+        return _of_bytes(path)
+    folder = path if path.is_dir() else path.parent
+    listed = "".join(f"{_of_bytes(f)}  {f.relative_to(folder).as_posix()}\n" for f in parts)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _of_bytes(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files that one source is made of: those of a folder, or a header and its voxels."""
+    if path.is_dir():
+        return _files(path)
+    voxels = voxels_beside(path) if path.suffix.lower() == ".hdr" else None
+    return [path] if voxels is None else [path, voxels]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -78,8 +91,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def size_and_mtime(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change, nanoseconds; of a folder, of all its files."""
-    facts = [file.stat() for file in (_files(path) if path.is_dir() else [path])]
+    """Size in bytes and time of the last change, nanoseconds; of a folder or pair, of all files."""
+    facts = [file.stat() for file in _parts(path)]
     return sum(f.st_size for f in facts), max((f.st_mtime_ns for f in facts), default=-1)
 
 

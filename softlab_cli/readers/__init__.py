@@ -13,13 +13,14 @@ from pathlib import Path
 from softlab_cli.core.caseid import (
     DICOM_SUFFIXES,
     ITK_SUFFIXES,
+    NIBABEL_SUFFIXES,
     NIFTI_SUFFIXES,
     PICTURE_SUFFIXES,
     image_suffix,
 )
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers import dicom, itk, nifti, pictures
+from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
@@ -42,12 +43,14 @@ HEADERS_KEPT = 4096
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
 _PICTURES = Reader(pictures.probe, pictures.read_label_map, pictures.read_image)
+_NIBABEL = Reader(nibabel_files.probe, nibabel_files.read_label_map, nibabel_files.read_image)
 _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
     **dict.fromkeys(PICTURE_SUFFIXES, _PICTURES),
+    **dict.fromkeys(NIBABEL_SUFFIXES, _NIBABEL),
 }
 """Ending of the file name, in lower case, to reader; DICOM is known by its content."""
 
@@ -145,8 +148,8 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     Parameters
     ----------
     path
-        NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes must have
-        length 1.
+        NIfTI, NRRD, MetaImage, PNG, TIFF, MGH or Analyze, 2D or 3D; further axes
+        must have length 1.
 
     Returns
     -------
@@ -168,8 +171,8 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     Parameters
     ----------
     path
-        NIfTI, NRRD, MetaImage, PNG or TIFF, 2D or 3D; further axes, vectors and
-        colours are channels. Or a DICOM file, or a folder with one series.
+        NIfTI, NRRD, MetaImage, PNG, TIFF, MGH or Analyze, 2D or 3D; further axes,
+        vectors and colours are channels. Or a DICOM file, or a folder with one series.
 
     Returns
     -------

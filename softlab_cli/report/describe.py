@@ -201,6 +201,8 @@ def describe_found(found: Found, indent: str = "") -> Iterator[str]:
         yield f"{inner}problem   {problem}"
     for part in found.parts:
         yield from describe_found(part, inner)
+    if found.unseen:
+        yield f"{inner}{found.unseen} more files were not looked into; --all looks into them"
 
 
 def _label_table(labels: Sequence[Label]) -> Iterator[str]:

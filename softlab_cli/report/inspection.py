@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases import discover_cases
-from softlab_cli.core.caseid import image_suffix
+from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
@@ -24,10 +23,14 @@ from softlab_cli.store.schema import softlab_facts
 
 __all__ = ["Found", "Label", "inspect_path"]
 
+
+UNREADABLE = "unreadable"
+"""The kind of what cannot be read."""
+
 LIST_SUFFIXES = (".json", ".csv", ".tsv")
 
 MOST_FILES = 200
-"""Files of a folder that are looked into."""
+"""Files of a folder that are looked into, unless all are asked for."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Found:
         Why it cannot be used, and what is odd about it.
     parts
         What a folder holds.
+    unseen
+        Files of a folder that were not looked into.
     """
 
     path: Path
@@ -69,6 +74,12 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     parts: tuple[Found, ...] = ()
+    unseen: int = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it and all its parts can be read."""
+        return self.kind != UNREADABLE and all(part.is_readable for part in self.parts)
 
     def to_json(self) -> dict[str, Any]:
         """All of it for other programs."""
@@ -86,11 +97,14 @@ class Found:
             "labels": [vars(label) for label in self.labels],
             **self.facts,
             "problems": list(self.problems),
+            "files_not_looked_into": self.unseen,
             "parts": [part.to_json() for part in self.parts],
         }
 
 
-def inspect_path(path: str | Path, images: str | Path | None = None) -> Found:
+def inspect_path(
+    path: str | Path, images: str | Path | None = None, *, most_files: int | None = MOST_FILES
+) -> Found:
     """What a file or folder is; raises nothing that a bad file could cause.
 
     Parameters
@@ -101,16 +115,18 @@ def inspect_path(path: str | Path, images: str | Path | None = None) -> Found:
     images
         The series of a SEG or RTSTRUCT, so that its voxels can be counted; without
         it the file's own folder is looked through.
+    most_files
+        Files of a folder that are looked into, in the order of their names; None for all.
     """
     path = Path(path)
     inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
-        return inspect(path, None if images is None else Path(images))
+        return inspect(path, None if images is None else Path(images), most_files)
     except (SoftlabError, OSError) as error:
-        return Found(path, "unreadable", problems=(_words(error),))
+        return Found(path, UNREADABLE, problems=(_words(error),))
     except Exception as error:  # a bad file must not end the command that looks for bad files
         problem = f"unforeseen {type(error).__name__}: {error}"
-        return Found(path, "unreadable", problems=(problem,))
+        return Found(path, UNREADABLE, problems=(problem,))
 
 
 def _is_file_that_may_crash(path: Path) -> bool:
@@ -123,11 +139,11 @@ def _words(error: Exception) -> str:
     return f"{error.problem} {error.remedy}".strip()
 
 
-def _inspect(path: Path, images: Path | None) -> Found:
+def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
     if (path / METADATA).is_file():
         return _store(path)
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, most_files)
     if path.suffix.lower() in LIST_SUFFIXES:
         cases = [case.case_id for case in discover_cases([path])]
         return Found(path, "list of cases", facts={"cases": cases})
@@ -157,7 +173,7 @@ def _file(path: Path) -> Found:
         counts = distinct_values(label_map.values)
     except SoftlabError as error:
         if seen.channels == 1 and _is_damaged(path):
-            return Found(path, "unreadable", seen.geometry, (), facts, (_words(error),))
+            return Found(path, UNREADABLE, seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     if looks_like_image(label_map.values, counts):
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
@@ -228,39 +244,40 @@ def _series(path: Path) -> list[Found]:
                 "slices": s.slices,
             },
             s.problems,
+            tuple(Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in s.broken),
         )
         for s in list_series(path)
         if s.kind in ("image", "other")
     ]
 
 
-def _folder(path: Path) -> Found:
-    files = sorted(p for p in path.iterdir() if p.is_file() and image_suffix(p.name))
-    parts = [inspect_path(p) for p in files[:MOST_FILES]]
-    problems = [f"only the first {MOST_FILES} files were looked into"] * (len(files) > MOST_FILES)
-    if not files:
-        problems += _dicom_folder(path, parts)
-    if not parts and not problems:
-        problems.append("holds no image, no label map and no DICOM file.")
-    facts = {"cases": _cases(path)}
-    return Found(path, "folder", None, (), facts, tuple(problems), tuple(parts))
+def _folder(path: Path, most_files: int | None) -> Found:
+    files = sorted(file for file in image_files(path) if file.is_file())
+    seen = files[:most_files]
+    parts = [inspect_path(p) for p in seen]
+    if not files or holds_dicom_files(path):
+        parts += _dicom_parts(path)
+    cases, notes = _cases(path)
+    problems = () if parts else ("holds no image, no label map and no DICOM file.",)
+    facts = {"cases": cases, "notes": notes}
+    unseen = len(files) - len(seen)
+    return Found(path, "folder", None, (), facts, problems, tuple(parts), unseen)
 
 
-def _dicom_folder(path: Path, parts: list[Found]) -> list[str]:
-    """Add the series and label objects of a folder; returns what is wrong with files in it."""
+def _dicom_parts(path: Path) -> list[Found]:
+    """The series and label objects of a folder, or the files that cannot be read."""
     found = dicom.find_label_objects(path)
     if found.broken:
-        return [f"{error.path}: {_words(error)}" for error in found.broken]
-    if found.images:
-        parts += _series(path)
-    parts += [inspect_path(label.path, path) for label in found.labels]
-    return []
+        return [Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in found.broken]
+    parts = _series(path) if found.images else []
+    return parts + [inspect_path(label.path, path) for label in found.labels]
 
 
-def _cases(path: Path) -> list[str]:
-    """Case ids that ``--in`` would find here."""
+def _cases(path: Path) -> tuple[list[str], list[str]]:
+    """Case ids that ``--in`` would find here, and what it would leave out or refuse."""
+    notes: list[str] = []
     try:
-        cases: Sequence[Any] = discover_cases([path])
-    except SoftlabError:
-        return []
-    return [case.case_id for case in cases]
+        cases = discover_cases([path], tell=notes.append)
+    except SoftlabError as error:
+        return [], [*notes, f"no case: {_words(error)}"]
+    return [case.case_id for case in cases], notes

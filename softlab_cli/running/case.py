@@ -87,4 +87,6 @@ def write_case(
             )  # fmt: skip
             size = writer.complete(kept)
     facts = {"stored_bytes": size, "voxels": prod(geometry.shape)}
-    return CaseFinished(case.case_id, "done", warnings=ready.warnings, facts=facts)
+    return CaseFinished(
+        case.case_id, "done", warnings=ready.warnings, facts=facts, raters=ready.raters
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from softlab_cli.cases import Case
+from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.methods.base import Method, Takes
 from softlab_cli.methods.registry import local_method
@@ -77,6 +78,13 @@ def oddities(method: Method, cases: Sequence[Case]) -> Iterator[str]:
             "no case has more than one rater; repeat --in for others, or say with "
             "--rater-pattern how file names tell case and rater"
         )
+    if method.takes == "raters":
+        for one, other, count in copied_raters(cases):
+            where = "the one case" if count == 1 else f"all {count} cases"
+            yield (
+                f"the label maps of the raters {one!r} and {other!r} are copies of one another in "
+                f"{where} that both have; one rater may be counted twice"
+            )
     counts = {len(case.images): case.case_id for case in reversed(cases) if case.images}
     if method.takes == "label map and image" and len(counts) > 1:
         named = ", ".join(f"{counts[n]} has {n}" for n in sorted(counts))

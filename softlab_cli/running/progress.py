@@ -16,11 +16,13 @@ from softlab_cli.core.events import (
     Event,
     Listener,
     Notice,
+    RunFinished,
     StageStarted,
     StageStepped,
     to_json,
 )
 from softlab_cli.core.text import printable, shown
+from softlab_cli.running.warned import Warned
 
 __all__ = ["JsonLog", "ProgressBar", "listeners"]
 
@@ -28,12 +30,18 @@ VERBS = {"scan": "scanning labels", "soften": "softening", "verify": "verifying"
 
 
 class ProgressBar:
-    """One bar for the stage that runs; notices and failures are printed above it."""
+    """One bar for the stage that runs; notices and failures are printed above it.
+
+    Warnings are told once, when the run is over: with the number of cases that they are
+    about. Why a case failed is said here, as it happens, and by no table again.
+    """
 
     def __init__(self, *, visible: bool, verbose: bool = False) -> None:
         self.visible = visible
         self.verbose = verbose
         self.bar: Any = None
+        self._warned = Warned()
+        self._said: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -44,17 +52,28 @@ class ProgressBar:
                 self._step()
             case CaseFinished():
                 self._finish_case(event)
-            case Notice(message):
+            case Notice(message) if message not in self._said:
+                self._said.add(message)
                 self._say(f"note: {shown(message)}")
+            case RunFinished():
+                self._tell_warnings()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away, and tell what is left to be told."""
+        self._take_bar_away()
+        self._tell_warnings()
+
+    def _take_bar_away(self) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
 
+    def _tell_warnings(self) -> None:
+        for line in self._warned.take():
+            self._say(f"warning: {line}")
+
     def _start(self, stage: str, total: int) -> None:
-        self.close()
+        self._take_bar_away()
         if self.visible:
             from tqdm import tqdm
 
@@ -70,8 +89,7 @@ class ProgressBar:
     def _finish_case(self, event: CaseFinished) -> None:
         if event.status != "skipped":
             self._step()
-        for warning in event.warnings:
-            self._say(f"warning: {event.case_id}: {shown(warning)}")
+        self._warned.add(event)
         if event.status == "failed":
             self._say(f"failed: {shown(event.case_id)}: {event.message}")
         elif self.verbose:

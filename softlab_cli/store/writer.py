@@ -33,7 +33,6 @@ from softlab_cli.store.files import (
     write_json,
 )
 from softlab_cli.store.layout import ArrayLayout
-from softlab_cli.store.reader import open_arrays
 from softlab_cli.store.records import ArrayRecord, checksum_of
 from softlab_cli.store.root import prepare_root, remove_abandoned
 from softlab_cli.store.schema import (
@@ -192,6 +191,8 @@ class StoreWriter:
         A case whose files are missing, empty or cut short is absent. Nothing of its
         voxels is read.
         """
+        from softlab_cli.store.reader import open_arrays  # only a store that goes on needs it
+
         check_case_id(case_id)
         folder = self.path / case_id
         if folder.is_symlink():

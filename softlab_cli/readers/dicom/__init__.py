@@ -10,7 +10,7 @@ import numpy as np
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Image, LabelMap
-from softlab_cli.readers.base import FETCH_AGAIN, FileProbe
+from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.label_object import LabelObject
 
 if TYPE_CHECKING:
@@ -64,11 +64,14 @@ class FoundObjects:
         Files of image series, by series UID.
     broken
         Files that should be DICOM and cannot be read, with the reason.
+    others
+        Files that are none of these: other objects in DICOM, and other files.
     """
 
     labels: tuple[FoundObject, ...]
     images: dict[str, tuple[Path, ...]]
     broken: tuple[InputError, ...]
+    others: tuple[Path, ...] = ()
 
 
 def find_label_objects(path: Path) -> FoundObjects:
@@ -86,7 +89,8 @@ def find_label_objects(path: Path) -> FoundObjects:
         for series in scan.of_kind("image"):  # several may lack a UID
             files = tuple(file.path for file in series.files)
             images[series.uid] = images.get(series.uid, ()) + files
-    return FoundObjects(labels, images, scan.broken)
+        others = [file.path for series in scan.of_kind("other") for file in series.files]
+    return FoundObjects(labels, images, scan.broken, tuple(sorted([*others, *scan.foreign])))
 
 
 def find_object(path: Path) -> LabelObject | None:
@@ -153,13 +157,7 @@ def check_complete(grid: SeriesGrid) -> SeriesGrid:
     series is not sound.
     """
     for file in dict.fromkeys(frame.file for frame in grid.frames):
-        held = file.path.stat().st_size - file.pixel_offset
-        if file.pixel_offset >= 0 and held < file.pixel_bytes:
-            raise InputError(
-                f"is truncated: it has {held} of {file.pixel_bytes} bytes of pixels.",
-                remedy=FETCH_AGAIN,
-                path=file.path,
-            )
+        file.check_pixels()
     return grid
 
 

@@ -102,6 +102,22 @@ class DicomFile:
             problem = f"{keyword} is {value!r}, which is no whole number."
             raise InputError(problem, remedy=FETCH_AGAIN, path=self.path) from error
 
+    def check_pixels(self) -> None:
+        """Refuse a file that ends before its pixels do.
+
+        Raises
+        ------
+        InputError
+            With the bytes that there are, and those that there should be.
+        """
+        held = self.path.stat().st_size - self.pixel_offset
+        if self.pixel_offset >= 0 and held < self.pixel_bytes:
+            raise InputError(
+                f"is truncated: it has {held} of {self.pixel_bytes} bytes of pixels.",
+                remedy=FETCH_AGAIN,
+                path=self.path,
+            )
+
     @property
     def sop_class(self) -> str:
         """UID of the SOP class, or an empty string."""

@@ -11,6 +11,7 @@ from typing import Literal
 from pydicom.uid import UID
 
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.folders import files_below
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import (
     RTSTRUCT_CLASSES,
@@ -28,7 +29,7 @@ __all__ = ["Kind", "Scan", "Series", "choose_series", "matching_series", "scan_d
 Kind = Literal["image", "segmentation", "contours", "other"]
 
 # Files that lie beside slices everywhere and are not worth a word.
-_IGNORED_NAMES = frozenset({"DICOMDIR", "VERSION", "LOCKFILE", "Thumbs.db", "desktop.ini"})
+_IGNORED_NAMES = frozenset({"DICOMDIR", "VERSION", "LOCKFILE"})
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
@@ -146,8 +147,7 @@ def scan_dicom(path: Path) -> Scan:
 def _candidates(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    inside = (p for p in path.rglob("*") if not p.name.startswith("."))
-    return sorted(p for p in inside if p.is_file() and p.name not in _IGNORED_NAMES)
+    return sorted(p for p in files_below(path) if p.name not in _IGNORED_NAMES)
 
 
 def _open(path: Path) -> DicomFile:

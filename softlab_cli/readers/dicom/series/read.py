@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.folders import files_below
 from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.readers.dicom.files.common import is_dicom_file, quiet
 from softlab_cli.readers.dicom.files.frames import Frame, frames_of
@@ -40,6 +42,8 @@ class SeriesSummary:
         The grid, or None where the slices make none.
     problems
         Why it cannot be read, and what is odd about it.
+    broken
+        Files that end before their pixels do, with the reason.
     """
 
     uid: str
@@ -52,6 +56,7 @@ class SeriesSummary:
     columns: int
     geometry: Geometry | None
     problems: tuple[str, ...]
+    broken: tuple[InputError, ...] = ()
 
 
 def holds_dicom(path: Path) -> bool:
@@ -61,7 +66,7 @@ def holds_dicom(path: Path) -> bool:
     """
     if path.is_file():
         return is_dicom_file(path)
-    return any(p.is_file() and is_dicom_file(p) for p in path.rglob("*"))
+    return any(is_dicom_file(p) for p in files_below(path))
 
 
 def list_series(path: str | Path) -> list[SeriesSummary]:
@@ -107,7 +112,16 @@ def _summary(scan: Scan, series: Series) -> SeriesSummary:
         series.files[0].integer("Columns"),
         geometry,
         problems,
+        tuple(_truncated(series)),
     )
+
+
+def _truncated(series: Series) -> Iterator[InputError]:
+    for file in series.files:
+        try:
+            file.check_pixels()
+        except InputError as error:
+            yield error
 
 
 def _frames(series: Series) -> list[Frame]:

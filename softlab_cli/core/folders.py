@@ -1,0 +1,75 @@
+"""What lies in folders, without what no person means by data.
+
+Systems leave files of their own beside those of people: dot files (macOS writes a
+``._name`` beside every file that it copies to a foreign disk), thumbnails, the folder
+``__MACOSX`` of an archive. None of them is ever data, under whatever name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+__all__ = [
+    "files_below",
+    "files_in",
+    "folders_in",
+    "header_beside",
+    "is_litter",
+    "some_of",
+    "voxels_beside",
+]
+
+LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+PAIR_ENDINGS = (".img", ".IMG", ".img.gz")
+STORE_METADATA = "zarr.json"
+"""A folder with this file is a store or an array of one: its files are no one's input."""
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is never data."""
+    return name.startswith(".") or name in LITTER
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files of a folder itself, links that lead nowhere included, in no order."""
+    return [p for p in folder.iterdir() if not is_litter(p.name) and not p.is_dir()]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Folders directly in a folder, in no order."""
+    return [p for p in folder.iterdir() if not is_litter(p.name) and p.is_dir()]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files of a folder and its subfolders, stores left out; links lead to no other folder."""
+    for place, below, names in os.walk(folder):
+        if STORE_METADATA in names:
+            below.clear()
+            continue
+        below[:] = sorted(name for name in below if not is_litter(name))
+        files = (Path(place, name) for name in sorted(names) if not is_litter(name))
+        yield from (file for file in files if file.is_file())
+
+
+def voxels_beside(header: Path) -> Path | None:
+    """The file with the voxels of a pair (``a.img`` for ``a.hdr``); None when there is none."""
+    beside = (header.with_name(header.stem + ending) for ending in PAIR_ENDINGS)
+    return next((file for file in beside if file.exists()), None)
+
+
+def header_beside(voxels: Path) -> Path | None:
+    """The header that a file with the voxels of a pair belongs to; None when there is none."""
+    ending = next((e for e in PAIR_ENDINGS if voxels.name.endswith(e)), None)
+    if ending is None:
+        return None
+    stem = voxels.name.removesuffix(ending)
+    headers = (voxels.with_name(stem + e) for e in (".hdr", ".HDR"))
+    return next((file for file in headers if file.exists()), None)
+
+
+def some_of(items: Sequence[object], most: int = 5) -> str:
+    """Some of many things for a message: ``a, b, c and 7 more``."""
+    shown = ", ".join(map(str, items[:most]))
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
