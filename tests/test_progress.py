@@ -78,7 +78,9 @@ def test_different_warnings_stay_apart() -> None:
 def test_pictures_of_several_raters_warn_once(softlab, tmp_path) -> None:
     for rater in ("r1", "r2"):
         for i in range(5):
-            write_image(tmp_path / rater / f"c{i}.png", blobs((12, 14), 2, seed=10 * len(rater) + i))
+            write_image(
+                tmp_path / rater / f"c{i}.png", blobs((12, 14), 2, seed=10 * len(rater) + i)
+            )
     log = tmp_path / "log.json"
     ended = softlab(
         "msvls", "--in", tmp_path / "r1", "--in", tmp_path / "r2", "--out", tmp_path / "o.zarr",
