@@ -418,8 +418,7 @@ def test_a_manifest_with_one_id_twice_and_one_bad_id(tmp_path) -> None:
         ("case_id,labels\na,b\n", "line 1 has no column label; it has case_id, labels"),
         ("id\na\n", "line 1 has no column case_id and label"),
         ("", "line 1 has no column case_id and label; it has none"),
-        ("case_id,label\na,a.nii\nb,\n", "line 3 has no label"),
-        ("case_id,label\na,a.nii\nb\n", "line 3 has no label"),
+        ("case_id,label\na,\nb\n", "line 2 has no label"),
         ("case_id,label\n,a.nii\n", "line 2 has no case_id"),
         ("case_id,label\n", "lists no case"),
     ],
@@ -430,7 +429,47 @@ def test_manifests_that_cannot_be_used(tmp_path, text, reason) -> None:
     assert "Expected the columns case_id, label" in said
 
 
-def test_a_manifest_in_another_encoding(tmp_path) -> None:
-    assert "is not text in UTF-8" in message(
-        manifest(tmp_path, "case_id,label\nFälle,a\n", "latin-1")
-    )
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_manifest_as_people_export_it(tmp_path, encoding, ends) -> None:
+    text = "sep=;\n# my cases\n\nCase_ID;label;rater\n"
+    text += "Fälle;l\\a.nii.gz;\n;;\n\n;;\nb;l/b.nii.gz;\n;;\n"
+    path = tmp_path / "cases.csv"
+    path.write_bytes(text.replace("\n", ends).encode(encoding))
+    told: list[str] = []
+    found = {case.case_id: case.label_maps for case in discover_cases([path], tell=told.append)}
+    assert found == {"Fälle": (tmp_path / "l/a.nii.gz",), "b": (tmp_path / "l/b.nii.gz",)}
+    assert told == []
+
+
+def test_a_manifest_of_an_old_windows_is_read_and_said(tmp_path) -> None:
+    told: list[str] = []
+    path = manifest(tmp_path, "case_id,label\nFälle,a.nii.gz\n", "cp1252")
+    assert ids(discover_cases([path], tell=told.append)) == ["Fälle"]
+    assert told == [f"{path}: is not UTF-8; read as Windows-1252"]
+    path.write_bytes(b"case_id,label\n\x81,a\n")
+    assert "is text in no known encoding" in message(path)
+
+
+def test_a_bad_row_is_a_case_that_fails(tmp_path) -> None:
+    text = "case_id,label\na,a.nii\nb,\n,c.nii\nd\ne,x,y.nii\nf,f.nii\n"
+    problems = {c.case_id: str(c.problem or "") for c in discover_cases([manifest(tmp_path, text)])}
+    assert {name: text for name, text in problems.items() if not text} == {"a": "", "f": ""}
+    assert "line 3 has no label" in problems["b"]
+    assert "line 4 has no case_id" in problems["line 4"]
+    assert "line 5 has no label" in problems["d"]
+    assert "line 6 has 3 values for 2 columns" in problems["e"]
+
+
+def test_comments_among_rows_are_said(tmp_path) -> None:
+    told: list[str] = []
+    text = "case_id,label\na,a.nii\n#b,b.nii\nc,c.nii\n"
+    path = manifest(tmp_path, text)
+    assert ids(discover_cases([path], tell=told.append)) == ["a", "c"]
+    assert told == [f"{path}: left out lines that begin with #: 3"]
+
+
+def test_a_backslash_in_a_name_stays(tmp_path) -> None:
+    touch(tmp_path, "l\\a.nii.gz")
+    (case,) = discover_cases([manifest(tmp_path, "case_id,label\na,l\\a.nii.gz\n")])
+    assert case.label_maps == (tmp_path / "l\\a.nii.gz",)

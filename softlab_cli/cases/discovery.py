@@ -144,7 +144,7 @@ def _find(path: Path, rater: str, series: str | None, tell: Tell) -> list[Findin
         return find_in_folder(path, rater, tell)
     _check_exists(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return read_manifest(path, rater)
+        return read_manifest(path, rater, tell)
     if path.suffix.lower() == ".json":
         beside = path.name == DATASET_FILE and is_dataset(path.parent)
         return find_in_dataset(path.parent, rater, tell) if beside else read_datalist(path, rater)

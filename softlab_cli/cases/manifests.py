@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases.case import Finding, natural_order
 from softlab_cli.cases.folders import load_json
+from softlab_cli.cases.kinds import Tell, ignore
 from softlab_cli.core.caseid import strip_suffix
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.folders import some_of
 
 __all__ = ["TABLE_SUFFIXES", "read_datalist", "read_manifest"]
 
@@ -20,7 +24,11 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 DELIMITERS = ",;\t"
 PADDING = " \t"
 """Left out around a value; a line break or another space is part of a name, for better or worse."""
-
+COMMENT = "#"
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""What Excel takes for the delimiter, in the first line."""
+LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|)(.*)", re.DOTALL)
+"""The first line of a text, its end, and the rest."""
 IMAGE_COLUMN = re.compile(r"image(_[0-9]+)?")
 
 DATALIST_FORM = (
@@ -100,60 +108,137 @@ def _sections(content: Any) -> dict[str, list[Mapping[str, Any]]]:
     }
 
 
-def read_manifest(path: Path, rater: str) -> list[Finding]:
+def read_manifest(path: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
     """The cases of a CSV file, one label map in each row.
 
     Parameters
     ----------
     path
-        Separated by commas, semicolons or tabs, with the columns ``case_id``
-        and ``label``; ``image`` or ``image_0``, ``image_1``, ... and ``rater``
-        may follow, other columns are left out. Paths count from its folder.
+        Separated by commas, semicolons or tabs (or as a line ``sep=;`` says), with
+        the columns ``case_id`` and ``label``; ``image`` or ``image_0``, ``image_1``,
+        ... and ``rater`` may follow, other columns are left out. Paths count from
+        its folder, with slashes or backslashes. In UTF-8, UTF-16 or, failing these,
+        Windows-1252. Empty rows, and lines that begin with ``#``, are left out.
     rater
         Name for the label maps, where there is no column ``rater``.
+    tell
+        Is told of comments that are left out, and of an encoding that was guessed.
+
+    Returns
+    -------
+    list of Finding
+        A row that cannot be used has a `Finding.problem` that names its line.
 
     Raises
     ------
     InputError
-        When a column or a value is missing (with the line), or there are no rows.
+        When a column is missing (with the line), or no row can be used.
     """
+    text = _decoded(path, tell)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # csv knows its line ends
-            findings = list(_rows(file.read(), path, rater))
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8.", path=path) from error
+        findings = list(_rows(text, path, rater, tell))
     except csv.Error as error:
         raise InputError(f"is no table ({error}).", remedy=MANIFEST_FORM, path=path) from error
     if not findings:
         raise InputError("lists no case.", remedy=MANIFEST_FORM, path=path)
+    if all(finding.problem for finding in findings) and findings[0].problem:
+        raise findings[0].problem
     return findings
 
 
-def _rows(text: str, path: Path, rater: str) -> Iterator[Finding]:
-    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    rows = csv.DictReader(
-        StringIO(text, newline=""),
-        delimiter=max(DELIMITERS, key=header.count),
-        skipinitialspace=True,
-    )
-    columns = [c.strip() for c in rows.fieldnames or ()]
+def _decoded(path: Path, tell: Tell) -> str:
+    raw = path.read_bytes()
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif b"\0" in raw[:2]:
+        encodings = ["utf-16-be" if raw[:1] == b"\0" else "utf-16-le"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if encoding == "cp1252":
+            tell(f"{path}: is not UTF-8; read as Windows-1252")
+        return text
+    raise InputError("is text in no known encoding.", remedy="Save it as CSV in UTF-8.", path=path)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The values of one row by column, and its line."""
+
+    line: int
+    values: dict[str, str]
+    problem: str = ""
+
+
+def _rows(text: str, path: Path, rater: str, tell: Tell) -> Iterator[Finding]:
+    before, delimiter, table = _without_preamble(text)
+    lines = csv.reader(StringIO(table, newline=""), delimiter=delimiter, skipinitialspace=True)
+    columns = [c.strip().lower() for c in next(lines, [])]
     missing = [c for c in ("case_id", "label") if c not in columns]
     if missing:
         raise InputError(
-            f"line 1 has no column {' and '.join(missing)}; it has {', '.join(columns) or 'none'}.",
+            f"line {before + 1} has no column {' and '.join(missing)}; it has "
+            f"{', '.join(columns) or 'none'}.",
             remedy=MANIFEST_FORM,
             path=path,
         )
-    image_columns = sorted((c for c in columns if IMAGE_COLUMN.fullmatch(c)), key=natural_order)
-    for row in rows:
-        values = {(k or "").strip(): v.strip(PADDING) for k, v in row.items() if isinstance(v, str)}
-        empty = [c for c in ("case_id", "label") if not values.get(c)]
-        if empty:
-            raise InputError(
-                f"line {rows.line_num} has no {' and '.join(empty)}.",
-                remedy=MANIFEST_FORM,
-                path=path,
-            )
-        images = tuple(path.parent / values[c] for c in image_columns if values.get(c))
-        name = values.get("rater") or rater
-        yield Finding(values["case_id"], path.parent / values["label"], name, images)
+    comments = []
+    for cells in lines:
+        line = before + lines.line_num
+        if not any(cell.strip() for cell in cells):
+            continue
+        if cells[0].startswith(COMMENT):
+            comments.append(line)
+            continue
+        yield _finding(_row(line, columns, cells), path, rater)
+    if comments:
+        tell(f"{path}: left out lines that begin with {COMMENT}: {some_of(comments)}")
+
+
+def _without_preamble(text: str) -> tuple[int, str, str]:
+    """Lines before the table, the delimiter, and the table."""
+    lines, declared = 0, ""
+    while text:
+        first, _, rest = LINE.match(text).groups()  # type: ignore[union-attr]  # fits any text
+        said = SEPARATOR_LINE.fullmatch(first)
+        if not (said or first.startswith(COMMENT) or not first.strip(f" {DELIMITERS}")):
+            break
+        declared = said[1] if said else declared
+        lines, text = lines + 1, rest
+    first = LINE.match(text).group(1)  # type: ignore[union-attr]
+    return lines, declared or max(DELIMITERS, key=first.count), text
+
+
+def _row(line: int, columns: Sequence[str], cells: Sequence[str]) -> _Row:
+    values = {c: cell.strip(PADDING) for c, cell in zip(columns, cells, strict=False)}
+    empty = [c for c in ("case_id", "label") if not values.get(c)]
+    if empty:
+        return _Row(line, values, f"line {line} has no {' and '.join(empty)}.")
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        return _Row(
+            line, values, f"line {line} has {len(cells)} values for {len(columns)} columns."
+        )
+    return _Row(line, values)
+
+
+def _finding(row: _Row, path: Path, rater: str) -> Finding:
+    case_id = row.values.get("case_id") or f"line {row.line}"
+    name = row.values.get("rater") or rater
+    if row.problem:
+        problem = InputError(row.problem, remedy=MANIFEST_FORM, path=path)
+        return Finding(case_id, path, name, problem=problem)
+    columns = sorted((c for c in row.values if IMAGE_COLUMN.fullmatch(c)), key=natural_order)
+    images = tuple(_beside(path, row.values[c]) for c in columns if row.values[c])
+    return Finding(case_id, _beside(path, row.values["label"]), name, images)
+
+
+def _beside(path: Path, text: str) -> Path:
+    """A path of the table; Windows writes it with backslashes."""
+    file = path.parent / text
+    if "\\" in text and not file.exists():
+        return path.parent / text.replace("\\", "/")
+    return file
