@@ -285,3 +285,14 @@ def without_kernel(folder: Path) -> str:
     code = "import sys\nsys.platform = 'elsewhere'\n"
     (folder / "site" / "sitecustomize.py").write_text(code)
     return os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])
+
+
+def test_a_kept_worker_works_where_the_run_is(tmp_path, monkeypatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert dict(ProcessExecutor(1, keep=True).run(here, [0])) == {0: str(tmp_path / name)}
+
+
+def here(_: int) -> str:
+    return str(Path.cwd())

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.ending import (
@@ -102,7 +103,7 @@ class Worker:
         """Have a task done; `answer` tells how it went."""
         self.began = time.monotonic()
         with suppress(OSError):  # it has died: `answer` says so
-            self.connection.send((function, task))
+            self.connection.send((Path.cwd(), function, task))
 
     def answer(self) -> Answer | None:
         """What the task gave, once `connection` is readable; None when the process has died."""
@@ -232,7 +233,8 @@ def _do(message: bytes) -> Answer:
     try:
         if b"__main__" in message:
             _import_script()
-        function, task = pickle.loads(message)
+        folder, function, task = pickle.loads(message)
+        os.chdir(folder)  # a worker that was kept may have begun in another one
         return Answer(function(task))
     except Ended:
         raise
