@@ -53,6 +53,14 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "soft.zarr"
 
 
+def constant(label: int) -> Example:
+    """A case of one block that is one class all over."""
+    case = example((4, 4, 4), ignore=False)
+    soft = np.zeros_like(case.soft)
+    soft[label] = 1
+    return replace(case, soft=soft, indices=np.full_like(case.indices, label))
+
+
 def write_unchecked(path: Path, voxels: Example, told: Example = CASE, **changes: Any) -> Path:
     """A case whose statistics are those of another one."""
     info = store_info(voxels.classes, **changes)
@@ -60,14 +68,6 @@ def write_unchecked(path: Path, voxels: Example, told: Example = CASE, **changes
         fill(writer, voxels)
         writer.complete(case_info(told))
     return path
-
-
-def constant(label: int) -> Example:
-    """A case of one block that is one class all over."""
-    case = example((4, 4, 4), ignore=False)
-    soft = np.zeros_like(case.soft)
-    soft[label] = 1
-    return replace(case, soft=soft, indices=np.full_like(case.indices, label))
 
 
 def edit_json(path: Path, edit: Callable[[Any], Any]) -> None:
@@ -98,8 +98,9 @@ def one_defect(path: Path, what: str, *said: str) -> Defect:
         example((4, 4, 4), ignore=False),
         example((9, 10, 11), 300, seed=2),
         example((1, 21, 35), ndim=2),
+        constant(0),
     ],
-    ids=["3d", "one block", "300 classes", "2d"],
+    ids=["3d", "one block", "300 classes", "2d", "no foreground"],
 )
 @pytest.mark.parametrize("labels_only", [False, True])
 def test_a_sound_store_has_no_finding(tmp_path: Path, case: Example, labels_only: bool) -> None:
@@ -298,6 +299,14 @@ class TestMetadata:
         edit_json(store / "a/zarr.json", edit)
         one_defect(store, "OME-NGFF 0.5", "translation[2] is -19.0 instead of -20.0")
 
+    def test_a_box_where_there_is_no_foreground(self, tmp_path: Path) -> None:
+        write_store(tmp_path / "s", a=constant(0))
+        box = [[0, 1], [0, 1], [0, 1]]
+        edit_and_seal(
+            tmp_path / "s" / "a", lambda facts: facts["statistics"].update(foreground_box=box)
+        )
+        one_defect(tmp_path / "s", "statistics differ from the voxels", "foreground_box is [[")
+
     def test_broken_ngff(self, store: Path) -> None:
         edit_json(store / "a/zarr.json", lambda d: d["attributes"]["ome"].update(version="0.4"))
         one_defect(store, "OME-NGFF 0.5", "'0.4'")
@@ -322,6 +331,7 @@ class TestMetadata:
             ("ignored_voxels", 7, "ignored_voxels is 7"),
             ("foreground_box", [[0, 11], [0, 9], [0, 17]], "foreground_box[2][1] is 17"),
             ("foreground_box", None, "foreground_box is None"),
+            ("foreground_box", [[3, 3], [0, 9], [0, 18]], "foreground_box[0][0] is 3"),
             ("foreground_box", "all", "foreground_box is 'all'"),
             ("soft_mass", [1.5, 2.0, 3.0], "soft_mass[0] is 1.5"),
             ("soft_proportion_box", [1.5, 2.0, 3.0], "soft_proportion_box[0] is 1.5"),

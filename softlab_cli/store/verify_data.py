@@ -86,7 +86,8 @@ class _Findings:
         count, ignore = len(case.classes), case.classes.ignore_index
         hard = np.zeros(max(count, ignore + 1), np.int64)
         sums, box = SoftSums.zero(count), _kept_box(case.statistics)
-        sums.mass_in_box = np.zeros(count, np.int64)
+        if box is not None:
+            sums.mass_in_box = np.zeros(count, np.int64)
         return cls(count, ignore, box, hard, sums)
 
     @property
@@ -229,7 +230,7 @@ def _sum_classes(
             bits = np.where(bits > ONE, np.uint16(0), bits)
         total += values
         sums.mass[class_index] += _mass(values)
-        if found.kept_box is not None and sums.mass_in_box is not None:
+        if sums.mass_in_box is not None and found.kept_box is not None:
             inside = shift(overlap(region, found.kept_box), corner(region))
             sums.mass_in_box[class_index] += _mass(values[inside])
         sums.entropy += _entropy(bits, units)
@@ -288,6 +289,8 @@ def _kept_box(kept: CaseStatistics | None) -> Region | None:
 
 def _statistics_defects(case: Case, kept: CaseStatistics, found: _Findings) -> Iterator[Defect]:
     has_soft = case.soft_array is not None
+    if found.box is None:
+        found.sums.mass_in_box = None  # what the statistics tell is the box of nothing
     counted = case_statistics(
         found.counts,
         found.sums if has_soft and kept.soft_mass is not None else None,
