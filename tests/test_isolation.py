@@ -50,8 +50,8 @@ def crash_on_probe(case, options):
     return crash() if case.case_id == SPOILED else PROBE(case, options)
 
 
-def crash_on_inspect(path, images):
-    return crash() if SPOILED in path.name else INSPECT(path, images)
+def crash_on_inspect(path, images, most_files):
+    return crash() if SPOILED in path.name else INSPECT(path, images, most_files)
 
 
 STAGES = {
