@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from softlab_cli.methods import METHODS
 from tests.conftest import blobs, write_image
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -67,3 +68,7 @@ def test_the_two_commands_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     assert "make test" in (Path(__file__).parents[1] / ".ci" / "run").read_text()
     assert os.access(Path(__file__).parents[1] / ".ci" / "run", os.X_OK)
+
+
+def test_every_method_has_its_row() -> None:
+    assert sorted(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == sorted(METHODS)

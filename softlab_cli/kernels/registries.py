@@ -8,10 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
-from numba.np import linalg
-
 __all__ = ["load_registries"]
 
 
@@ -22,7 +18,13 @@ def load_registries() -> None:
     scipy.linalg: 0.15 s of processor time in every process, a sixth of softening a small
     case. No kernel here multiplies matrices; where another's does, numba asks again.
     """
-    if "scipy.linalg" in sys.modules:
+    try:
+        from numba.core.compiler_lock import global_compiler_lock
+        from numba.core.registry import cpu_target
+        from numba.np import linalg
+    except ImportError:  # these are numba's own affairs: another version loads all by itself
+        return
+    if "scipy.linalg" in sys.modules or not hasattr(linalg, "ensure_blas"):
         return
     with global_compiler_lock, _without_collection():
         ask: Any = linalg.ensure_blas
