@@ -21,10 +21,11 @@ from softlab_cli.core.provenance import Source
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader
+from softlab_cli.store.documents import PROOFS
 from softlab_cli.store.files import METADATA, read_json, write_json
 from softlab_cli.store.reader import Store
 from softlab_cli.store.records import ArrayRecord, sealed
-from softlab_cli.store.schema import PROOFS, CaseInfo, StoreInfo
+from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.shards import ShardWriter
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, StoreWriter

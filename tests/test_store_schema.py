@@ -17,10 +17,11 @@ from softlab_cli.core.provenance import Source
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store import records
+from softlab_cli.store.documents import case_document
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.ngff import ngff_problems
 from softlab_cli.store.records import is_sealed, sealed
-from softlab_cli.store.schema import CaseInfo, StoreInfo, case_document, differences
+from softlab_cli.store.schema import CaseInfo, StoreInfo, differences
 from softlab_cli.store.statistics import CaseStatistics, case_statistics
 from softlab_cli.version import __version__
 from tests.store_support import AFFINE, case_info, count_labels, example, store_info

@@ -18,8 +18,8 @@ from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
+from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA
-from softlab_cli.store.schema import softlab_facts
 
 __all__ = ["Found", "Label", "inspect_path"]
 

@@ -25,9 +25,10 @@ from softlab_cli.running.isolation import call_for, may_crash
 from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.request import Request, given_classes, ignored_values, kept_classes
 from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
+from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
-from softlab_cli.store.schema import StoreInfo, read_store_info
+from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Plan", "Request", "make_plan"]

@@ -22,9 +22,10 @@ from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
+from softlab_cli.store.documents import read_case_info, read_store_info
 from softlab_cli.store.files import METADATA, is_case_id, list_cases
 from softlab_cli.store.records import ANEW
-from softlab_cli.store.schema import CaseInfo, StoreInfo, read_case_info, read_store_info
+from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.softening import LocalSoftener, soften_region
 from softlab_cli.store.statistics import CaseStatistics
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from softlab_cli.core.errors import StoreError
+from softlab_cli.store.documents import read_store_info, softlab_facts, store_document
 from softlab_cli.store.files import (
     METADATA,
     find_partials,
@@ -23,7 +24,7 @@ from softlab_cli.store.files import (
     system_errors,
     write_json,
 )
-from softlab_cli.store.schema import StoreInfo, read_store_info, softlab_facts, store_document
+from softlab_cli.store.schema import StoreInfo
 
 __all__ = ["prepare_root", "refuse_foreign", "remove_abandoned"]
 

@@ -36,30 +36,18 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json
-from softlab_cli.store.ngff import image_metadata
-from softlab_cli.store.records import ANEW, SEAL, ArrayRecord, is_sealed, sealed
+from softlab_cli.store.records import ANEW, ArrayRecord
 from softlab_cli.store.statistics import CaseStatistics
 from softlab_cli.version import __version__
 
 __all__ = [
-    "PROOFS",
     "SCHEMA",
     "CaseInfo",
     "StoreInfo",
-    "case_document",
     "differences",
-    "group_document",
-    "read_case_info",
-    "read_store_info",
-    "softlab_facts",
-    "store_document",
 ]
 
 SCHEMA = 1
-PROOFS = frozenset({"case_id", "arrays", SEAL})
-"""Entries that a case has all of, or none when it was written by an earlier version."""
-
 Parsed = TypeVar("Parsed")
 
 
@@ -259,122 +247,6 @@ def _parsed(
         raise StoreError(
             f"the 'softlab' attributes are damaged ({error!r}).", remedy=remedy, path=path
         ) from error
-
-
-def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``zarr.json`` of a group."""
-    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-
-
-def case_document(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, Any]:
-    """The ``zarr.json`` of a complete case."""
-    ome = image_metadata(case_id, case.geometry, store.classes, labels_only=store.labels_only)
-    facts = {"case_id": case_id, **case.to_json(), "recipe": store.recipe, "complete": True}
-    return group_document({"ome": ome, "softlab": sealed(facts)})
-
-
-def store_document(store: StoreInfo) -> dict[str, Any]:
-    """The ``zarr.json`` of a store's root."""
-    return group_document({"softlab": sealed({**store.to_json(), "recipe": store.recipe})})
-
-
-def read_store_info(path: str | Path) -> StoreInfo:
-    """What holds for all cases of the store in a folder.
-
-    Raises
-    ------
-    StoreError
-        When the folder does not exist, is no store of softlab, or tells another
-        method, other parameters or classes than when it was made.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        what = "is a file, not a store." if path.exists() else "does not exist."
-        raise StoreError(what, remedy="Give the folder that softlab wrote.", path=path)
-    if not (path / METADATA).is_file():
-        raise StoreError(f"is not a store: it has no {METADATA}.", path=path)
-    facts = softlab_facts(path / METADATA)
-    info = StoreInfo.from_json(facts, path / METADATA)
-    # What a run was told besides may be damaged without harm: verify says so.
-    if facts.get("recipe", info.recipe) != info.recipe:
-        raise StoreError(
-            "its method, parameters or classes have changed since it was written.",
-            remedy="Take the file from a copy of the store.",
-            path=path / METADATA,
-        )
-    return info
-
-
-def read_case_info(folder: Path, store: StoreInfo) -> CaseInfo:
-    """What the store keeps about a complete case.
-
-    Parameters
-    ----------
-    folder
-        The case's folder.
-    store
-        What holds for all cases.
-
-    Raises
-    ------
-    StoreError
-        When the metadata is missing, damaged, of another case, or of another run's
-        making.
-    """
-    path = folder / METADATA
-    text = read_bytes(path)
-    facts = _softlab_facts(parse_json(text, path), path)
-    _check_proofs(facts, text, path)
-    if facts.get("recipe") != store.recipe or facts.get("complete") is not True:
-        raise StoreError(
-            "was made with other parameters or classes than its store tells.",
-            remedy=ANEW,
-            path=folder,
-        )
-    return CaseInfo.from_json(facts, path)
-
-
-def _check_proofs(facts: Mapping[str, Any], text: bytes, path: Path) -> None:
-    """Raise unless the facts are those that were written, for this case."""
-    case_id = path.parent.name
-    present = PROOFS & facts.keys()
-    if not present:
-        return
-    if present != PROOFS or not is_sealed(facts, text):
-        raise StoreError("has changed since it was written.", remedy=ANEW, path=path)
-    if facts["case_id"] != case_id:
-        raise StoreError(
-            f"is of the case {facts['case_id']!r}, in the folder of {case_id!r}.",
-            remedy="Give the folder its name again, or remove it and run the command again.",
-            path=path,
-        )
-
-
-def softlab_facts(document: Path) -> Mapping[str, Any]:
-    """The ``softlab`` attributes of a group.
-
-    Parameters
-    ----------
-    document
-        The group's ``zarr.json``.
-
-    Raises
-    ------
-    StoreError
-        When the document cannot be read or has no such attributes.
-    """
-    return _softlab_facts(read_json(document), document)
-
-
-def _softlab_facts(content: Mapping[str, Any], document: Path) -> Mapping[str, Any]:
-    attributes = content.get("attributes")
-    facts = attributes.get("softlab") if isinstance(attributes, dict) else None
-    if not isinstance(facts, dict):
-        raise StoreError(
-            "is Zarr, but was not written by softlab: it has no 'softlab' attributes.",
-            path=document.parent,
-        )
-    return facts
 
 
 def differences(kept: StoreInfo, now: StoreInfo) -> list[str]:

@@ -10,10 +10,10 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
 from softlab_cli.core.provenance import Source, same_content, sha256_of
 from softlab_cli.store.defects import Defect, Severity
+from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA, is_partial, list_cases, system_errors
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.store.records import SEAL, is_sealed
-from softlab_cli.store.schema import softlab_facts
 from softlab_cli.store.softening import LocalSoftener
 from softlab_cli.store.verify_data import check_raters, check_voxels
 from softlab_cli.store.verify_files import check_files, check_group, check_link, check_shards

@@ -12,10 +12,11 @@ from typing import Any
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.arrays import ArrayReader
 from softlab_cli.store.defects import Defect
+from softlab_cli.store.documents import group_document
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.ngff import image_metadata, ngff_problems
 from softlab_cli.store.reader import Case
-from softlab_cli.store.schema import StoreInfo, group_document
+from softlab_cli.store.schema import StoreInfo
 
 __all__ = ["check_files", "check_group", "check_link", "check_shards", "first_difference"]
 

@@ -22,6 +22,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.codec import encode_chunk, encode_constant
+from softlab_cli.store.documents import case_document, read_case_info
 from softlab_cli.store.files import (
     METADATA,
     has_empty_files,
@@ -35,13 +36,7 @@ from softlab_cli.store.files import (
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.records import ArrayRecord, checksum_of
 from softlab_cli.store.root import prepare_root, remove_abandoned
-from softlab_cli.store.schema import (
-    CaseInfo,
-    StoreInfo,
-    case_document,
-    differences,
-    read_case_info,
-)
+from softlab_cli.store.schema import CaseInfo, StoreInfo, differences
 from softlab_cli.store.shards import ShardWriter
 
 __all__ = ["CaseWriter", "EncodedBlock", "StoreWriter"]
