@@ -111,10 +111,14 @@ class SVLS(LocalMethod):
 
     def workspace(self, classes: ClassTable, geometry: Geometry, block: Shape) -> Any:
         """Scratch memory of one thread."""
-        from softlab_cli.methods.svls.stencil import NarrowStencil, WideStencil
+        parts = len(classes), classes.ignore_index, block, self.weights(geometry)
+        if self.kernel_size == 3:
+            from softlab_cli.methods.svls.narrow import NarrowStencil
 
-        stencil = NarrowStencil if self.kernel_size == 3 else WideStencil
-        return stencil(len(classes), classes.ignore_index, block, self.weights(geometry))
+            return NarrowStencil(*parts)
+        from softlab_cli.methods.svls.wide import WideStencil
+
+        return WideStencil(*parts)
 
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
         """Upper bound of what a workspace occupies."""

@@ -1,4 +1,4 @@
-"""The Gaussian of SVLS as its kernels want it: looked up if narrow, summed if wide."""
+"""SVLS with any larger kernel: weights are summed along the axes, one after the other."""
 
 from __future__ import annotations
 
@@ -6,28 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Shape
-from softlab_cli.kernels.neighbours import code_sums
-from softlab_cli.kernels.planes import Tables
+from softlab_cli.core.softblock import SoftSums
 from softlab_cli.kernels.sizes import SEGMENT
-from softlab_cli.kernels.svls_wide import find_denominators
+from softlab_cli.kernels.svls_wide import find_denominators, soften_class
 from softlab_cli.kernels.wide_sums import Sums, Taps
 from softlab_cli.methods.scratch import ENTROPY, MASS, PaddedBlock
 from softlab_cli.methods.svls.gaussian import Weights, neighbour_sum
+from softlab_cli.methods.svls.stencil import Stencil
 
-__all__ = ["WideKernel", "narrow_tables", "narrow_weights"]
-
-
-def narrow_weights(weights: Weights) -> NDArray[np.float64]:
-    """(3, 3, 3) weights of a kernel 3 voxels wide; 0 above and below a flat one."""
-    z = np.array([0, 1, 0]) if len(weights[0]) == 1 else weights[0]
-    return z[:, None, None] * weights[1][:, None] * weights[2]
-
-
-def narrow_tables(weights: NDArray[np.float64]) -> Tables:
-    """What is looked up for the weights of `narrow_weights`."""
-    sums = code_sums(weights)
-    halves = (sums / sums[1, -1]).astype(np.float16).view(np.uint16)
-    return Tables(sums, halves.reshape(-1), MASS, ENTROPY)
+__all__ = ["WideKernel", "WideStencil"]
 
 
 class WideKernel:
@@ -77,3 +64,27 @@ def _new_sums(block: Shape, weights: Weights) -> Sums:
         xyz=zeros(slice_voxels),
         denominators=zeros(*block),
     )
+
+
+class WideStencil(Stencil):
+    """Any larger kernel."""
+
+    def __init__(self, class_count: int, ignore_index: int, block: Shape, weights: Weights) -> None:
+        super().__init__(class_count, ignore_index, block, weights)
+        self._kernel = WideKernel(block, weights)
+
+    def _fill(self, block: PaddedBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
+        scratch, kernel = self.scratch, self._kernel
+        if group.start == 0:
+            kernel.find_denominators(block, scratch.ignore_index)
+        sums = SoftSums.zero(scratch.class_count)
+        classes = block.classes[group]
+        mass = np.zeros(len(classes), np.int64)
+        for i, index in enumerate(classes):
+            mass[i], entropy, ties = soften_class(
+                block.padded, block.inner, block.shape[2], scratch.ignore_index, index, None,
+                block.boxes[group][i], kernel.taps, kernel.sums, None, scratch.values[i],
+            )  # fmt: skip
+            sums.entropy += entropy
+            sums.ties += ties
+        return mass, sums
