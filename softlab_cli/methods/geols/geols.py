@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Grid, Shape
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import UsageError
 from softlab_cli.core.memory import MIB, PROCESS_BYTES, SHARD_BUFFER_BYTES, blocks_bytes
 from softlab_cli.core.volume import Geometry
-from softlab_cli.geodesic.base import Engine, Metric, StepCost
+from softlab_cli.geodesic.base import Engine
 from softlab_cli.geodesic.seeds import (
     ClassBox,
     ClassSeeds,
-    SeedOptions,
     class_boxes,
     every_class_seeds,
     seeding_bytes,
@@ -30,7 +28,6 @@ from softlab_cli.geodesic.seeds import (
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE
 from softlab_cli.labels.images import probe_images
 from softlab_cli.methods.base import CaseInput, Method, Needs, Takes
-from softlab_cli.methods.checks import check_choice, check_share
 from softlab_cli.methods.geols.findings import (
     check_image,
     constant_warnings,
@@ -41,6 +38,7 @@ from softlab_cli.methods.geols.findings import (
 from softlab_cli.methods.geols.map_scratch import MapScratch
 from softlab_cli.methods.geols.map_set import Blend
 from softlab_cli.methods.geols.maps import GeodesicMaps, MapMaker
+from softlab_cli.methods.geols.parameters import GeoLSParameters
 from softlab_cli.methods.prepared import PreparedBlocks
 
 if TYPE_CHECKING:
@@ -49,19 +47,7 @@ if TYPE_CHECKING:
     from softlab_cli.labels.case import HardLabels
     from softlab_cli.readers import FileProbe
 
-__all__ = ["CHANNEL_MODES", "METRICS", "PARITIES", "GeoLS"]
-
-METRICS: tuple[str, ...] = get_args(Metric)
-"""What a step may cost, by the name on the command line."""
-
-CHANNEL_MODES = ("mean", "vector")
-"""What several channels become: the mean of their maps, or one distance over all."""
-
-PARITIES = ("repository",)
-"""Whose numbers can be reproduced."""
-
-PARITY_ENGINE = "parity"
-"""Engine that computes distances as the authors' repository does."""
+__all__ = ["GeoLS"]
 
 SCRATCH_NAME = "geols.maps"
 
@@ -74,7 +60,7 @@ over classes, marks, a copy of the labels; and what numpy needs in passing."""
 
 
 @dataclass(frozen=True)
-class GeoLS(Method):
+class GeoLS(GeoLSParameters, Method):
     """Geodesic label smoothing: p = (1-alpha) onehot + alpha g~.
 
     Adiga Vasudeva, Dolz and Lombaert, GeoLS: Geodesic Label Smoothing for Image
@@ -92,159 +78,12 @@ class GeoLS(Method):
 
     Parameters
     ----------
-    smoothing
-        The paper's alpha, 0 (one-hot) to 1.
-    seeds
-        One of `softlab_cli.geodesic.seeds.SEED_STRATEGIES`.
-    metric
-        One of `METRICS`; see `softlab_cli.geodesic.base.StepCost`.
-    intensity_weight
-        lambda, how much of a step's cost the intensities are, 0 to 1.
-    engine
-        Name of an engine, or ``auto``.
-    parity
-        ``repository``: the authors' own numbers, that is, four raster iterations
-        that have not converged; no normalisation over classes, so that soft labels do
-        not add up to 1; and the bare skeleton: where it leaves nothing of a class,
-        the class has g = 0 and does not count in the mean of g_0. They blend in
-        float32: see docs/FIDELITY.md for what rounding the maps first is worth.
-    channel_mode
-        One of `CHANNEL_MODES`; the paper's is ``mean``.
-    min_mass
-        Soft labels below are dropped and the others of the voxel divided by what is
-        left; at most 1 - `smoothing`, so that a voxel's own class stays.
-    iterations
-        Sweeps of the engine ``fastgeodis``, the only one that may stop before it has
-        converged.
-    erosion_voxels, random_voxels, random_seed
-        As for `softlab_cli.geodesic.seeds.SeedOptions`.
-
-    Raises
-    ------
-    UsageError
-        For values without meaning, or that contradict each other.
+    smoothing, seeds, metric, ...
+        As for `softlab_cli.methods.geols.parameters.GeoLSParameters`, which checks them.
     """
-
-    smoothing: float = 0.1
-    seeds: str = "skeleton"
-    metric: Metric = "geodistk"
-    intensity_weight: float = 1.0
-    engine: str = "auto"
-    parity: Literal["repository"] | None = None
-    channel_mode: Literal["mean", "vector"] = "mean"
-    min_mass: float = 0.0
-    iterations: int = 4
-    erosion_voxels: int = 1
-    random_voxels: int = 10
-    random_seed: int = 0
 
     name: ClassVar[str] = "geols"
     takes: ClassVar[Takes] = "label map and image"
-
-    def __post_init__(self) -> None:
-        check_share("a smoothing", self.smoothing, 1)
-        check_share("an intensity weight", self.intensity_weight, 1)
-        check_share("a min mass", self.min_mass, 1 - self.smoothing)
-        check_choice("metric", self.metric, METRICS)
-        check_choice("channel mode", self.channel_mode, CHANNEL_MODES)
-        check_choice("parity", self.parity or PARITIES[0], PARITIES)
-        _ = self.seed_options
-        self._check_together()
-
-    def _check_together(self) -> None:
-        if self.engine == "fastgeodis" and self.metric != "fastgeodis":
-            raise UsageError(
-                f"engine fastgeodis does not compute the metric {self.metric}.",
-                remedy="Choose the metric fastgeodis, or another engine.",
-            )
-        if self.iterations < 1:
-            raise UsageError(
-                f"{self.iterations} iterations have no meaning.", remedy="Choose 1 or more."
-            )
-        if self.engine != "fastgeodis" and self.iterations != GeoLS.iterations:
-            raise UsageError(
-                f"engine {self.engine} takes no iterations.", remedy="Only fastgeodis does."
-            )
-        if self.engine == PARITY_ENGINE and not self.parity:
-            raise UsageError(
-                "engine parity is for --parity repository.", remedy="Choose another engine."
-            )
-        if not self.parity:
-            return
-        wrong = {
-            f"engine {self.engine}": self.engine not in ("auto", PARITY_ENGINE),
-            f"the metric {self.metric}": self.metric != "geodistk",
-            f"a min mass of {self.min_mass:g}": self.min_mass > 0,
-        }
-        for what, is_wrong in wrong.items():
-            if is_wrong:
-                raise UsageError(
-                    f"the authors' repository does not know {what}.",
-                    remedy="Leave it out, or leave --parity out.",
-                )
-
-    @property
-    def sums_to_one(self) -> bool:
-        """Whether the soft labels of a voxel add up to 1."""
-        return self.parity is None
-
-    @property
-    def seed_options(self) -> SeedOptions:
-        """How seeds are chosen."""
-        return SeedOptions(
-            self.seeds, self.erosion_voxels, self.random_voxels, self.random_seed,
-            bare=self.parity is not None,
-        )  # fmt: skip
-
-    @property
-    def cost(self) -> StepCost:
-        """What a step costs."""
-        return StepCost(self.metric, float(self.intensity_weight))
-
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter that the result depends on, ready for JSON.
-
-        Engines that converge give the same bits and so the same ``distances``. Those of
-        the authors name their seeds: stores of before seeds were bare do not go on.
-        """
-        distances = f"{self.parity}, bare seeds" if self.parity else "converged"
-        if self.engine == "fastgeodis":
-            distances = f"fastgeodis, {self.iterations} iterations"
-        return {
-            "smoothing": float(self.smoothing),
-            **self.seed_options.parameters(),
-            "metric": self.metric,
-            "intensity_weight": float(self.intensity_weight),
-            "distances": distances,
-            "parity": self.parity,
-            "channel_mode": self.channel_mode,
-            "min_mass": float(self.min_mass),
-        }
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> GeoLS:
-        """The method that has these `parameters`, with an engine that gives its distances."""
-        given = dict(parameters)
-        package, _, sweeps = given.pop("distances").partition(", ")
-        if package == "fastgeodis":
-            given |= {"engine": package, "iterations": int(sweeps.split()[0])}
-        return cls(**given)
-
-    def make_engine(self) -> Engine:
-        """The engine, ready to work.
-
-        Raises
-        ------
-        UsageError
-            For a name that no engine has.
-        EngineError
-            When the engine cannot work here.
-        """
-        from softlab_cli.geodesic import resolve_engine
-
-        if self.engine == "fastgeodis":
-            return resolve_engine(self.engine, self.iterations)
-        return resolve_engine(PARITY_ENGINE if self.parity else self.engine)
 
     def workspace_bytes(self, class_count: int, block: Shape) -> int:
         """Upper bound of what a workspace of `GeodesicMaps` occupies."""
