@@ -6,24 +6,15 @@ method mean is said once, where the method is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Grid, Region, region_shape
-from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
-from softlab_cli.core.fractions import SoftSegments
-from softlab_cli.core.softblock import SoftBlock
-from softlab_cli.core.volume import Geometry, Image
-from softlab_cli.labels.case import HardLabels, RaterLabels, count_indexed
-from softlab_cli.labels.indices import distinct_values, index_label_map
+from softlab_cli.methods.arrays import ArrayCase, ArraySink
 from softlab_cli.methods.base import Method
 from softlab_cli.methods.registry import METHODS, local_method, method_class
 from softlab_cli.store.reader import Case, Store
@@ -148,18 +139,14 @@ def soften(
     array([[0.032, 0.178, 0.822, 0.968]], dtype=float16)
     """
     several = method.takes == "raters"
-    maps = list(label_map) if several else [np.asarray(label_map)]
-    if not maps:
-        raise UsageError("there is no label map.", remedy="Give one for each rater.")
-    volumes = [_as_volume(one) for one in maps]
-    geometry = _geometry(volumes[0].shape, np.ndim(maps[0]), spacing_mm)
-    classes = _class_table(volumes, labels, ignore_value)
-    channels = None if image is None else _as_channels(image, np.shape(maps[0]))
-    soft_label = np.zeros((len(classes), *geometry.shape), np.float16)
-    case = _ArrayCase(classes, geometry, tuple(volumes), channels, threads)
+    case = ArrayCase.of(
+        list(label_map) if several else [np.asarray(label_map)], image,
+        spacing_mm=spacing_mm, labels=labels, ignore_value=ignore_value, threads=threads,
+    )  # fmt: skip
     with method.prepare(case) as ready:
-        ready.write(_ArraySink(case.grid(geometry), soft_label), soft=True, threads=threads)
-    return soft_label[:, 0] if geometry.ndim == 2 else soft_label
+        sink = ArraySink.new(case)
+        ready.write(sink, soft=True, threads=threads)
+    return sink.soft_label[:, 0] if case.geometry.ndim == 2 else sink.soft_label
 
 
 def one_hot(
@@ -345,89 +332,6 @@ def geols(
     )
 
 
-@dataclass(frozen=True)
-class _ArrayCase:
-    """Arrays as a method sees them; see `softlab_cli.methods.base.CaseInput`."""
-
-    classes: ClassTable
-    geometry: Geometry
-    volumes: tuple[NDArray[Any], ...]
-    channels: NDArray[np.float32] | None
-    threads: int
-    case_id: str = ""
-    keep_raters: bool = False
-    max_memory: int | None = None
-
-    def label_map(self) -> HardLabels:
-        indexed = index_label_map(self.volumes[0], self.classes)
-        counts = count_indexed(indexed, self.classes)
-        return HardLabels(self.geometry, indexed.class_indices, counts)
-
-    def raters(self) -> RaterLabels:
-        from softlab_cli.fusion.patterns import find_patterns
-
-        indexed = (index_label_map(one, self.classes).class_indices for one in self.volumes)
-        patterns = find_patterns(indexed, len(self.classes), self.classes.ignore_index)
-        names = tuple(str(number) for number in range(1, len(self.volumes) + 1))
-        return RaterLabels(self.geometry, patterns, names)
-
-    def image(self, geometry: Geometry) -> Image:
-        if self.channels is None:
-            raise UsageError("this method follows the image.", remedy="Give the image as well.")
-        return Image(self.channels, geometry)
-
-    def fractions(self, supersample: int | None) -> SoftSegments:
-        raise UsageError(
-            "an array of label values has no soft labels to import.", remedy="Choose a method."
-        )
-
-    def grid(self, geometry: Geometry) -> Grid:
-        """No block larger than the volume: here no store wants them all alike."""
-        grid = Grid.for_volume(geometry.shape, geometry.ndim)
-        z, y, x = (min(pair) for pair in zip(grid.block, grid.shape, strict=True))
-        return Grid(grid.shape, (z, y, x), (z, y, x))
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        with TemporaryDirectory() as folder:
-            yield Path(folder)
-
-    def naming_image(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-@dataclass(frozen=True)
-class _ArraySink:
-    """Where soft labels of arrays go; see `softlab_cli.methods.prepared.Sink`."""
-
-    grid: Grid
-    soft_label: NDArray[np.float16]
-
-    def encode_label(
-        self, region: Region, class_indices: NDArray[Any], rater: int | None = None
-    ) -> None:
-        """Nothing: the caller has the hard labels."""
-
-    def encode(self, block: SoftBlock) -> None:
-        z, y, x = region_shape(block.region)
-        for i, class_index in enumerate(block.class_indices):
-            self.soft_label[(class_index, *block.region)] = block.values[i, :z, :y, :x]
-        for class_index, value in block.constants.items():
-            self.soft_label[(class_index, *block.region)] = value
-
-    def append(self, block: None) -> None:
-        """Nothing: each block is in its place already."""
-
-
-def _class_table(
-    volumes: Sequence[NDArray[Any]], labels: Iterable[int] | None, ignore_value: int | None
-) -> ClassTable:
-    if labels is None:
-        labels = {value for volume in volumes for value in distinct_values(volume)}
-    ignored = () if ignore_value is None else (ignore_value,)
-    return ClassTable.from_values(labels, ignore_values=ignored)
-
-
 def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:
     if weights is None:
         return None
@@ -437,36 +341,3 @@ def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:
 def _check_spacing(sigma_mm: Sigma | None, spacing_mm: Sequence[float] | None) -> None:
     if sigma_mm is not None and spacing_mm is None:
         raise UsageError("sigma_mm is given without spacing_mm.", remedy="Give the spacing.")
-
-
-def _as_volume(label_map: NDArray[Any]) -> NDArray[Any]:
-    array = np.asarray(label_map)
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8)
-    if array.dtype.kind not in "ui":
-        raise UsageError(f"label values of type {array.dtype} are no integers.",
-                         remedy="Convert the array, for instance with astype.")  # fmt: skip
-    if array.ndim not in (2, 3) or array.size == 0:
-        raise UsageError(f"an array of shape {array.shape} is no label map.",
-                         remedy="Give (Z, Y, X) or (Y, X) with at least one voxel.")  # fmt: skip
-    return array if array.ndim == 3 else array[np.newaxis]
-
-
-def _as_channels(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(channels, Z, Y, X); that voxels are those of the label map is for the method to check."""
-    array = np.asarray(image, np.float32)
-    if array.shape == shape:
-        array = array[np.newaxis]
-    if array.shape[1:] == shape and len(shape) == 2:
-        array = array[:, np.newaxis]
-    return array
-
-
-def _geometry(shape: tuple[int, ...], ndim: int, spacing_mm: Sequence[float] | None) -> Geometry:
-    spacing = [1.0] * ndim if spacing_mm is None else [float(s) for s in spacing_mm]
-    if len(spacing) != ndim or not all(0 < s < np.inf for s in spacing):
-        raise UsageError(f"a spacing of {spacing_mm} mm does not fit {ndim} axes.",
-                         remedy="Give one number above 0 for each axis.")  # fmt: skip
-    affine = np.diag([*reversed(spacing), *[1.0] * (4 - ndim)])
-    depth, height, width = shape
-    return Geometry((depth, height, width), affine, ndim)
