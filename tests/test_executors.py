@@ -294,5 +294,13 @@ def test_a_kept_worker_works_where_the_run_is(tmp_path, monkeypatch) -> None:
         assert dict(ProcessExecutor(1, keep=True).run(here, [0])) == {0: str(tmp_path / name)}
 
 
+def test_a_worker_does_without_a_folder_that_is_gone(tmp_path, monkeypatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert dict(ProcessExecutor(1, seconds=60).run(square, [3])) == {3: 9}
+
+
 def here(_: int) -> str:
     return str(Path.cwd())

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.ending import (
@@ -102,8 +101,9 @@ class Worker:
     def give(self, function: Callable[[Any], Any], task: Any) -> None:
         """Have a task done; `answer` tells how it went."""
         self.began = time.monotonic()
+        folder = _folder()
         with suppress(OSError):  # it has died: `answer` says so
-            self.connection.send((Path.cwd(), function, task))
+            self.connection.send((folder, function, task))
 
     def answer(self) -> Answer | None:
         """What the task gave, once `connection` is readable; None when the process has died."""
@@ -156,6 +156,14 @@ class Worker:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(CLEANING_SECONDS)
         return self._process.returncode or 0
+
+
+def _folder() -> str:
+    """Where relative paths count from; empty where somebody has removed that folder."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 @dataclass
@@ -234,7 +242,8 @@ def _do(message: bytes) -> Answer:
         if b"__main__" in message:
             _import_script()
         folder, function, task = pickle.loads(message)
-        os.chdir(folder)  # a worker that was kept may have begun in another one
+        if folder:
+            os.chdir(folder)  # a worker that was kept may have begun in another one
         return Answer(function(task))
     except Ended:
         raise

@@ -30,7 +30,8 @@ from softlab_cli.methods.grouping import GroupedWorkspace
 from softlab_cli.methods.raters.blend_scratch import BlendBlock, BlendScratch
 from softlab_cli.methods.scratch import ENTROPY, MASS
 from softlab_cli.methods.svls.gaussian import Weights
-from softlab_cli.methods.svls.shifts import WideKernel, narrow_tables, narrow_weights
+from softlab_cli.methods.svls.narrow import narrow_tables, narrow_weights
+from softlab_cli.methods.svls.wide import WideKernel
 
 __all__ = ["BlendPainter", "Blender", "NarrowBlender", "WideBlender"]
 
