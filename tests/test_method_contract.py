@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +15,11 @@ import SimpleITK as sitk
 
 import softlab_cli
 from softlab_cli.api import soften
-from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.errors import EngineError, StoreError, UsageError
+from softlab_cli.core.events import ignore
 from softlab_cli.methods import METHODS, method_class
+from softlab_cli.running.executors import ProcessExecutor
+from softlab_cli.running.fit import runner_of
 from softlab_cli.running.runner import run
 from tests.conftest import blobs, write_image
 from tests.nnunet_support import Dataset, make_dataset, preprocess_as_nnunet_does
@@ -108,6 +113,23 @@ def test_what_was_learned_is_part_of_the_recipe(made: Any, tmp_path: Path) -> No
     assert again.exit_code == 1
     assert "other parameters" in again.stderr
     assert softlab_cli.open_store(tmp_path / "toy-learned.zarr").info.recipe == before.recipe
+
+
+def test_a_method_learns_from_the_cases_that_can_be_used(made: Any, tmp_path: Path) -> None:
+    (tmp_path / "r1" / "broken.nii.gz").write_bytes(b"nothing")
+    done = made("toy-learned", "--log-json", tmp_path / "log", "--workers", 2)
+    assert done.exit_code == 1
+    assert "done         2" in done.output
+    assert "failed: broken: " in done.stderr
+    events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    steps = [e["case_id"] for e in events if e["event"] == "StageStepped" and e["stage"] == "learn"]
+    assert sorted(steps) == ["case0", "case1"]
+
+
+def test_a_worker_that_dies_while_learning_is_named() -> None:
+    run_named = runner_of(ProcessExecutor(1), ignore)
+    with pytest.raises(EngineError, match="learn a: its process ended with the status 3"):
+        list(run_named("learn", os._exit, {"a": 3}))
 
 
 def test_a_configuration_may_name_it(made: Any, softlab: Any, tmp_path: Path) -> None:

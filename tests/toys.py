@@ -80,10 +80,8 @@ class ToyLearned(ToyLocal):
     def fit(self, fitting: Fitting) -> Self:
         model = fitting.folder / "model.json"
         if not model.exists():
-            counts = [
-                np.asarray(voxels)
-                for _, voxels in fitting.run("learn", count_voxels, list(fitting.cases))
-            ]
+            cases = {case.case_id: case for case in fitting.cases}
+            counts = [voxels for _, voxels in fitting.run("learn", count_voxels, cases)]
             total = np.sum(counts, axis=0)
             share = 0.5 + round(8 * total[1:].sum() / total.sum()) / 16
             model.write_text(json.dumps({"share": share}))

@@ -135,7 +135,7 @@ class Fitting:
     Parameters
     ----------
     cases
-        All cases of the run, those included that are complete.
+        All cases that can be used, those included that are complete.
     classes
         The class table.
     folder
@@ -145,8 +145,9 @@ class Fitting:
     max_memory
         Bytes for all processes together.
     run
-        ``run(stage, function, tasks)`` does tasks in the run's workers, yields
-        ``(task, result)`` as they end, and tells the listeners.
+        ``run(stage, function, tasks)`` does tasks in the run's workers: `tasks` have
+        names, for the listeners, and ``(name, result)`` comes as each ends. An error of
+        a task, or a worker that dies of it, ends the run.
     tell
         Says what the user should know.
     """
@@ -156,7 +157,7 @@ class Fitting:
     folder: Path
     threads: int
     max_memory: int
-    run: Callable[[str, Callable[[Any], Any], Sequence[Any]], Iterable[tuple[Any, Any]]]
+    run: Callable[[str, Callable[[Any], Any], Mapping[str, Any]], Iterable[tuple[str, Any]]]
     tell: Callable[[str], None]
 
 
@@ -207,12 +208,12 @@ class Method(ABC):
             check_images(case)
 
     def fit(self, fitting: Fitting) -> Self:
-        """The method with what it has learned; only called where it `fits`.
+        """The method with what it has learned; itself, where it learns nothing.
 
         What was learned must show in `parameters`: it is part of a store's recipe. When
         the folder has it already, nothing is learned again.
         """
-        raise NotImplementedError
+        return self
 
     @abstractmethod
     def needs(self, case: Case, seen: FileProbe, classes: ClassTable, threads: int) -> Needs:

@@ -209,10 +209,7 @@ def _run(task: HookTask, workers: int, overwrite: bool, listen: Listener) -> Run
 def _plan_case(task: HookTask, store: StoreWriter) -> HookTask | CaseFinished:
     """The task of a case, or how it has ended: complete already, or not to be done."""
     try:
-        check_case_id(task.case_id)
-        if task.raters:
-            files = rater_files(task.raters, task.case_id, task.configuration.file_ending)
-            task = replace(task, raters=files)
+        task = _checked(task)
         kept = store.completed(task.case_id)
         if kept is None:
             return task
@@ -253,15 +250,32 @@ def _fit(task: HookTask, every: Sequence[str], workers: int, listen: Listener) -
     """What the cases have in common, with a method that has learned from them."""
     folder = folder_for(task.store)
     folder.mkdir(parents=True, exist_ok=True)
+    usable = [one for case_id in every if (one := _with_files(replace(task, case_id=case_id)))]
     method = task.method.fit(
         Fitting(
-            [_case_input(replace(task, case_id=case_id)) for case_id in every],
+            [_case_input(one) for one in usable],
             task.info.classes,
             folder,
             task.threads,
             task.max_memory * workers,
-            runner_of(workers, None, listen),
+            runner_of(make_executor(workers), listen),
             lambda message: listen(Notice(message)),
         )
     )
     return replace(task, method=method, info=replace(task.info, parameters=method.parameters()))
+
+
+def _with_files(task: HookTask) -> HookTask | None:
+    """A case with its raters' files; None where it cannot be used, which its plan will say."""
+    try:
+        return _checked(task)
+    except SoftlabError:
+        return None
+
+
+def _checked(task: HookTask) -> HookTask:
+    check_case_id(task.case_id)
+    if not task.raters:
+        return task
+    files = rater_files(task.raters, task.case_id, task.configuration.file_ending)
+    return replace(task, raters=files)
