@@ -10,7 +10,6 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import generate_uid
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.series.read import (
@@ -216,7 +215,7 @@ def test_mixed_orientations_are_refused_and_localizers_dropped(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("element", "value", "message"),
     [
-        ("FrameOfReferenceUID", generate_uid(), "2 different frames of reference"),
+        ("FrameOfReferenceUID", "1.2.826.0.1.3680043.8.498.1", "2 different frames of reference"),
         ("PixelSpacing", [1.0, 1.0], "2 different pixel spacings"),
         ("ImagePositionPatient", None, "1 of 5 slices have no valid ImagePositionPatient"),
         ("ImagePositionPatient", [0, 0, float("nan")], "no valid ImagePositionPatient"),

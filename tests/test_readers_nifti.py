@@ -497,7 +497,7 @@ def test_the_name_does_not_say_whether_a_file_is_compressed(tmp_path) -> None:
         (b"", "is an empty file (0 bytes)"),
         (b"hello", "is not a NIfTI file: it starts with 'hello'"),
         (b"<html>" + bytes(1000), "is not a NIfTI file: it starts with '<html>"),
-        (gzip.compress(b"hello"), "is not a NIfTI file: it starts with 'hello'"),
+        (gzip.compress(b"hello", mtime=0), "is not a NIfTI file: it starts with 'hello'"),
         (header((2, 2, 2), magic=b"ni1\0") + bytes(8), "one half of a NIfTI pair"),
         (header((2, 2, 2), magic=b"\0\0\0\0") + bytes(8), "is an Analyze file"),
         (header((2, 0, 2)) + bytes(8), "has 3 axes of lengths 2x0x2"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor, PersistentDataset
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -210,8 +210,27 @@ class TestPipeline:
                 "image": str(made.images / "case1.nii.gz"),
                 "soft": f"{made.store}::case1",
                 "case_id": "case1",
+                "fingerprint": softlab_cli.open_store(made.store)["case1"].fingerprint,
             }
         ]
         two = {"case0": [made.images / "case0.nii.gz"] * 2}
         (item,) = datalist(made.store, two, cases=["case0"])
         assert LoadImaged("image")(item)["image"].shape[0] == 2
+
+    def test_a_store_made_anew_is_not_taken_from_a_cache(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The cache finds an item by its text, which stays right from another folder too."""
+        monkeypatch.chdir(tmp_path)
+        sums, texts = [], []
+        for smoothing in ("0.1", "0.1", "0.2"):
+            made = make(Path("data"), "--smoothing", smoothing, "--overwrite", method="ls")
+            kept = PersistentDataset(
+                datalist(made.store, cases=["case1"]), LoadSoftLabeld("soft"), tmp_path / "cache"
+            )
+            monkeypatch.chdir("/")
+            sums.append(float(kept[0]["soft"][0].sum()))
+            texts.append(datalist(tmp_path / made.store, cases=["case1"]))
+            monkeypatch.chdir(tmp_path)
+        assert texts[0] == texts[1]
+        assert sums[0] == sums[1] != sums[2]

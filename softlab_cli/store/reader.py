@@ -24,7 +24,7 @@ from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
 from softlab_cli.store.documents import read_case_info, read_store_info
 from softlab_cli.store.files import METADATA, is_case_id, list_cases
-from softlab_cli.store.records import ANEW
+from softlab_cli.store.records import ANEW, checksum_of
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.softening import LocalSoftener, soften_region
 from softlab_cli.store.statistics import CaseStatistics
@@ -162,6 +162,17 @@ class Case:
     def sources(self) -> tuple[Source, ...]:
         """The files that the case was made from."""
         return self.info.sources
+
+    @property
+    def fingerprint(self) -> str:
+        """A short text that is another one once the case was made anew with other contents.
+
+        It is made of the recipe and of what the record says of the chunks, or of the
+        sources in stores of earlier versions. Caches of loaded cases can keep it.
+        """
+        arrays = {name: array.to_json() for name, array in self.info.arrays.items()}
+        contents = arrays or [source.to_json() for source in self.sources]
+        return checksum_of({"recipe": self._store.info.recipe, "contents": contents})
 
     def read(
         self,

@@ -21,6 +21,7 @@ spatial transform: ::
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,10 @@ class FillBackgroundd(MapTransform):
 def datalist(
     store: str | Path | Store, images: Images = None, *, cases: Iterable[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Items for MONAI's data sets: ``image``, ``soft`` and ``case_id`` of each case.
+    """Items for MONAI's data sets: ``image``, ``soft``, ``case_id`` and ``fingerprint``.
+
+    A `PersistentDataset` finds what it has cached by an item's text: paths are absolute,
+    and the fingerprint is another one once a case was made anew with other contents.
 
     Parameters
     ----------
@@ -239,9 +243,11 @@ def datalist(
     found = find_images(source, images, source if cases is None else cases)
     return [
         {
-            "image": str(paths[0]) if len(paths) == 1 else [str(p) for p in paths],
-            "soft": f"{source.path}{SEPARATOR}{case_id}",
+            "image": absolute[0] if len(absolute) == 1 else absolute,
+            "soft": f"{os.path.abspath(source.path)}{SEPARATOR}{case_id}",
             "case_id": case_id,
+            "fingerprint": source[case_id].fingerprint,
         }
         for case_id, paths in found.items()
+        for absolute in [[os.path.abspath(path) for path in paths]]
     ]
