@@ -58,8 +58,18 @@ def test_noise_is_refused_where_it_has_hundreds_of_values() -> None:
         check(scan((20, 24, 28), 120))
 
 
+def test_a_smooth_picture_of_8_bits_is_refused_though_half_its_neighbours_are_equal() -> None:
+    y, x = np.indices((200, 200)) / 60
+    smooth = 120 + 100 * np.sin(x) * np.cos(y)
+    picture = np.round(smooth).astype(np.uint8)[None]
+    equal = np.mean(picture[..., 1:] == picture[..., :-1])
+    assert 0.3 < equal < 0.6
+    with pytest.raises(ClassError, match="looks like an image"):
+        check(picture)
+
+
 def test_an_image_of_few_values_is_a_label_map() -> None:
-    check(np.random.default_rng(0).integers(0, 60, (9, 9, 9)).astype(np.uint8))
+    check(np.random.default_rng(0).integers(0, 30, (9, 9, 9)).astype(np.uint8))
 
 
 def test_the_command_refuses_and_lets_one_insist(softlab, tmp_path: Path) -> None:
