@@ -144,7 +144,7 @@ def kind_of(path: Path) -> Kind:
     if not scan.series:
         raise InputError(
             "is no kind of file that can be read.",
-            remedy="Give NIfTI, NRRD, MetaImage, PNG, TIFF or DICOM.",
+            remedy="Give NIfTI, NRRD, MetaImage, MGH, Analyze, PNG, TIFF or DICOM.",
             path=path,
         )
     return scan.series[0].kind
