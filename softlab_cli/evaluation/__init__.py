@@ -1,0 +1,1 @@
+"""Predictions against references: how good, how well calibrated, how sure that is."""
