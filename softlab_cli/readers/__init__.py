@@ -15,12 +15,13 @@ from softlab_cli.core.caseid import (
     ITK_SUFFIXES,
     NIBABEL_SUFFIXES,
     NIFTI_SUFFIXES,
+    NRRD_SUFFIXES,
     PICTURE_SUFFIXES,
     image_suffix,
 )
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures
+from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_nrrd
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
@@ -42,6 +43,7 @@ HEADERS_KEPT = 4096
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+_NRRD = Reader(itk.probe, seg_nrrd.read_label_map, itk.read_image)
 _PICTURES = Reader(pictures.probe, pictures.read_label_map, pictures.read_image)
 _NIBABEL = Reader(nibabel_files.probe, nibabel_files.read_label_map, nibabel_files.read_image)
 _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
@@ -49,6 +51,7 @@ _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
+    **dict.fromkeys(NRRD_SUFFIXES, _NRRD),
     **dict.fromkeys(PICTURE_SUFFIXES, _PICTURES),
     **dict.fromkeys(NIBABEL_SUFFIXES, _NIBABEL),
 }
@@ -124,8 +127,9 @@ def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
     Parameters
     ----------
     path
-        A file with an image ending is a plain label map, which is not looked into yet.
-        Any other is a SEG or RTSTRUCT, and its header is read.
+        A NRRD file may name segments, as 3D Slicer does; its header says so. Any other
+        file with an image ending is a plain label map, which is not looked into yet. What
+        is left is a SEG or RTSTRUCT, and its header is read.
 
     Raises
     ------
@@ -133,7 +137,10 @@ def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
         When it is neither, or cannot be read.
     """
     path = Path(path)
-    if image_suffix(path.name):
+    suffix = image_suffix(path.name)
+    if suffix in NRRD_SUFFIXES and (named := seg_nrrd.find_segmentation(path)) is not None:
+        return named
+    if suffix:
         return PlainLabelMap(path, Reader(probe, read_label_map, read_image))
     return dicom.open_object(path)
 

@@ -14,7 +14,14 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
-from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
+from softlab_cli.readers import (
+    LabelObject,
+    dicom,
+    is_dicom,
+    open_label_object,
+    probe,
+    read_label_map,
+)
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
@@ -149,7 +156,8 @@ def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
         return Found(path, "list of cases", facts={"cases": cases})
     if is_dicom(path):
         return _dicom_file(path, images)
-    return _file(path)
+    source = open_label_object(path)
+    return _file(path) if source.names(()) is None else _object(path, source, images)
 
 
 def _store(path: Path) -> Found:
