@@ -23,15 +23,19 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_nrrd
 from softlab_cli.readers.base import FileProbe, Reader
+from softlab_cli.readers.class_files import ClassFiles, ClassFilesObject, LabelSource, path_of
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
 __all__ = [
     "READERS",
+    "ClassFiles",
     "FileProbe",
     "LabelObject",
+    "LabelSource",
     "Reader",
     "is_dicom",
     "open_label_object",
+    "path_of",
     "probe",
     "read_geometry",
     "read_image",
@@ -121,7 +125,7 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     return probe(path).geometry
 
 
-def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
+def open_label_object(path: str | os.PathLike[str] | ClassFiles) -> LabelObject:
     """Open what holds labels: the one place that asks of which kind it is.
 
     Parameters
@@ -129,13 +133,16 @@ def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
     path
         A NRRD file may name segments, as 3D Slicer does; its header says so. Any other
         file with an image ending is a plain label map, which is not looked into yet. What
-        is left is a SEG or RTSTRUCT, and its header is read.
+        is left is a SEG or RTSTRUCT, and its header is read. Files of one class each are
+        one label map.
 
     Raises
     ------
     InputError
         When it is neither, or cannot be read.
     """
+    if isinstance(path, ClassFiles):
+        return ClassFilesObject(path, Reader(probe, read_label_map, read_image))
     path = Path(path)
     suffix = image_suffix(path.name)
     if suffix in NRRD_SUFFIXES and (named := seg_nrrd.find_segmentation(path)) is not None:
