@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 
 import softlab_cli
+from softlab_cli.core.colours import class_colours
 from softlab_cli.core.errors import ClassError, InputError
 from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.labels.read import probe_labels, read_labels
@@ -241,3 +242,21 @@ def test_combinations_count_every_pair(rule: OverlapRule) -> None:
             assert f"s{a} and s{b}: {count:,} voxels" in warning
     assert warning.count(" voxels") == 5
     assert joined.voxels().tolist() == masks.sum(axis=(1, 2, 3)).tolist()
+
+
+def test_colours_of_segments_are_kept_for_pictures(tmp_path: Path, softlab: Run) -> None:
+    keys = segment_keys(
+        [("liver", 1, 0), ("heart", 2, 0), ("odd", 3, 0)], {"heart": "1 0 0", "odd": "2 x 0"}
+    )
+    write_seg_nrrd(tmp_path / "in" / "a.seg.nrrd", [LIVER], keys)
+    out = tmp_path / "o.zarr"
+    command = ("onehot", "--in", tmp_path / "in", "--out", out)
+    assert softlab(*command).exit_code == 0
+    store = softlab_cli.open_store(out)
+    assert [c.colour for c in store.classes.classes] == ["", "8040ff", "ff0000", ""]
+    assert class_colours(store.classes)[1:3].tolist() == [[128 / 255, 64 / 255, 1], [1, 0, 0]]
+    channels = json.loads((out / "a" / "zarr.json").read_text())["attributes"]["ome"]["omero"]
+    assert [c["color"] for c in channels["channels"]][1:3] == ["8040FF", "FF0000"]
+    labels = ("--labels", "0,1=liver,2=heart,3=odd")  # colours are no part of the recipe
+    assert "skipped      1" in softlab(*command, *labels).output
+    assert softlab("verify", out).exit_code == 0

@@ -151,6 +151,7 @@ class SegNrrdObject:
         return {
             "format": ".seg.nrrd",
             "names": {s.value: s.name for s in segments},
+            "colours": {s.name: c for s in segments if (c := _hex(s.meaning.get("color", "")))},
             "segments": [s.to_json() for s in segments],
         }
 
@@ -212,6 +213,17 @@ class _Layer:
             for value, count in zip(*np.unique(stored[strange], return_counts=True), strict=True):
                 self.unnamed[int(value)] = self.unnamed.get(int(value), 0) + int(count)
         return self.number.take(places, mode="clip")
+
+
+def _hex(colour: str) -> str:
+    """Six hex digits of three numbers of 0 to 1; empty for anything else."""
+    try:
+        parts = [float(part) for part in colour.split()]
+    except ValueError:
+        return ""
+    if len(parts) != 3 or not all(0 <= part <= 1 for part in parts):
+        return ""
+    return bytes(round(255 * part) for part in parts).hex()
 
 
 def _pairs(path: Path) -> dict[str, str]:

@@ -230,7 +230,8 @@ class _Draft:
         classes, note = common_classes(found, ignored_values(request))
         if note:
             listen(Notice(note))
-        return classes
+        colours = {name: c for case in reversed(found) for name, c in case.colours.items()}
+        return classes.coloured(colours)
 
     def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
         """Who does it; cases that no worker has the memory for fail here."""

@@ -77,7 +77,8 @@ def _occurring(task: ScanTask, rater: str, drawn: LabelSource) -> Occurring:
         values = distinct_values(label_map.values)
         if not task.images_too:
             check_no_image(label_map.values, values, path)
-        return Occurring(frozenset(values), label_map.metadata.get("names", {}))
+        facts = label_map.metadata
+        return Occurring(frozenset(values), facts.get("names", {}), facts.get("colours", {}))
 
 
 def _read(task: ScanTask, rater: str, drawn: LabelSource) -> LabelMap:
