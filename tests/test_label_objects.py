@@ -19,6 +19,7 @@ from softlab_cli.readers import open_label_object
 from softlab_cli.readers.options import ReadingOptions
 from tests.conftest import write_image
 from tests.dicom_support import make_rtstruct, make_seg, make_slices, save, save_slices
+from tests.seg_nrrd_support import segment_keys, write_seg_nrrd
 
 SHAPE = (4, 9, 11)
 NAMES = {1: "liver", 3: "left kidney"}
@@ -59,6 +60,9 @@ def make(kind: str, folder: Path, slices: list[Dataset]) -> Path:
     if kind == "SEG":
         return make_seg(folder / "seg.dcm", slices, (labels() > 0).astype(np.uint8), "BINARY",
                         {1: "liver"})  # fmt: skip
+    if kind == "3D Slicer":
+        keys = segment_keys([("liver", 1, 0), ("kidney", 3, 0)])
+        return write_seg_nrrd(folder / "labels.seg.nrrd", [labels()], keys)
     return write_image(folder / "labels.nii.gz", labels())
 
 
@@ -66,6 +70,7 @@ def make(kind: str, folder: Path, slices: list[Dataset]) -> Path:
     ("kind", "names", "on_series"),
     [
         ("plain", None, False),
+        ("3D Slicer", {1: "liver", 3: "kidney"}, False),
         ("SEG", {1: "liver"}, True),
         ("RTSTRUCT", {1: "GTV-1", 2: "heart"}, True),
     ],

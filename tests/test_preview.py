@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import softlab_cli
+from softlab_cli.core.colours import palette
 from softlab_cli.core.volume import Geometry
-from softlab_cli.report.preview import PLANES, View, palette, soft_map
+from softlab_cli.report.preview import PLANES, View, soft_map
 from tests.conftest import blobs, write_image
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from softlab_cli.cases.case import Case
 from softlab_cli.core.provenance import sha256_of, size_and_mtime
+from softlab_cli.readers.class_files import ClassFiles, LabelSource
 
 __all__ = ["Copies", "copied_raters"]
 
@@ -32,7 +33,7 @@ def copied_raters(cases: Sequence[Case]) -> Copies:
     Copies
         In the order in which the raters first occur.
     """
-    files = {case.case_id: dict(zip(case.raters, case.label_maps, strict=True)) for case in cases}
+    files = {case.case_id: case.drawings for case in cases}
     raters = {rater: None for case in cases for rater in case.raters}
     checksum = cache(sha256_of)
     found = []
@@ -43,7 +44,12 @@ def copied_raters(cases: Sequence[Case]) -> Copies:
     return found
 
 
-def _same(a: Path, b: Path, checksum: Callable[[Path], str]) -> bool:
+def _same(a: LabelSource, b: LabelSource, checksum: Callable[[Path], str]) -> bool:
+    if isinstance(a, ClassFiles) and isinstance(b, ClassFiles):
+        pairs = zip(a.files, b.files, strict=False)
+        return a.names == b.names and all(_same(x, y, checksum) for x, y in pairs)
+    if isinstance(a, ClassFiles) or isinstance(b, ClassFiles):
+        return False
     try:
         return size_and_mtime(a)[0] == size_and_mtime(b)[0] and checksum(a) == checksum(b)
     except OSError:

@@ -11,6 +11,7 @@ from os.path import commonpath
 from pathlib import Path
 
 from softlab_cli.cases.case import Case, Finding, gather, natural_order
+from softlab_cli.cases.class_folders import find_class_folders, look_like_classes
 from softlab_cli.cases.dicom import find_in_dicom, with_dicom_images
 from softlab_cli.cases.folders import (
     DATASET_FILE,
@@ -28,10 +29,10 @@ from softlab_cli.cases.kinds import (
     tell_subfolders,
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
-from softlab_cli.cases.naming import NamePattern
+from softlab_cli.cases.naming import ClassPattern, NamePattern
 from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.core.folders import files_in, header_beside
+from softlab_cli.core.folders import files_in, header_beside, some_of
 from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
@@ -45,6 +46,7 @@ def discover_cases(
     *,
     series: str | None = None,
     rater_pattern: str | None = None,
+    class_pattern: str | None = None,
     tell: Tell = log.info,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
@@ -64,6 +66,8 @@ def discover_cases(
     rater_pattern
         How file names tell case and rater, see `softlab_cli.cases.naming`; the
         inputs are folders or label maps then.
+    class_pattern
+        The same for case and class, where each file holds one class of a case.
     tell
         Is told of files that are left out, counted and named, and what may be a slip.
 
@@ -81,9 +85,11 @@ def discover_cases(
     paths = [Path(p) for p in inputs]
     if not paths:
         raise UsageError("no input is given.", remedy="Name label maps with --in.")
-    if rater_pattern is not None:
-        pattern = NamePattern(rater_pattern)
+    pattern = _pattern(rater_pattern, class_pattern)
+    if pattern is not None:
         found = [_explained(path, lambda path: _find_named(path, pattern, tell)) for path in paths]
+        if class_pattern is not None:
+            found = _drawn_by(found, _rater_names(paths))
     else:
         found = [
             _explained(path, partial(_find, rater=rater, series=series, tell=tell))
@@ -98,9 +104,28 @@ def discover_cases(
     return sorted(cases, key=lambda case: natural_order(case.case_id))
 
 
+def _pattern(rater_pattern: str | None, class_pattern: str | None) -> NamePattern | None:
+    if rater_pattern is not None and class_pattern is not None:
+        raise UsageError(
+            "--rater-pattern and --class-pattern are given together.",
+            remedy="Leave one of them out.",
+        )
+    if class_pattern is not None:
+        return ClassPattern(class_pattern)
+    return None if rater_pattern is None else NamePattern(rater_pattern)
+
+
+def _drawn_by(found: list[list[Finding]], raters: list[str]) -> list[list[Finding]]:
+    """Findings of several inputs, each of which is a rater."""
+    pairs = list(zip(found, raters, strict=True))
+    if len(pairs) > 1:
+        _check_paired(found)
+    return [[replace(one, rater=rater) for one in findings] for findings, rater in pairs]
+
+
 def _tell_oddities(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
     """What may be meant, or be a slip: missing raters, names that other systems cannot hold."""
-    counts = {len(case.raters): case.case_id for case in reversed(cases)}
+    counts = {len(case.drawings): case.case_id for case in reversed(cases)}
     if len(counts) > 1:
         named = ", ".join(f"{counts[n]!r} has {n}" for n in sorted(counts))
         tell(f"cases have different numbers of raters: {named}")
@@ -141,7 +166,7 @@ def _find(path: Path, rater: str, series: str | None, tell: Tell) -> list[Findin
             return find_in_dataset(path, rater, tell)
         if labels_are_dicom(path):
             return find_in_dicom(path, rater, series, tell)
-        return find_in_folder(path, rater, tell)
+        return find_class_folders(path, rater, tell) or _in_folder(path, rater, tell)
     _check_exists(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         return read_manifest(path, rater, tell)
@@ -162,6 +187,17 @@ def _find(path: Path, rater: str, series: str | None, tell: Tell) -> list[Findin
     )
 
 
+def _in_folder(path: Path, rater: str, tell: Tell) -> list[Finding]:
+    found = find_in_folder(path, rater, tell)
+    names = [finding.case_id for finding in found]
+    if look_like_classes(names):
+        tell(
+            f"{path}: each file is a case ({some_of(names)}); if each is a class of one case, "
+            "say --class-pattern '{class}'"
+        )
+    return found
+
+
 def _find_named(path: Path, pattern: NamePattern, tell: Tell) -> list[Finding]:
     if path.is_dir():
         return pattern.find(path, tell)
@@ -169,7 +205,7 @@ def _find_named(path: Path, pattern: NamePattern, tell: Tell) -> list[Finding]:
     found = pattern.match(path, path.parent)
     if found is None:
         raise InputError(
-            f"is not named like {pattern.text!r}.", remedy="Check --rater-pattern.", path=path
+            f"is not named like {pattern.text!r}.", remedy=f"Check {pattern.option}.", path=path
         )
     return [found]
 

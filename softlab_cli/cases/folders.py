@@ -91,7 +91,9 @@ def _nothing_in(folder: Path, others: int) -> InputError:
         more = ", ..." if len(below) > 5 else ""
         remedy = (
             f"Subfolders hold some: {', '.join(below[:5])}{more}. Give one of them, or a CSV "
-            "manifest with the columns case_id and label."
+            "manifest with the columns case_id and label; or say what they are, with "
+            "--class-pattern '{case}/{class}' (one file a class) or --rater-pattern "
+            "'{rater}/{case}'."
         )
     return InputError(
         f"holds no label map: looked for {', '.join(IMAGE_SUFFIXES)}; there are {found}.",

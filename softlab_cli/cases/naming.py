@@ -1,20 +1,21 @@
-"""Cases and raters from file names, by a pattern such as ``{case}_{rater}.nii.gz``."""
+"""Cases, and raters or classes, from file names: ``{case}_{rater}.nii.gz``."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.cuts import Cut, choose_cuts
 from softlab_cli.cases.kinds import Tell, whole_files
 from softlab_cli.core.caseid import image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import files_below, some_of
 
-__all__ = ["NamePattern"]
+__all__ = ["ClassPattern", "NamePattern"]
 
-FIELDS = ("case", "rater")
 NAMED_AT_MOST = 3
 
 
@@ -38,13 +39,24 @@ class NamePattern:
 
     text: str
 
+    told: ClassVar[str] = "rater"
+    """What names tell beside the case; the option is called like it."""
+
     def __post_init__(self) -> None:
-        fields = re.findall(r"\{(\w*)\}", self.text)
-        if sorted(fields) != sorted(FIELDS):
+        if not self._is_sound(sorted(re.findall(r"\{(\w*)\}", self.text))):
             raise UsageError(
-                f"{self.text!r} is no pattern of rater files.",
-                remedy="Write {case} and {rater} once each, as in {case}_{rater}.nii.gz.",
+                f"{self.text!r} is no pattern of {self.told} files.",
+                remedy=f"Write {{case}} and {{{self.told}}} once each, as in "
+                f"{{case}}_{{{self.told}}}.nii.gz.",
             )
+
+    @property
+    def option(self) -> str:
+        """The option of the command line that gives it."""
+        return f"--{self.told}-pattern"
+
+    def _is_sound(self, fields: list[str]) -> bool:
+        return fields == sorted(("case", self.told))
 
     def find(self, folder: Path, tell: Tell) -> list[Finding]:
         """The label maps of a folder and its subfolders whose names fit; others are left out.
@@ -73,7 +85,7 @@ class NamePattern:
         if not found:
             raise InputError(
                 f"holds no label map named like {self.text!r}; there are {named or 'none'}.",
-                remedy="Check --rater-pattern.",
+                remedy=f"Check {self.option}.",
                 path=folder,
             )
         if others:
@@ -91,12 +103,71 @@ class NamePattern:
         folder
             Where the pattern starts.
         """
+        fits = self._expression.fullmatch(self._name(file, folder))
+        return self._finding(fits.groupdict(), file, folder) if fits else None
+
+    def _name(self, file: Path, folder: Path) -> str:
         name = file.relative_to(folder).as_posix()
-        fits = self._expression.fullmatch(name if image_suffix(self.text) else strip_suffix(name))
-        return Finding(fits["case"], file, fits["rater"]) if fits else None
+        return name if image_suffix(self.text) else strip_suffix(name)
+
+    def _finding(self, told: dict[str, str], file: Path, folder: Path) -> Finding:
+        return Finding(told["case"], file, told["rater"])
 
     @property
     def _expression(self) -> re.Pattern[str]:
-        escaped = re.escape(self.text)
-        escaped = escaped.replace(re.escape("{case}"), "(?P<case>[^/]+)")
-        return re.compile(escaped.replace(re.escape("{rater}"), "(?P<rater>[^/]+?)"))
+        return re.compile(self._text_of_expression("[^/]+"))
+
+    def _text_of_expression(self, case: str) -> str:
+        escaped = re.escape(self.text).replace(re.escape("{case}"), f"(?P<case>{case})")
+        return escaped.replace(re.escape(f"{{{self.told}}}"), f"(?P<{self.told}>[^/]+?)")
+
+
+@dataclass(frozen=True)
+class ClassPattern(NamePattern):
+    """How file names tell the case and the class, where each file holds one class of a case.
+
+    Parameters
+    ----------
+    text
+        As for `NamePattern`, with ``{class}`` in the place of ``{rater}``. Without
+        ``{case}`` all files are one case, which is called like the folder. A name that
+        can be cut in several places is cut as all names together tell.
+    """
+
+    told: ClassVar[str] = "class"
+
+    def _is_sound(self, fields: list[str]) -> bool:
+        return super()._is_sound(fields) or fields == ["class"]
+
+    def find(self, folder: Path, tell: Tell) -> list[Finding]:
+        """As `NamePattern.find`; says what the cases are, where names can be cut otherwise."""
+        found = super().find(folder, tell)
+        if "{case}" not in self.text:
+            return found
+        possible = [self._cuts(finding.label_map, folder) for finding in found]
+        chosen = choose_cuts(possible)
+        if any(len(cuts) > 1 for cuts in possible):
+            cases, classes = (list(dict.fromkeys(part)) for part in zip(*chosen, strict=True))
+            tell(
+                f"{folder}: {self.text!r} fits in several ways; taken as the cases "
+                f"{some_of(cases)} with the classes {some_of(classes)}"
+            )
+        return [
+            replace(finding, case_id=case, class_name=name)
+            for finding, (case, name) in zip(found, chosen, strict=True)
+        ]
+
+    def _cuts(self, file: Path, folder: Path) -> list[Cut]:
+        """Every case and class that a file's name can be cut into."""
+        name = self._name(file, folder)
+        longest = self._expression.fullmatch(name)
+        assert longest is not None  # it was found by that
+        fits = (
+            re.fullmatch(self._text_of_expression(f"[^/]{{{n}}}"), name)
+            for n in range(1, len(longest["case"]) + 1)
+        )
+        return [(fit["case"], fit["class"]) for fit in fits if fit]
+
+    def _finding(self, told: dict[str, str], file: Path, folder: Path) -> Finding:
+        case_id = told.get("case", folder.resolve().name)
+        return Finding(case_id, file, "", class_name=told["class"])

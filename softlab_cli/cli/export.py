@@ -18,8 +18,8 @@ from softlab_cli.running.progress import listeners
 @store_argument
 @click.argument("case_ids", nargs=-1)
 @click.option(
-    "--to", type=click.Choice(["nifti", "npz", "dicom-seg"]), default="nifti", show_default=True,
-    help="Kind of file.",
+    "--to", type=click.Choice(["nifti", "npz", "dicom-seg", "seg-nrrd"]), default="nifti",
+    show_default=True, help="Kind of file; seg-nrrd has the hard label, for 3D Slicer.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write into.")
 @click.option(
@@ -49,7 +49,10 @@ def command(
     hard: bool,
     progress: bool | None,
 ) -> None:
-    """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG."""
+    """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG.
+
+    Or the hard labels as segmentations of 3D Slicer.
+    """
     from softlab_cli.api import open_store
     from softlab_cli.output.cases import export_cases
 

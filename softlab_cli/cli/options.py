@@ -18,6 +18,7 @@ from softlab_cli.core.fractions import OVERLAP_RULES
 from softlab_cli.core.memory import parse_bytes
 
 __all__ = [
+    "class_pattern",
     "debug",
     "progress",
     "rater_weights",
@@ -192,6 +193,13 @@ raters = [
     ),
 ]
 """Where the raters of a case are, and what becomes of them."""
+
+class_pattern = click.option(
+    "--class-pattern",
+    metavar="PATTERN",
+    help="How file names tell case and class, where each file holds one class of a case: "
+    "'{case}/{class}.nii.gz'. Without {case} all files are one case.",
+)
 
 smoothing = click.option(
     "--smoothing",
@@ -385,7 +393,7 @@ def refuse_idle(*names: str, needs: str) -> None:
             )
 
 
-run_options = together(*_INPUT, *_READING, *_CLASSES, *_STORE, *_RUNNING)
+run_options = together(*_INPUT, class_pattern, *_READING, *_CLASSES, *_STORE, *_RUNNING)
 """Every option of a command that makes soft labels."""
 
 

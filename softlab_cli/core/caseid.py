@@ -15,6 +15,7 @@ __all__ = [
     "LONGEST_CASE_ID",
     "NIBABEL_SUFFIXES",
     "NIFTI_SUFFIXES",
+    "NRRD_SUFFIXES",
     "PARTIAL_MARK",
     "PICTURE_SUFFIXES",
     "check_case_id",
@@ -25,7 +26,8 @@ __all__ = [
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-ITK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+NRRD_SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr")
+ITK_SUFFIXES = (*NRRD_SUFFIXES, ".mha", ".mhd")
 PICTURE_SUFFIXES = (".png", ".tiff", ".tif")
 NIBABEL_SUFFIXES = (".mgz", ".mgh", ".hdr")
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES, *NIBABEL_SUFFIXES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,15 @@ LARGEST_LABEL_VALUE = 65535
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: its place in the soft label, its value on disk, its name."""
+    """One class: its place in the soft label, its value on disk, its name.
+
+    Its colour, for pictures, is six hex digits, or empty; it makes no other class.
+    """
 
     index: int
     value: int
     name: str
+    colour: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,18 @@ class ClassTable:
         more = f" and {len(self) - 20} more" if len(self) > 20 else ""
         raise ClassError(f"no class {text!r}.", remedy=f"There are: {some}{more}.")
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """The table as the store keeps it."""
-        return [{"index": c.index, "value": c.value, "name": c.name} for c in self.classes]
+    def coloured(self, colours: Mapping[str, str]) -> ClassTable:
+        """The same classes with the colours of these names; see `LabelClass`."""
+        classes = tuple(replace(c, colour=colours.get(c.name, c.colour)) for c in self.classes)
+        return replace(self, classes=classes)
+
+    def to_json(self, *, colours: bool = False) -> list[dict[str, Any]]:
+        """The table as the store keeps it, with colours where they are wanted and known."""
+        return [
+            {"index": c.index, "value": c.value, "name": c.name}
+            | ({"color": c.colour} if colours and c.colour else {})
+            for c in self.classes
+        ]
 
     @classmethod
     def from_json(
@@ -157,7 +170,8 @@ class ClassTable:
     ) -> ClassTable:
         """The table that `to_json` wrote."""
         entries = tuple(
-            LabelClass(int(c["index"]), int(c["value"]), str(c["name"])) for c in classes
+            LabelClass(int(c["index"]), int(c["value"]), str(c["name"]), _colour(c.get("color")))
+            for c in classes
         )
         return cls(entries, tuple(int(v) for v in ignore_values))
 
@@ -201,6 +215,10 @@ class ClassTable:
                     "the names with --classes-from.",
                 )
         return cls.from_values(found, known, ignore_values)
+
+
+def _colour(text: object) -> str:
+    return text if isinstance(text, str) and re.fullmatch("[0-9A-Fa-f]{6}", text) else ""
 
 
 def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:

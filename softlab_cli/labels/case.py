@@ -20,6 +20,7 @@ from softlab_cli.labels.indices import (
 )
 from softlab_cli.labels.numbering import number_as
 from softlab_cli.labels.read import ReadingOptions, read_labels
+from softlab_cli.readers import path_of
 from softlab_cli.store.statistics import LabelCounts
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ def read_hard_labels(case: Case, classes: ClassTable, options: ReadingOptions) -
     SoftlabError
         When a file cannot be used; the error names it.
     """
-    path = case.label_maps[0]
-    with naming(path):
-        label_map = read_labels(path, case.images, options, rater=case.raters[0])
+    rater, source = next(iter(case.drawings.items()))
+    with naming(path := path_of(source)):
+        label_map = read_labels(source, case.images, options, rater=rater)
         geometry, warnings = label_map.geometry, label_map.warnings
         label_map = number_as(label_map, classes, path)
         indexed = index_label_map(label_map.values, classes)
@@ -119,16 +120,16 @@ def read_rater_labels(case: Case, classes: ClassTable, options: ReadingOptions) 
     builder = PatternBuilder(len(classes), classes.ignore_index)
     geometry: Geometry | None = None
     warnings: list[str] = []
-    for path, rater in zip(case.label_maps, case.raters, strict=True):
-        with naming(path):
-            label_map = read_labels(path, case.images, options, rater=rater, onto=geometry)
+    for rater, source in case.drawings.items():
+        with naming(path := path_of(source)):
+            label_map = read_labels(source, case.images, options, rater=rater, onto=geometry)
             label_map = number_as(label_map, classes, path)
             builder.add(index_label_map(label_map.values, classes).class_indices)
         geometry = geometry or label_map.geometry
         warnings += [f"{rater}: {warning}" for warning in label_map.warnings]
         del label_map  # before the next one is read
     assert geometry is not None
-    return RaterLabels(geometry, builder.build(), case.raters, tuple(warnings))
+    return RaterLabels(geometry, builder.build(), tuple(case.drawings), tuple(warnings))
 
 
 def count_labels(

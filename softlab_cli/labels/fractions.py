@@ -15,7 +15,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.labels.numbering import class_values, number_as
 from softlab_cli.labels.read import image_grid, series_for
-from softlab_cli.readers import LabelObject, open_label_object
+from softlab_cli.readers import LabelObject, LabelSource, open_label_object, path_of
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.regrid import resample_soft
 
@@ -23,7 +23,7 @@ __all__ = ["open_fractions"]
 
 
 def open_fractions(
-    path: Path,
+    path: LabelSource,
     images: Sequence[Path],
     supersample: int | None,
     classes: ClassTable,
@@ -34,7 +34,7 @@ def open_fractions(
     Parameters
     ----------
     path
-        Its file.
+        Its file, or files.
     images
         Images of the case; may be none.
     supersample
@@ -52,7 +52,7 @@ def open_fractions(
     ClassError
         When a segment is no class.
     """
-    source = open_label_object(path)
+    source, path = open_label_object(path), path_of(path)
     series = series_for(source, images, options)
     soft = source.fractions(series, options, supersample)
     if soft is None:

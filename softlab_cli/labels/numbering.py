@@ -21,10 +21,11 @@ __all__ = ["Occurring", "class_values", "common_classes", "number_as"]
 
 @dataclass(frozen=True)
 class Occurring:
-    """Label values that occur in a case, and the names that its file gives them."""
+    """Label values that occur in a case, and the names and colours that its file gives them."""
 
     values: frozenset[int]
     names: Mapping[int, str] = field(default_factory=dict)
+    colours: Mapping[str, str] = field(default_factory=dict)
 
 
 def common_classes(

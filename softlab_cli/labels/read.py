@@ -20,9 +20,11 @@ from softlab_cli.labels.indices import replace_values
 from softlab_cli.readers import (
     FileProbe,
     LabelObject,
+    LabelSource,
     dicom,
     is_dicom,
     open_label_object,
+    path_of,
     probe,
 )
 from softlab_cli.readers.lattice import find_turn
@@ -91,7 +93,7 @@ def series_for(
 
 
 def read_labels(
-    path: Path,
+    path: LabelSource,
     images: Sequence[Path],
     options: ReadingOptions,
     *,
@@ -103,7 +105,7 @@ def read_labels(
     Parameters
     ----------
     path
-        A file of any kind that can be read, or a SEG or RTSTRUCT.
+        A file of any kind that can be read, a SEG or RTSTRUCT, or files of one class each.
     images
         Images of the case; may be none.
     options
@@ -128,7 +130,7 @@ def read_labels(
     ClassError
         When label values of named segments are to be replaced.
     """
-    source = open_label_object(path)
+    source, path = open_label_object(path), path_of(path)
     series = series_for(source, images, options)
     label_map = source.label_map(series, options)
     target = _target(series, images, options, onto)
@@ -168,14 +170,14 @@ def _with_values(label_map: LabelMap, wanted: Mapping[int, int], path: Path) -> 
 
 
 def probe_labels(
-    path: Path,
+    path: LabelSource,
     images: Sequence[Path],
     options: ReadingOptions,
     *,
     onto: Geometry | None = None,
 ) -> FileProbe:
     """What the headers say of a label map once it is read as by `read_labels`."""
-    source = open_label_object(path)
+    source, path = open_label_object(path), path_of(path)
     series = series_for(source, images, options)
     seen = source.probe(series)
     target = _target(series, images, options, onto)

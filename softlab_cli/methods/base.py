@@ -252,7 +252,7 @@ class Method(ABC):
 
 
 def _check_one_label_map(case: Case) -> None:
-    count, names = len(case.label_maps), ", ".join(case.raters)
+    count, names = len(case.drawings), ", ".join(case.drawings)
     if count > 1:
         raise InputError(
             f"has {count} label maps ({names}), and this method takes one.",

@@ -11,6 +11,7 @@ from softlab_cli.core.errors import UsageError
 from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
 from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
 from softlab_cli.output.export import export_case, remove_leftovers
+from softlab_cli.output.seg_nrrd import export_seg_nrrd
 from softlab_cli.store.reader import Case, Store
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def export_cases(
     case_ids
         The cases; by default all.
     to
-        ``nifti``, ``npz`` (see `softlab_cli.output.export.export_case`) or ``dicom-seg``
-        (see `softlab_cli.output.dicom_seg.export_dicom_seg`).
+        ``nifti``, ``npz`` (see `softlab_cli.output.export.export_case`), ``dicom-seg``
+        (see `softlab_cli.output.dicom_seg.export_dicom_seg`) or ``seg-nrrd``
+        (see `softlab_cli.output.seg_nrrd.export_seg_nrrd`).
     per_class
         NIfTI only: one file for each class.
     overwrite
@@ -75,7 +77,7 @@ def export_cases(
     StoreError
         When a file exists already, or cannot be written.
     """
-    if to == "dicom-seg" and per_class:
+    if to in ("dicom-seg", "seg-nrrd") and per_class:
         raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")
     if to != "dicom-seg" and (images or series or hard):
         raise UsageError(
@@ -94,6 +96,8 @@ def export_cases(
                     fractional_type=_fractional_type(case), overwrite=overwrite,
                 )
             ]  # fmt: skip
+        elif to == "seg-nrrd":
+            written[case.case_id] = [export_seg_nrrd(case, folder, overwrite=overwrite)]
         else:
             written[case.case_id] = export_case(
                 case, folder, to=to, per_class=per_class, overwrite=overwrite

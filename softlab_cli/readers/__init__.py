@@ -15,22 +15,27 @@ from softlab_cli.core.caseid import (
     ITK_SUFFIXES,
     NIBABEL_SUFFIXES,
     NIFTI_SUFFIXES,
+    NRRD_SUFFIXES,
     PICTURE_SUFFIXES,
     image_suffix,
 )
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures
+from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_nrrd
 from softlab_cli.readers.base import FileProbe, Reader
+from softlab_cli.readers.class_files import ClassFiles, ClassFilesObject, LabelSource, path_of
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 
 __all__ = [
     "READERS",
+    "ClassFiles",
     "FileProbe",
     "LabelObject",
+    "LabelSource",
     "Reader",
     "is_dicom",
     "open_label_object",
+    "path_of",
     "probe",
     "read_geometry",
     "read_image",
@@ -42,6 +47,7 @@ HEADERS_KEPT = 4096
 
 _NIFTI = Reader(nifti.probe, nifti.read_label_map, nifti.read_image)
 _ITK = Reader(itk.probe, itk.read_label_map, itk.read_image)
+_NRRD = Reader(itk.probe, seg_nrrd.read_label_map, itk.read_image)
 _PICTURES = Reader(pictures.probe, pictures.read_label_map, pictures.read_image)
 _NIBABEL = Reader(nibabel_files.probe, nibabel_files.read_label_map, nibabel_files.read_image)
 _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
@@ -49,6 +55,7 @@ _DICOM = Reader(dicom.probe, dicom.read_label_map, dicom.read_image)
 READERS: dict[str, Reader] = {
     **dict.fromkeys(NIFTI_SUFFIXES, _NIFTI),
     **dict.fromkeys(ITK_SUFFIXES, _ITK),
+    **dict.fromkeys(NRRD_SUFFIXES, _NRRD),
     **dict.fromkeys(PICTURE_SUFFIXES, _PICTURES),
     **dict.fromkeys(NIBABEL_SUFFIXES, _NIBABEL),
 }
@@ -118,22 +125,29 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     return probe(path).geometry
 
 
-def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
+def open_label_object(path: str | os.PathLike[str] | ClassFiles) -> LabelObject:
     """Open what holds labels: the one place that asks of which kind it is.
 
     Parameters
     ----------
     path
-        A file with an image ending is a plain label map, which is not looked into yet.
-        Any other is a SEG or RTSTRUCT, and its header is read.
+        A NRRD file may name segments, as 3D Slicer does; its header says so. Any other
+        file with an image ending is a plain label map, which is not looked into yet. What
+        is left is a SEG or RTSTRUCT, and its header is read. Files of one class each are
+        one label map.
 
     Raises
     ------
     InputError
         When it is neither, or cannot be read.
     """
+    if isinstance(path, ClassFiles):
+        return ClassFilesObject(path, Reader(probe, read_label_map, read_image))
     path = Path(path)
-    if image_suffix(path.name):
+    suffix = image_suffix(path.name)
+    if suffix in NRRD_SUFFIXES and (named := seg_nrrd.find_segmentation(path)) is not None:
+        return named
+    if suffix:
         return PlainLabelMap(path, Reader(probe, read_label_map, read_image))
     return dicom.open_object(path)
 

@@ -36,7 +36,7 @@ from softlab_cli.readers.text_headers import (
     verify_deflated,
 )
 
-__all__ = ["probe", "read_image", "read_label_map"]
+__all__ = ["probe", "read_image", "read_label_map", "read_layers"]
 
 DECODERS = {
     **dict.fromkeys((".seg.nrrd", ".nrrd", ".nhdr"), "NrrdImageIO"),
@@ -140,6 +140,29 @@ def read_image(path: Path) -> Image:
         intensities = stored.transpose(0, 2, 1).astype(np.float32, order="C")
     shape = (file.channels, *file.geometry.shape)
     return Image(intensities.reshape(shape), file.geometry, file.warnings)
+
+
+def read_layers(path: Path) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
+    """All values of each voxel, as they are stored, with the grid and warnings.
+
+    Returns
+    -------
+    values
+        (voxels, layers) in file order, of the stored type.
+    geometry
+        The grid.
+    warnings
+        What was found odd.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged, or holds several volumes.
+    """
+    file = _opened(path)
+    check_one_value(file.volumes, 1, path)
+    layers = _voxels(file, path).reshape(file.voxels, file.components)
+    return layers, file.geometry, file.warnings
 
 
 def _opened(path: Path) -> _File:

@@ -14,7 +14,14 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, check_promise, open_input
 from softlab_cli.readers.byte_stream import MOST_INFLATION, ByteStream
 
-__all__ = ["DataPart", "check_data_part", "find_data_part", "header_fields", "verify_deflated"]
+__all__ = [
+    "LONGEST_TEXT",
+    "DataPart",
+    "check_data_part",
+    "find_data_part",
+    "header_fields",
+    "verify_deflated",
+]
 
 LONGEST_TEXT = 1 << 20
 """A header that has not ended by then is none (Slicer writes some tens of kilobytes)."""

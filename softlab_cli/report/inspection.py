@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.cases import discover_cases
+from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
-from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
+from softlab_cli.readers import (
+    ClassFiles,
+    LabelObject,
+    dicom,
+    is_dicom,
+    open_label_object,
+    probe,
+    read_label_map,
+)
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
@@ -149,7 +158,8 @@ def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
         return Found(path, "list of cases", facts={"cases": cases})
     if is_dicom(path):
         return _dicom_file(path, images)
-    return _file(path)
+    source = open_label_object(path)
+    return _file(path) if source.names(()) is None else _object(path, source, images)
 
 
 def _store(path: Path) -> Found:
@@ -258,9 +268,13 @@ def _folder(path: Path, most_files: int | None) -> Found:
     if not files or holds_dicom_files(path):
         parts += _dicom_parts(path)
     cases, notes = _cases(path)
+    drawn = [d for case in cases for d in case.drawings.values() if isinstance(d, ClassFiles)]
+    looked_into = _class_files(drawn, most_files)
+    parts += looked_into
     problems = () if parts else ("holds no image, no label map and no DICOM file.",)
-    facts = {"cases": cases, "notes": notes}
+    facts = {"cases": [case.case_id for case in cases], "notes": notes}
     unseen = len(files) - len(seen)
+    unseen += sum(len(files_of.files) for files_of in drawn[len(looked_into) :])
     return Found(path, "folder", None, (), facts, problems, tuple(parts), unseen)
 
 
@@ -273,11 +287,25 @@ def _dicom_parts(path: Path) -> list[Found]:
     return parts + [inspect_path(label.path, path) for label in found.labels]
 
 
-def _cases(path: Path) -> tuple[list[str], list[str]]:
-    """Case ids that ``--in`` would find here, and what it would leave out or refuse."""
+def _class_files(drawn: Sequence[ClassFiles], most_files: int | None) -> list[Found]:
+    """Label maps of one file a class, the first one and as many as the files allow."""
+    parts: list[Found] = []
+    seen = 0
+    for source in drawn:
+        seen += len(source.files)
+        if parts and most_files is not None and seen > most_files:
+            break
+        crashes = any(map(may_crash_on, source.files))
+        inspect = partial(call_apart, _object) if crashes else _object
+        parts.append(inspect(source.path, open_label_object(source), None))
+    return parts
+
+
+def _cases(path: Path) -> tuple[list[Case], list[str]]:
+    """Cases that ``--in`` would find here, and what it would leave out or refuse."""
     notes: list[str] = []
     try:
         cases = discover_cases([path], tell=notes.append)
     except SoftlabError as error:
         return [], [*notes, f"no case: {_words(error)}"]
-    return [case.case_id for case in cases], notes
+    return cases, notes

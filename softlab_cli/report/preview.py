@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.colours import class_colours
 from softlab_cli.core.errors import SoftlabError, UsageError
 from softlab_cli.core.extras import require
 from softlab_cli.core.text import shown
@@ -283,17 +283,6 @@ def _image_slice(
     return np.squeeze(image.intensities[0][region], axis), []
 
 
-def palette(count: int) -> NDArray[np.float64]:
-    """(count, 3) colours that neighbours in the table do not share; the first is for background."""
-    hues = (np.arange(count) * 0.618034 + 0.33) % 1.0
-    rows = np.arange(count)
-    colours = [
-        colorsys.hsv_to_rgb(h, 0.55 + 0.4 * (i % 2), 1.0 - 0.25 * (i % 3 == 2))
-        for i, h in zip(rows, hues, strict=True)
-    ]
-    return np.array(colours)
-
-
 def _draw(out: Path, panels: Panels, view: View) -> None:
     """Lay the panels out in a row over a legend, and save the figure."""
     with require("matplotlib", extra="plot", problem="a preview needs matplotlib."):
@@ -303,7 +292,7 @@ def _draw(out: Path, panels: Panels, view: View) -> None:
     tall = min(max(rows / columns * view.aspect, 0.3), 2.5)  # height of a panel over its width
     figure = Figure(figsize=(4.2 * count, 3.6 * tall + 2), layout="constrained")
     first, *others = figure.subplots(1, count)
-    colours = palette(len(panels.classes))
+    colours = class_colours(panels.classes)
     _show_hard(first, view, panels, colours)
     maps = [
         soft_map(as_drawn(panels.classes.names[index]), values, panels.hard == index)

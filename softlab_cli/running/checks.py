@@ -62,7 +62,7 @@ def check_case(case: Case, method: Method, min_raters: int) -> None:
     """
     if case.problem is not None:
         raise case.problem
-    count, names = len(case.label_maps), ", ".join(case.raters)
+    count, names = len(case.drawings), ", ".join(case.drawings)
     if method.takes == "raters" and count < min_raters:
         raise InputError(
             f"has {count} of the {min_raters} raters that --min-raters asks for ({names}).",
@@ -73,7 +73,7 @@ def check_case(case: Case, method: Method, min_raters: int) -> None:
 
 def oddities(method: Method, cases: Sequence[Case]) -> Iterator[str]:
     """What the user should know of all cases together, one sentence each."""
-    if method.takes == "raters" and all(len(case.label_maps) < 2 for case in cases):
+    if method.takes == "raters" and all(len(case.drawings) < 2 for case in cases):
         yield (
             "no case has more than one rater; repeat --in for others, or say with "
             "--rater-pattern how file names tell case and rater"

@@ -135,8 +135,8 @@ def _probe_case(case: Case, options: ReadingOptions) -> FileProbe:
     """What the headers say of a case's label maps: the first one's grid, the most memory."""
     onto: Geometry | None = None
     probes = []
-    for path in case.label_maps:
-        probes.append(probe_labels(path, case.images, options, onto=onto))
+    for source in case.drawings.values():
+        probes.append(probe_labels(source, case.images, options, onto=onto))
         onto = onto or probes[0].geometry
     return replace(
         probes[0],
@@ -167,6 +167,7 @@ class _Draft:
             request.images,
             series=request.reading.series,
             rater_pattern=request.rater_pattern,
+            class_pattern=request.class_pattern,
             tell=lambda message: listen(Notice(message)),
         )
         part = select_part(cases, *request.part) if request.part else cases
@@ -229,7 +230,8 @@ class _Draft:
         classes, note = common_classes(found, ignored_values(request))
         if note:
             listen(Notice(note))
-        return classes
+        colours = {name: c for case in reversed(found) for name, c in case.colours.items()}
+        return classes.coloured(colours)
 
     def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
         """Who does it; cases that no worker has the memory for fail here."""

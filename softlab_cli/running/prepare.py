@@ -126,8 +126,8 @@ class FileCase:
 
     def fractions(self, supersample: int | None) -> SoftSegments:
         """The soft labels that the label map's file has."""
-        path, images = self.case.label_maps[0], self.case.images
-        soft = open_fractions(path, images, supersample, self.classes, self.reading)
+        source, images = next(iter(self.case.drawings.values())), self.case.images
+        soft = open_fractions(source, images, supersample, self.classes, self.reading)
         return replace(soft, on_overlap=self.reading.on_overlap)
 
     def grid(self, geometry: Geometry) -> Grid:

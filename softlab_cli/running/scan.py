@@ -16,7 +16,7 @@ from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import check_no_image
 from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
-from softlab_cli.readers import open_label_object, read_label_map
+from softlab_cli.readers import ClassFiles, LabelSource, open_label_object, path_of
 
 __all__ = [
     "ScanTask",
@@ -61,29 +61,30 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
     try:
         if case.problem is not None:
             raise case.problem
-        return tuple(_occurring(task, number) for number in range(len(case.label_maps)))
+        return tuple(_occurring(task, rater, drawn) for rater, drawn in case.drawings.items())
     except Exception as error:
         return failure(case.case_id, error, started)
 
 
-def _occurring(task: ScanTask, number: int) -> Occurring:
-    path = task.case.label_maps[number]
-    with naming(path):
-        names = open_label_object(path).names(task.reading.rois) if task.soft else None
+def _occurring(task: ScanTask, rater: str, drawn: LabelSource) -> Occurring:
+    # The names of files are their classes; reading them all would take as long as the case.
+    unread = task.soft or isinstance(drawn, ClassFiles)
+    with naming(path := path_of(drawn)):
+        names = open_label_object(drawn).names(task.reading.rois) if unread else None
         if names is not None:
             return Occurring(frozenset(), names)
-        label_map = _read(task, number)
+        label_map = _read(task, rater, drawn)
         values = distinct_values(label_map.values)
         if not task.images_too:
             check_no_image(label_map.values, values, path)
-        return Occurring(frozenset(values), label_map.metadata.get("names", {}))
+        facts = label_map.metadata
+        return Occurring(frozenset(values), facts.get("names", {}), facts.get("colours", {}))
 
 
-def _read(task: ScanTask, number: int) -> LabelMap:
-    case, path = task.case, task.case.label_maps[number]
+def _read(task: ScanTask, rater: str, drawn: LabelSource) -> LabelMap:
     if task.soft:
-        return read_label_map(path)
-    return read_labels(path, case.images, task.reading, rater=case.raters[number])
+        return open_label_object(drawn).label_map(None, task.reading)
+    return read_labels(drawn, task.case.images, task.reading, rater=rater)
 
 
 def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:

@@ -67,7 +67,7 @@ def _channels(classes: ClassTable) -> list[dict[str, Any]]:
     return [
         {
             "label": entry.name,
-            "color": _colour(entry.index),
+            "color": entry.colour.upper() or _colour(entry.index),
             "active": entry.index in active,
             "window": {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0},
         }

@@ -123,6 +123,7 @@ class StoreInfo:
         """The store's facts as its metadata keeps them."""
         return {
             **self.essence(),
+            "classes": self.classes.to_json(colours=True),
             "version": self.version,
             "software": dict(self.software),
             "config": dict(self.config),

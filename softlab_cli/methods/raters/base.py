@@ -112,7 +112,7 @@ class RaterMethod(Method):
             classes.index_dtype.itemsize,
             self.workspace_bytes(len(classes), block),
             threads,
-            pattern_bytes(len(classes), len(case.label_maps)),
+            pattern_bytes(len(classes), len(case.drawings)),
         )
         return Needs(memory.total)
 

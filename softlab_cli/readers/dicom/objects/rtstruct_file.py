@@ -22,7 +22,7 @@ from softlab_cli.readers.dicom.files.common import (
     quiet,
 )
 from softlab_cli.readers.dicom.objects.reference import Reference
-from softlab_cli.readers.dicom.objects.segments import Segment, choose
+from softlab_cli.readers.segments import Segment, choose
 
 __all__ = ["Contour", "Roi", "RoiSummary", "RtStructFile", "list_rois"]
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.files.common import SEG_CLASSES, DicomFile, open_dicom, quiet
 from softlab_cli.readers.dicom.objects.reference import Reference
-from softlab_cli.readers.dicom.objects.segments import Segment, assign_values, choose
+from softlab_cli.readers.segments import Segment, assign_values, choose
 
 __all__ = ["SegFile", "SegSummary", "describe_seg"]
 

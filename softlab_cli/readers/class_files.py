@@ -1,0 +1,149 @@
+"""One file a class: what together is one label map, as TotalSegmentator writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os.path import commonpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.volume import Geometry, LabelMap
+from softlab_cli.readers.base import FileProbe, Reader
+from softlab_cli.readers.label_object import Description, NamedLabel
+from softlab_cli.readers.lattice import find_turn
+from softlab_cli.readers.options import ReadingOptions
+from softlab_cli.readers.overlaps import BYTES_PER_VOXEL, Combinations, value_bytes
+from softlab_cli.readers.regrid import to_grid
+from softlab_cli.readers.segments import Segment, assign_values, choose
+
+__all__ = ["ClassFiles", "ClassFilesObject", "LabelSource", "path_of"]
+
+
+@dataclass(frozen=True)
+class ClassFiles:
+    """The files of one case and one rater, each with one class.
+
+    Parameters
+    ----------
+    files
+        At least one.
+    names
+        The class of each.
+    """
+
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """What messages name: the only file, or the folder that holds them all."""
+        return self.files[0] if len(self.files) == 1 else Path(commonpath(self.files))
+
+
+LabelSource = Path | ClassFiles
+"""What one rater drew of one case."""
+
+
+def path_of(source: LabelSource) -> Path:
+    """The path that stands for it in messages."""
+    return source.path if isinstance(source, ClassFiles) else source
+
+
+@dataclass(frozen=True)
+class ClassFilesObject:
+    """Files of one class each, as a `LabelObject` with names and a grid of its own.
+
+    The grid is that of the first file.
+    """
+
+    source: ClassFiles
+    reader: Reader
+
+    @property
+    def series_uids(self) -> tuple[str, ...]:
+        """None: the files have a grid of their own."""
+        return ()
+
+    def describe(self) -> Description:
+        """The classes."""
+        labels = tuple(NamedLabel(s.value, s.name) for s in self._segments)
+        return Description("label map, one file a class", labels)
+
+    def names(self, rois: Sequence[str]) -> dict[int, str]:
+        """The classes with numbers in the order of the files; they are not opened."""
+        names = [s.name for s in self._segments]
+        chosen = choose(names, rois, self.source.path, what="class")
+        return {self._segments[i].value: names[i] for i in chosen}
+
+    def reference(self, rois: Sequence[str]) -> None:
+        """No images: the files have a grid."""
+
+    def probe(self, series: object) -> FileProbe:
+        """What the header of the first file says, for files like it."""
+        seen = self.reader.probe(self.source.files[0])
+        voxels = int(np.prod(seen.geometry.shape, dtype=object))
+        held = voxels * value_bytes(self._segments)
+        kept = voxels * BYTES_PER_VOXEL
+        on_read = kept + max(held, seen.bytes_on_read, 2 * seen.bytes_held)
+        return FileProbe(
+            self.source.path, seen.geometry, seen.dtype, 1, held, on_read, seen.warnings
+        )
+
+    def label_map(self, series: object, options: ReadingOptions) -> LabelMap:
+        """The classes that options choose, one file at a time, by their rule for overlaps."""
+        wanted = self.names(options.rois)
+        segments = [s for s in self._segments if s.value in wanted]
+        geometry = self.reader.probe(self.source.files[0]).geometry
+        joined = Combinations(geometry.shape, segments, self.source.path)
+        warnings: dict[str, None] = {}
+        for number, segment in enumerate(segments, 1):
+            path = self.source.files[segment.number - 1]
+            one = self._on_grid(self.reader.read_label_map(path), geometry, path)
+            warnings.update(dict.fromkeys(f"{path.name}: {text}" for text in one.warnings))
+            _add(joined, one.values, number, path)
+        labels, notes = joined.label_map(options.on_overlap)
+        metadata = {"names": {s.value: s.name for s in segments}}
+        return LabelMap(labels, geometry, (*warnings, *notes), metadata)
+
+    def fractions(self, series: object, options: ReadingOptions, supersample: int | None) -> None:
+        """No fractions."""
+
+    @cached_property
+    def _segments(self) -> list[Segment]:
+        named = [Segment(n, name) for n, name in enumerate(self.source.names, 1)]
+        return [s for s in assign_values(named, None, self.source.path)[0] if s is not None]
+
+    def _on_grid(self, one: LabelMap, geometry: Geometry, path: Path) -> LabelMap:
+        turn = find_turn(one.geometry, geometry)
+        if turn is not None and turn.is_identity:
+            return one
+        return to_grid(one, geometry, names=(path.name, self.source.files[0].name), path=path)
+
+
+def _add(joined: Combinations, values: NDArray[Any], number: int, path: Path) -> None:
+    """Add a file; its voxels are the class where they are not 0."""
+    found: set[int] = set()
+
+    def number_of(piece: NDArray[Any]) -> NDArray[np.int32]:
+        inside = piece != 0
+        held = piece[inside]
+        if held.size:
+            found.update((int(held.min()), int(held.max())))
+        numbers: NDArray[np.int32] = inside.astype(np.int32) * np.int32(number)
+        return numbers
+
+    joined.add(np.ascontiguousarray(values).reshape(-1), number_of)
+    if len(found) > 1:
+        raise InputError(
+            f"holds label values from {min(found)} to {max(found)}; a file of one class has one "
+            "value besides 0.",
+            remedy="Leave it out with --roi, or give label maps of several classes as --in, "
+            "one file a case.",
+            path=path,
+        )
