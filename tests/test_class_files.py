@@ -16,9 +16,11 @@ from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.class_folders import look_like_classes
 from softlab_cli.cases.cuts import choose_cuts
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
+from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import probe_labels, read_labels
 from softlab_cli.readers.class_files import ClassFiles
 from softlab_cli.readers.options import ReadingOptions
+from softlab_cli.running.scan import ScanTask, scan_case
 from tests.conftest import write_image
 
 SHAPE = (5, 8, 9)
@@ -272,6 +274,15 @@ def test_dry_run_and_an_overlap_that_fails_one_case(organs: Path, softlab: Run) 
     assert done.exit_code == 1
     assert "done         2" in done.output
     assert "kidney_right and liver: 12 voxels" in done.output
+
+
+def test_the_scan_takes_classes_from_file_names(tmp_path: Path) -> None:
+    """Reading all files twice would take as long as the run."""
+    folder = write_case(tmp_path / "s1")
+    (folder / "liver.nii.gz").write_bytes(b"damaged")
+    (case,), _ = cases_of(tmp_path, class_pattern="{case}/{class}")
+    (found,) = scan_case(ScanTask(case, ReadingOptions()))
+    assert found == Occurring(frozenset(), dict(enumerate(PARTS, 1)))
 
 
 def test_two_inputs_are_raters(tmp_path: Path, softlab: Run) -> None:

@@ -258,5 +258,6 @@ def test_colours_of_segments_are_kept_for_pictures(tmp_path: Path, softlab: Run)
     channels = json.loads((out / "a" / "zarr.json").read_text())["attributes"]["ome"]["omero"]
     assert [c["color"] for c in channels["channels"]][1:3] == ["8040FF", "FF0000"]
     labels = ("--labels", "0,1=liver,2=heart,3=odd")  # colours are no part of the recipe
+    write_seg_nrrd(tmp_path / "in" / "b.seg.nrrd", [LIVER], keys)
     assert "skipped      1" in softlab(*command, *labels).output
     assert softlab("verify", out).exit_code == 0

@@ -30,11 +30,9 @@ def choose_cuts(possible: Sequence[Sequence[Cut]]) -> list[Cut]:
             files[case] += 1
             cases[name].add(case)
 
-    def worth(cut: Cut) -> tuple[int, int, int]:
+    def worth(cut: Cut) -> tuple[int, int]:
         # Of k classes of n cases, s_1_liver is cut after s_1: k files times n cases. A cut
-        # after s counts as much (all files, one case), but never twice; the longer case
-        # decides where only one case is there.
-        of_case, of_class = files[cut[0]], len(cases[cut[1]])
-        return of_case * of_class, min(of_case, of_class), len(cut[0])
+        # after s counts as much (all files, one case each), so the longer case decides.
+        return files[cut[0]] * len(cases[cut[1]]), len(cut[0])
 
     return [max(cuts, key=worth) for cuts in possible]
