@@ -37,6 +37,9 @@ NUMBERS = {GREY: 1, COLOURS: 3, PALETTE: 3, GREY_ALPHA: 2, COLOURS_ALPHA: 4}
 HEADER_BYTES = 33
 """The signature and the header chunk with its checksum."""
 
+LONGEST_CHUNK = 1 << 10
+"""Bytes of the chunks that are read here; the longest that makes sense has 256."""
+
 COLOUR_TYPE = 9
 """Place of the colour type in the header chunk's data."""
 
@@ -111,7 +114,7 @@ def _before_pixels(file: BinaryIO) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     while len(start := file.read(8)) == 8 and start[4:] not in (b"IDAT", b"IEND"):
         length = int.from_bytes(start[:4], "big")
-        if start[4:] in (b"sCAL", b"tRNS"):
+        if start[4:] in (b"sCAL", b"tRNS") and length <= LONGEST_CHUNK:
             found[start[4:]] = file.read(length)
             length = 0
         file.seek(length + 4, os.SEEK_CUR)

@@ -10,6 +10,7 @@ from typing import Any
 from softlab_cli.cases import discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.places import refuse_url
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import looks_like_image
@@ -119,6 +120,7 @@ def inspect_path(
         Files of a folder that are looked into, in the order of their names; None for all.
     """
     path = Path(path)
+    refuse_url(path, None if images is None else Path(images))
     inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
         return inspect(path, None if images is None else Path(images), most_files)
