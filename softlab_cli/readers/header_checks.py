@@ -30,12 +30,25 @@ LARGEST_SIZE = 1 << 40
 
 META_VECTORS = ("elementspacing", "elementsize", "offset", "position", "origin", "centerofrotation")
 META_MATRICES = ("transformmatrix", "rotation", "orientation")
+META_NAME = re.compile(r"\S+")
+
+META_NAMES = {
+    name.lower(): name
+    for name in (
+        "NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "Offset", "Position",
+        "Origin", "TransformMatrix", "Rotation", "Orientation", "ElementNumberOfChannels",
+        "CompressedData", "BinaryData", "ElementByteOrderMSB", "BinaryDataByteOrderMSB",
+        "HeaderSize", "ElementDataFile",
+    )
+}  # fmt: skip
+
 NRRD_FREE_TEXT = ("content", "number", "date", "sampleunits", "datafile")
 
 DOMAIN = ("domain", "space", "time", "none", "???")
 """Kinds of axes that are no numbers of a voxel."""
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+SMALLEST, LARGEST = 1e-300, 1e300
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 VECTOR = re.compile(r"\(([^()]*)\)|(none)", re.IGNORECASE)
 
 
@@ -50,7 +63,15 @@ def check_header(path: Path) -> None:
     lines = header_lines(path)
     is_nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
     fields = _once(lines, path)
-    (_check_nrrd if is_nrrd else _check_meta)(fields, path)
+    if is_nrrd:
+        _check_nrrd(fields, path)
+        return
+    for key, value in lines:  # ITK knows them by these letters alone
+        if key.lower() in META_NAMES and key not in META_NAMES.values():
+            raise _damaged(key, value, f"is not written {META_NAMES[key.lower()]}", path)
+        if not META_NAME.fullmatch(key) or (not value and key in META_NAMES.values()):
+            raise _damaged(key, value, "is no field of a MetaImage", path)
+    _check_meta(fields, path)
 
 
 def file_sizes(path: Path) -> tuple[int, ...]:
@@ -82,7 +103,12 @@ def _check_meta(fields: dict[str, str], path: Path) -> None:
         if len(value) > LONGEST_LINE or len(name) > LONGEST_WORD or "\0" in name + value:
             raise _damaged(name, value, "is longer than any number or name", path)
     axes = _count(fields, "ndims", "NDims", MOST_AXES, path)
+    for name in list(fields)[: list(fields).index("ndims")]:
+        if name in ("dimsize", *META_VECTORS, *META_MATRICES):
+            raise _damaged(name, fields[name], "stands before NDims, which says its length", path)
     _check_sizes(fields, "dimsize", "DimSize", axes, path)
+    if not fields.get("elementtype"):
+        raise _damaged("ElementType", "", "does not say what a voxel is", path)
     for name in META_VECTORS:
         _check_numbers(fields, name, axes, path)
     for name in META_MATRICES:
@@ -142,7 +168,10 @@ def _check_numbers(fields: dict[str, str], name: str, count: int, path: Path) ->
     if name not in fields:
         return
     words = fields[name].split()
-    if len(words) < count or not all(map(_is_number, words[:count])):
+    can_be_missing = "ndims" not in fields
+    if len(words) < count or not all(
+        _is_number(word) or (can_be_missing and word.lower() == "nan") for word in words[:count]
+    ):
         raise _damaged(name, fields[name], f"is not {count} numbers", path)
 
 
@@ -154,7 +183,8 @@ def _check_vectors(fields: dict[str, str], name: str, count: int, path: Path) ->
     all_there = VECTOR.sub("", fields[name]).strip() == ""
     if len(found) != count or not all_there or len(lengths) > 1 or max(lengths, default=1) > 8:
         raise _damaged(name, fields[name], f"is not {count} vectors of the same length", path)
-    if not all(_is_number(word) for vector in found if vector for word in vector):
+    words = [word for vector in found if vector for word in vector]
+    if not all(word.lower() == "nan" or _is_number(word) for word in words):
         raise _damaged(name, fields[name], "holds what is no number", path)
 
 
@@ -167,8 +197,11 @@ def _vectors(text: str) -> list[list[str] | None]:
 
 
 def _is_number(word: str) -> bool:
-    """Whether a word is a number, and of a length that a number has."""
-    return len(word) <= LONGEST_WORD and NUMBER.fullmatch(word) is not None
+    """Whether a word is a number that ITK can hold; a NRRD file may say that it has none."""
+    if len(word) > LONGEST_WORD or NUMBER.fullmatch(word) is None:
+        return False
+    size = abs(float(word))
+    return size == 0 or SMALLEST <= size <= LARGEST
 
 
 def _damaged(name: str, value: str, reason: str, path: Path) -> InputError:

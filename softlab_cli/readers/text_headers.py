@@ -217,7 +217,7 @@ def _meta_lines(head: bytes) -> Iterator[tuple[str, str]]:
     last = META_END.search(head)
     for line in head[: last.end() if last else len(head)].decode("latin-1").split("\n"):
         key, separator, value = line.partition("=")
-        if separator:
+        if separator or key.strip():
             yield key.strip(), value.strip()
 
 
