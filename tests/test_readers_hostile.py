@@ -209,18 +209,6 @@ def test_a_change_of_the_voxels_is_a_change_of_the_case(tmp_path, header) -> Non
     assert not same_content(kept, [(path, "label")])
 
 
-def test_a_case_whose_voxels_changed_is_done_again(softlab, tmp_path) -> None:
-    (tmp_path / "in").mkdir()
-    write(tmp_path / "in" / "a.mhd", LABELS)
-    command = ["onehot", "--in", tmp_path / "in", "--out", tmp_path / "o.zarr", "--labels", "0-6"]
-    assert softlab(*command).exit_code == 0
-    before = (tmp_path / "in" / "a.mhd").read_bytes()
-    write(tmp_path / "in" / "a.mhd", LABELS[::-1].copy())
-    (tmp_path / "in" / "a.mhd").write_bytes(before)
-    again = softlab(*command)
-    assert "1 done again, since files have changed" in again.output
-
-
 @pytest.mark.parametrize("name", ["/etc/hostname", "../b.raw", "x/../../b.raw", "..\\b.raw"])
 def test_voxels_lie_below_their_header(tmp_path, name) -> None:
     (tmp_path / "b.raw").write_bytes(LABELS.tobytes())
@@ -339,3 +327,43 @@ def test_pieces_of_a_folder_stay_in_it(tmp_path: Path) -> None:
     path = tmp_path / "in" / "a.mhd"
     path.write_bytes(meta("6 5 4").replace(b"LOCAL", b"below/a.raw"))
     np.testing.assert_array_equal(read_label_map(path).values, VALUES)
+
+
+def test_further_fields_of_a_metaimage_are_left_in_peace(tmp_path) -> None:
+    image = sitk.GetImageFromArray(LABELS)
+    for key in ("0008|0060", "my own key", "Comment", "Seq_Frame0000_Status"):
+        image.SetMetaData(key, "what it says")
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "a.mha").values, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"NDims", b"ndims"),
+        (b"DimSize", b"Dimsize"),
+        (b"DimSize", b"x DimSize"),
+        (b"BinaryData = True", b"BinaryData"),
+        (b"NDims = 3\n", b""),
+        (b"ElementType = MET_UCHAR\n", b""),
+        (b"ObjectType = Image\n", b"ObjectType = Image\nElementSpacing = 1 1 1\n"),
+        (b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 1 1e400"),
+        (b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 1 nan"),
+    ],
+)
+def test_a_metaimage_that_itk_would_read_in_its_own_way(tmp_path, capfd, old, new) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(mha().replace(old, new))
+    message(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_every_chunk_of_a_picture_has_its_checksum(tmp_path, capfd) -> None:
+    from tests.pictures_support import png
+
+    content = bytearray(png(4, 3, LABELS[0], palette=True))
+    content[content.index(b"tRNS") + 5] ^= 1
+    (tmp_path / "a.png").write_bytes(content)
+    message(tmp_path / "a.png")
+    message(tmp_path / "a.png", read_image)
+    assert capfd.readouterr().err == ""

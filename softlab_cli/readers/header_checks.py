@@ -30,8 +30,6 @@ LARGEST_SIZE = 1 << 40
 
 META_VECTORS = ("elementspacing", "elementsize", "offset", "position", "origin", "centerofrotation")
 META_MATRICES = ("transformmatrix", "rotation", "orientation")
-META_NAME = re.compile(r"\S+")
-
 META_NAMES = {
     name.lower(): name
     for name in (
@@ -69,8 +67,11 @@ def check_header(path: Path) -> None:
     for key, value in lines:  # ITK knows them by these letters alone
         if key.lower() in META_NAMES and key not in META_NAMES.values():
             raise _damaged(key, value, f"is not written {META_NAMES[key.lower()]}", path)
-        if not META_NAME.fullmatch(key) or (not value and key in META_NAMES.values()):
+        words = key.split()
+        if not words or (len(words) > 1 and any(word.lower() in META_NAMES for word in words)):
             raise _damaged(key, value, "is no field of a MetaImage", path)
+        if not value and key in META_NAMES.values():
+            raise _damaged(key, value, "says nothing", path)
     _check_meta(fields, path)
 
 

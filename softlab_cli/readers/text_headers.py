@@ -217,8 +217,10 @@ def _meta_lines(head: bytes) -> Iterator[tuple[str, str]]:
     last = META_END.search(head)
     for line in head[: last.end() if last else len(head)].decode("latin-1").split("\n"):
         key, separator, value = line.partition("=")
-        if separator or key.strip():
+        if separator:
             yield key.strip(), value.strip()
+        elif key.strip():
+            yield "", key.strip()  # what belongs to no field; readers do not agree on it
 
 
 def _nrrd_lines(head: bytes) -> Iterator[tuple[str, str]]:

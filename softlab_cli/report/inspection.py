@@ -232,6 +232,8 @@ def _series(path: Path) -> list[Found]:
     """Every image series of a DICOM file or folder."""
     from softlab_cli.readers.dicom.series.read import list_series
 
+    with dicom.damage_explained(path):
+        found = list_series(path)
     return [
         Found(
             path,
@@ -248,7 +250,7 @@ def _series(path: Path) -> list[Found]:
             s.problems,
             tuple(Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in s.broken),
         )
-        for s in list_series(path)
+        for s in found
         if s.kind in ("image", "other")
     ]
 
