@@ -22,7 +22,7 @@ help:
 	@echo "make demo    soft labels of a real CT label map, checked and drawn"
 	@echo "make demo-raters    soft labels of lung nodules that several radiologists outlined"
 	@echo "make test    linters, types and tests"
-	@echo "make campaign    kills, damages, neighbours and bad places in great number (an hour)"
+	@echo "make campaign    kills, damages, mutated inputs and others in great number (hours)"
 	@echo "make bench   speed and memory against other ways of doing the same"
 	@echo "make bench-cuda  the same for the CUDA engine, on a machine with a GPU"
 	@echo "make parity SVLS_REPO=... GEOLS_REPO=... SEGLOSSBIAS_REPO=... JDT_REPO=..."
@@ -88,7 +88,7 @@ lint: tools
 
 # Not part of `make test`, which has a small share of it.
 campaign: tools
-	status=0; for name in kills damages neighbours places; do \
+	status=0; for name in kills damages mutations neighbours places; do \
 	    $(BIN)/python -m tests.campaign $$name || status=1; done; exit $$status
 
 nnunet-demo: tools

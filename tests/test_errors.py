@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 import softlab_cli
+from softlab_cli.core.errors import UsageError
 from tests.conftest import blobs, write_image
 
 
@@ -269,5 +270,15 @@ def test_urls_are_refused(softlab, labels, tmp_path, monkeypatch, url) -> None:
         assert f"{url!r} is a URL" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     softlab("onehot", "--in", labels, "--out", "soft.zarr")
-    assert softlab("export", "soft.zarr", "--out", url).exit_code == 2
+    for command in (
+        ["export", "soft.zarr", "--out", url], ["info", url], ["verify", url], ["inspect", url],
+        ["verify", "soft.zarr", "--in", url], ["preview", url],
+        ["inspect", "labels", "--images", url], ["preview", "soft.zarr", "--out", url],
+        ["export", url, "--out", "out"],
+    ):  # fmt: skip
+        done = softlab(*command)
+        assert done.exit_code == 2, command
+        assert f"{url!r} is a URL" in done.stderr
+    with pytest.raises(UsageError, match="is a URL"):
+        softlab_cli.open_store(url)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "soft.zarr"]

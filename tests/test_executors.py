@@ -23,6 +23,7 @@ from softlab_cli.running.executors import (
     call_apart,
     make_executor,
 )
+from softlab_cli.running.workers import Answer, Worker
 from tests.processes import is_running
 
 
@@ -304,3 +305,15 @@ def test_a_worker_does_without_a_folder_that_is_gone(tmp_path, monkeypatch) -> N
 
 def here(_: int) -> str:
     return str(Path.cwd())
+
+
+def test_a_worker_ignores_the_signals_that_its_parent_does(monkeypatch) -> None:
+    """As under nohup, or of a command that a script has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        worker = Worker()
+        worker.give(signal.getsignal, signal.SIGINT)
+        assert worker.answer() == Answer(signal.SIG_IGN)
+        worker.dismiss()
+    finally:
+        signal.signal(signal.SIGINT, before)

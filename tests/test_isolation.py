@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 import softlab_cli
+from softlab_cli.methods.onehot import OneHot
 from softlab_cli.report import inspection
 from softlab_cli.running import plan, runner
 from softlab_cli.running.case import process_case
@@ -96,6 +99,27 @@ def write_half_and_die(task):
 
     partial_path(task.store, SPOILED).mkdir()
     return crash()
+
+
+def leave_half_and_be_interrupted(stage, function, tasks, *more):
+    from softlab_cli.store.files import partial_path
+
+    begun = subprocess.Popen([sys.executable, "-c", "pass"])
+    begun.wait()
+    place = partial_path(tasks[0].store, SPOILED)
+    place.with_name(place.name.replace(f"-{os.getpid()}-", f"-{begun.pid}-")).mkdir()
+    raise KeyboardInterrupt
+
+
+def test_what_busy_workers_leave_is_removed_when_a_run_is_interrupted(
+    labels, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(runner, "run_cases", leave_half_and_be_interrupted)
+    out = tmp_path / "soft.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        softlab_cli.run(OneHot(), labels, out, labels="0-3")
+    assert out.is_dir()
+    assert not list(out.glob("*.partial-*"))
 
 
 def wait_on_case(task):

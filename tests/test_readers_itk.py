@@ -272,7 +272,7 @@ def test_what_is_no_image_is_refused(tmp_path, capfd, name, content, reason) -> 
 
 def test_itks_own_words_stay_the_cause(tmp_path) -> None:
     path = write(tmp_path / "a.nrrd", VALUES.astype("u1"))
-    path.write_bytes(path.read_bytes().replace(b"dimension: 3", b"dimension: x"))
+    path.write_bytes(path.read_bytes().replace(b"type: unsigned char", b"type: x"))
     error = message_of(path)
     said = "is damaged, or not a .nrrd image. Fetch or export the file again."
     assert str(error) == f"{path}: {said}"

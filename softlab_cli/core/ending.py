@@ -98,7 +98,8 @@ def end_worker_on_signals() -> None:
     """As `end_on_signals`, for a process whose parent waits for it: once, without a word."""
     sys.unraisablehook = lambda unraisable: None
     for number in SIGNALS:
-        signal.signal(number, _once)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for the parent
+            signal.signal(number, _once)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from softlab_cli.core.detached import detached_files
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import voxels_beside
 
@@ -57,7 +58,10 @@ class Source:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Checksum of a file's bytes, or of the names and bytes of a folder's files, or a pair's."""
+    """Checksum of a file's bytes, or of the names and bytes of a folder's files.
+
+    A header whose voxels lie in other files is summed like a folder with all of them.
+    """
     path = Path(path)
     parts = _parts(path)
     if parts == [path]:
@@ -76,7 +80,9 @@ def _parts(path: Path) -> list[Path]:
     """The files that one source is made of: those of a folder, or a header and its voxels."""
     if path.is_dir():
         return _files(path)
-    voxels = voxels_beside(path) if path.suffix.lower() == ".hdr" else None
+    if path.suffix.lower() != ".hdr":
+        return [path, *detached_files(path)]
+    voxels = voxels_beside(path)
     return [path] if voxels is None else [path, voxels]
 
 
@@ -91,7 +97,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def size_and_mtime(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change, nanoseconds; of a folder or pair, of all files."""
+    """Size in bytes and time of the last change, nanoseconds; of several files, of all."""
     facts = [file.stat() for file in _parts(path)]
     return sum(f.st_size for f in facts), max((f.st_mtime_ns for f in facts), default=-1)
 

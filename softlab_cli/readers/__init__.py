@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 
 from softlab_cli.core.caseid import (
@@ -20,6 +21,7 @@ from softlab_cli.core.caseid import (
     image_suffix,
 )
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.memory import available_bytes, format_bytes
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_nrrd
 from softlab_cli.readers.base import FileProbe, Reader
@@ -176,6 +178,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         When the file is damaged, has several values for each voxel, places its
         voxels nowhere, or holds numbers that are not integers.
     """
+    _check_room(Path(path), as_image=False)
     return _reader(Path(path)).read_label_map(Path(path))
 
 
@@ -199,4 +202,27 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     InputError
         When the file is damaged or places its voxels nowhere.
     """
+    _check_room(Path(path), as_image=True)
     return _reader(Path(path)).read_image(Path(path))
+
+
+def _check_room(path: Path, *, as_image: bool) -> None:
+    """Refuse a file whose header promises more voxels than memory has room for.
+
+    Some kilobytes can inflate to gigabytes, and a system that hands out memory which it
+    does not have ends some process later.
+    """
+    if not image_suffix(path.name) or not path.is_file():
+        return
+    seen, room = probe(path), available_bytes()
+    voxels = prod(seen.geometry.shape)
+    stored = voxels * seen.channels * (seen.dtype.itemsize + 4)
+    needed = stored if as_image else seen.bytes_on_read
+    if needed > room:
+        raise InputError(
+            f"promises {voxels * seen.channels} numbers in a file of "
+            f"{format_bytes(path.stat().st_size)}: reading it takes {format_bytes(needed)}, and "
+            f"{format_bytes(room)} of memory are free.",
+            remedy="Use a machine with more memory, or check the file's header.",
+            path=path,
+        )

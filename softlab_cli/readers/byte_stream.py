@@ -76,16 +76,19 @@ class ByteStream:
 
     def skip(self, count: int) -> None:
         """Leave out `count` bytes."""
-        while count > 0 and (step := len(self.read(min(count, PIECE)))):
-            count -= step
+        self.skim(count)
 
-    def drain(self) -> int:
-        """Read to the end, so that the checksum is checked; the count of bytes left out."""
-        count = len(self._output)
-        self._output = memoryview(b"")
-        while self._inflater is not None and self._fill():
-            count += len(self._output)
+    def skim(self, most: int) -> int:
+        """Leave out `most` bytes, or what is left of the data; how many these were."""
+        count = 0
+        while count < most and (step := len(self.read(min(most - count, PIECE)))):
+            count += step
         return count
+
+    def seek(self, count: int) -> None:
+        """Leave out `count` bytes of a file that is not compressed, without reading them."""
+        assert self._inflater is None
+        self._file.seek(count, os.SEEK_CUR)
 
     def _some(self, target: memoryview) -> int:
         if self._inflater is None:

@@ -1,7 +1,7 @@
-"""NRRD and MetaImage files, read by ITK (SimpleITK).
+"""NRRD and MetaImage files: ITK (SimpleITK) places them, softlab reads their voxels.
 
-ITK decodes; what it would get wrong without a word is checked before: `text_headers`
-says what and why.
+What ITK does not survive of a header is refused before (`header_checks`), and what it gets
+wrong without a word of the voxels it does not do (`text_voxels`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
-from softlab_cli.readers.base import FETCH_AGAIN, FileProbe, check_one_value, file_size
+from softlab_cli.readers.base import FETCH_AGAIN, FileProbe, check_one_value
 from softlab_cli.readers.geometry import affine_from_itk, shear_warnings, sound_affine
+from softlab_cli.readers.header_checks import check_header, file_sizes, range_axis
 from softlab_cli.readers.label_values import (
     BUFFER_BYTES,
     collect_labels,
@@ -29,12 +30,8 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.text_geometry import read_text_geometry
-from softlab_cli.readers.text_headers import (
-    DataPart,
-    check_data_part,
-    find_data_part,
-    verify_deflated,
-)
+from softlab_cli.readers.text_headers import DataPart, check_data_part, find_data_part
+from softlab_cli.readers.text_voxels import read_stored
 
 __all__ = ["probe", "read_image", "read_label_map", "read_layers"]
 
@@ -58,12 +55,12 @@ DTYPES = {
 class _File:
     """A file whose header has been read and believed."""
 
-    reader: Any
     geometry: Geometry
     dtype: np.dtype[Any]
     components: int
     volumes: int
-    part: DataPart | None
+    part: DataPart
+    range_axis: int
     warnings: tuple[str, ...]
 
     @property
@@ -84,7 +81,7 @@ def probe(path: Path) -> FileProbe:
     """What the header says; see `FileProbe`."""
     file = _opened(path)
     itemsize = file.dtype.itemsize
-    # ITK's image, and beside it either its decoder's buffer or the labels.
+    # The numbers as they are stored, and beside them the labels, or another order of axes.
     beside = max(itemsize, read_bytes_per_voxel(file.dtype))
     return FileProbe(
         path=path,
@@ -167,15 +164,14 @@ def read_layers(path: Path) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
 
 def _opened(path: Path) -> _File:
     """The file with its header read, once it is known to be as long as that says."""
-    file_size(path)
     part = find_data_part(path)
+    check_header(path)
     file = _read_header(path, part)
-    if part is not None:
-        check_data_part(part, file.bytes_promised, file.voxels * file.channels, path)
-    return file
+    warnings = check_data_part(part, file.bytes_promised, file.voxels * file.channels, path)
+    return replace(file, warnings=(*file.warnings, *warnings))
 
 
-def _read_header(path: Path, part: DataPart | None) -> _File:
+def _read_header(path: Path, part: DataPart) -> _File:
     reader = _itk().ImageFileReader()
     reader.SetImageIO(DECODERS[image_suffix(path.name)])
     reader.SetFileName(str(path))
@@ -194,13 +190,14 @@ def _read_header(path: Path, part: DataPart | None) -> _File:
     said = read_text_geometry(path)
     affine = sound_affine(said.in_mm(affine), ndim, path)
     x, y, z = (*size, 1)[:3]
+    components = int(reader.GetNumberOfComponents())
     return _File(
-        reader=reader,
         geometry=Geometry((z, y, x), affine, ndim, said.missing),
         dtype=_dtype(reader, path),
-        components=int(reader.GetNumberOfComponents()),
+        components=components,
         volumes=int(np.prod(size[3:], dtype=object)),
         part=part,
+        range_axis=_range_axis(size, components, path),
         warnings=(*said.warnings, *shear_warnings(affine)),
     )
 
@@ -217,26 +214,32 @@ def _dtype(reader: Any, path: Path) -> np.dtype[Any]:
     return np.dtype(code)
 
 
+def _range_axis(size: tuple[int, ...], components: int, path: Path) -> int:
+    """Which axis of the file holds the numbers of a voxel, the fastest being 0; -1 for none."""
+    stored = file_sizes(path)
+    if path.suffix.lower() in (".mha", ".mhd"):
+        return 0 if components > 1 else -1
+    if len(stored) == len(size) and stored == size and components == 1:
+        return -1
+    axis = range_axis(path)
+    if axis >= 0 and (*stored[:axis], *stored[axis + 1 :]) == size and stored[axis] == components:
+        return axis
+    raise InputError(
+        f"has axes of the lengths {'x'.join(map(str, stored))} and kinds that make no grid with "
+        "numbers.",
+        remedy="Save it with the axes of space, and one for the numbers of a voxel.",
+        path=path,
+    )
+
+
 def _voxels(file: _File, path: Path) -> NDArray[Any]:
-    """All voxels, flat, in file order; the array shares ITK's memory and keeps it alive."""
-    if file.part is not None and file.part.encoding == "gzip":
-        verify_deflated(file.part, file.bytes_promised, path)
-    with _explained(path):
-        image = file.reader.Execute()
-    view = _itk().GetArrayViewFromImage(image)
-    return np.asarray(_Shared(image, view)).reshape(-1)
-
-
-class _Shared:
-    """An array over memory that belongs to an ITK image.
-
-    ITK's own view is read-only and dangles when its image is gone.
-    """
-
-    def __init__(self, image: Any, view: NDArray[Any]) -> None:
-        self._image = image
-        address = view.__array_interface__["data"][0]
-        self.__array_interface__ = {**view.__array_interface__, "data": (address, False)}
+    """All voxels, flat, the numbers of a voxel beside one another."""
+    stored = read_stored(file.part, file.dtype, file.voxels * file.channels, path)
+    if file.range_axis <= 0:
+        return stored
+    sizes = file_sizes(path)
+    numbers = stored.reshape(sizes[::-1])
+    return np.moveaxis(numbers, len(sizes) - 1 - file.range_axis, -1).reshape(-1)
 
 
 @functools.cache
@@ -254,8 +257,6 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "allocate memory" in str(error):
-            raise InputError("needs more memory than there is.", path=path) from error
         kind = image_suffix(path.name)
         raise InputError(
             f"is damaged, or not a {kind} image.", remedy=FETCH_AGAIN, path=path

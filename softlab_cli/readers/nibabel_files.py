@@ -43,10 +43,14 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.nifti_header import LONGEST_HEADER, parse_header
+from softlab_cli.readers.surplus import surplus_warnings, too_long
 
 __all__ = ["probe", "read_image", "read_label_map"]
 
 MGH_HEADER_BYTES = 284
+LONGEST_TAGS = 1 << 24
+"""Bytes behind the voxels of a FreeSurfer volume: how it was scanned, colours, commands."""
+
 ANALYZE_HEADER_BYTES = 348
 MAGIC = {b"ni1": (344, 1), b"ni2": (4, 2)}
 """What the header of a NIfTI pair has, where, and the version; in one piece it is n+1 or n+2."""
@@ -96,6 +100,19 @@ class _Volumes:
     @property
     def channels(self) -> int:
         return self.volumes * self.components
+
+    @property
+    def promised(self) -> int:
+        """Bytes of all voxels as stored."""
+        return self.voxels * self.channels * self.dtype.itemsize
+
+    def after(self, stream: ByteStream, path: Path) -> tuple[str, ...]:
+        """What is to be said of the bytes behind the voxels."""
+        if self.kind != "MGH":
+            return surplus_warnings(stream, self.promised, path)
+        if stream.skim(LONGEST_TAGS + 1) > LONGEST_TAGS:
+            raise too_long(f"more than {LONGEST_TAGS}", self.promised, path)
+        return ()
 
     def pieces(self, stream: ByteStream) -> Iterator[NDArray[Any]]:
         """The values of one volume; floats when they are scaled."""
@@ -149,7 +166,7 @@ def read_label_map(path: Path) -> LabelMap:
         check_one_value(volumes.channels, volumes.components, path)
         shape = volumes.geometry.shape
         values, rounded = collect_labels(volumes.pieces(stream), shape, path)
-        stream.drain()
+        rounded += volumes.after(stream, path)
     metadata = {"format": volumes.kind, "stored_dtype": volumes.dtype.name}
     return LabelMap(values, volumes.geometry, (*volumes.warnings, *rounded), metadata)
 
@@ -175,9 +192,9 @@ def read_image(path: Path) -> Image:
                 colours = piece.reshape(-1, file.components).T
                 volume[:, start : start + colours.shape[1]] = colours
                 start += colours.shape[1]
-        stream.drain()
+        after = file.after(stream, path)
     shape = (file.channels, *file.geometry.shape)
-    return Image(values.reshape(shape), file.geometry, file.warnings)
+    return Image(values.reshape(shape), file.geometry, (*file.warnings, *after))
 
 
 @contextmanager
@@ -193,8 +210,7 @@ def _opened(path: Path) -> Iterator[tuple[_Volumes, ByteStream]]:
         )
     file_size(volumes.file)
     with ByteStream(volumes.file) as stream:
-        promised = volumes.voxels * volumes.channels * volumes.dtype.itemsize
-        check_promise(promised, max(0, stream.capacity - volumes.offset), volumes.file)
+        check_promise(volumes.promised, max(0, stream.capacity - volumes.offset), volumes.file)
         stream.skip(volumes.offset)
         yield volumes, stream
 

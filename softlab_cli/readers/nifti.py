@@ -38,6 +38,7 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.nifti_header import LONGEST_HEADER, NiftiHeader, parse_header
+from softlab_cli.readers.surplus import surplus_warnings
 
 __all__ = ["probe", "read_image", "read_label_map"]
 
@@ -75,7 +76,7 @@ def read_label_map(path: Path) -> LabelMap:
     check_one_value(header.channels, header.components, path)
     with _at_voxels(path, header) as stream:
         values, warnings = _labels(stream, header, path)
-        stream.drain()
+        warnings += surplus_warnings(stream, header.bytes_promised, path)
     metadata = {
         "format": f"NIfTI-{header.version}",
         "stored_dtype": header.dtype.name,
@@ -108,9 +109,9 @@ def read_image(path: Path) -> Image:
                 colours = piece.reshape(-1, header.components).T
                 volume[:, start : start + colours.shape[1]] = colours
                 start += colours.shape[1]
-        stream.drain()
+        warnings = surplus_warnings(stream, header.bytes_promised, path)
     shape = (header.channels, *header.geometry.shape)
-    return Image(values.reshape(shape), header.geometry, header.warnings)
+    return Image(values.reshape(shape), header.geometry, (*header.warnings, *warnings))
 
 
 def _read_header(path: Path) -> NiftiHeader:

@@ -37,6 +37,9 @@ NUMBERS = {GREY: 1, COLOURS: 3, PALETTE: 3, GREY_ALPHA: 2, COLOURS_ALPHA: 4}
 HEADER_BYTES = 33
 """The signature and the header chunk with its checksum."""
 
+LONGEST_CHUNK = 1 << 10
+"""Bytes of the chunks that are read here; the longest that makes sense has 256."""
+
 COLOUR_TYPE = 9
 """Place of the colour type in the header chunk's data."""
 
@@ -80,6 +83,7 @@ def open_png(path: Path, *, as_labels: bool) -> Picture:
 
     def decode() -> NDArray[Any]:
         content = path.read_bytes()
+        _check_chunks(content, path)
         pixels = _decoded(_declared_grey(content) if indices else content, path)
         if pixels.size != header.height * header.width * numbers:
             raise _damaged(path)
@@ -111,11 +115,28 @@ def _before_pixels(file: BinaryIO) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     while len(start := file.read(8)) == 8 and start[4:] not in (b"IDAT", b"IEND"):
         length = int.from_bytes(start[:4], "big")
-        if start[4:] in (b"sCAL", b"tRNS"):
+        if start[4:] in (b"sCAL", b"tRNS") and length <= LONGEST_CHUNK:
             found[start[4:]] = file.read(length)
             length = 0
         file.seek(length + 4, os.SEEK_CUR)
     return found
+
+
+def _check_chunks(content: bytes, path: Path) -> None:
+    """Refuse a file that breaks off, or one of whose chunks has another checksum.
+
+    libpng goes on after wrong checksums of all but a few chunks, and says so on standard
+    error.
+    """
+    at, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        length = int.from_bytes(content[at : at + 4], "big")
+        kind, end = content[at + 4 : at + 8], at + 8 + length
+        if end + 4 > len(content):
+            raise _damaged(path)
+        if zlib.crc32(content[at + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            raise _damaged(path)
+        at = end + 4
 
 
 def _decoded(content: bytes, path: Path) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.detached import read_head
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.volume import LabelMap
@@ -30,7 +31,6 @@ from softlab_cli.readers.label_values import BUFFER_BYTES
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.overlaps import BYTES_PER_VOXEL, Combinations, value_bytes
 from softlab_cli.readers.segments import Segment, assign_values, choose
-from softlab_cli.readers.text_headers import LONGEST_TEXT
 
 __all__ = ["SegNrrdObject", "find_segmentation", "read_label_map"]
 
@@ -228,8 +228,8 @@ def _hex(colour: str) -> str:
 
 def _pairs(path: Path) -> dict[str, str]:
     """Key/value pairs of a NRRD header; none where there is no such header."""
-    with open_input(path) as file:
-        head = file.read(LONGEST_TEXT)
+    with open_input(path):  # says why, where it cannot be opened
+        head = read_head(path)
     if not head.startswith(b"NRRD"):
         return {}
     header = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]

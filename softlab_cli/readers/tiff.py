@@ -40,6 +40,10 @@ MM_PER_IMAGEJ_UNIT = {
 }  # fmt: skip
 """Units that ImageJ names in its description, the micrometre in all its spellings."""
 
+TILE_NUMBERS = 1 << 24
+MOST_TILE = 4
+"""A tile that has more numbers than these, and than so many pages, is no tile."""
+
 PALETTE = 3
 UPRIGHT = 1
 
@@ -187,6 +191,9 @@ def _check_extent(pages: list[Any], volume_bytes: int, path: Path) -> None:
     size = path.stat().st_size
     for page in pages:
         places, lengths = page.dataoffsets, page.databytecounts
+        # A tile may be larger than a small picture, but not by any factor.
+        if prod(page.chunks) > max(TILE_NUMBERS, MOST_TILE * prod(page.shape)):
+            raise _damaged(path)
         if len(places) < prod(page.chunked) or len(lengths) != len(places):
             raise _damaged(path)
         ends = [place + length for place, length in zip(places, lengths, strict=True)]

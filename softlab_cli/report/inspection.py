@@ -11,6 +11,7 @@ from typing import Any
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.places import refuse_url
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import looks_like_image
@@ -128,6 +129,7 @@ def inspect_path(
         Files of a folder that are looked into, in the order of their names; None for all.
     """
     path = Path(path)
+    refuse_url(path, None if images is None else Path(images))
     inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
         return inspect(path, None if images is None else Path(images), most_files)
@@ -240,6 +242,8 @@ def _series(path: Path) -> list[Found]:
     """Every image series of a DICOM file or folder."""
     from softlab_cli.readers.dicom.series.read import list_series
 
+    with dicom.damage_explained(path):
+        found = list_series(path)
     return [
         Found(
             path,
@@ -256,7 +260,7 @@ def _series(path: Path) -> list[Found]:
             s.problems,
             tuple(Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in s.broken),
         )
-        for s in list_series(path)
+        for s in found
         if s.kind in ("image", "other")
     ]
 

@@ -15,6 +15,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.colours import class_colours
 from softlab_cli.core.errors import SoftlabError, UsageError
 from softlab_cli.core.extras import require
+from softlab_cli.core.places import refuse_url
 from softlab_cli.core.text import shown
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_image
@@ -144,8 +145,9 @@ def draw_case(
     EngineError
         Without matplotlib.
     UsageError
-        For a slice or a class that is not there.
+        For a slice or a class that is not there, and for a URL.
     """
+    refuse_url(Path(out))
     geometry: Geometry = case.geometry
     view = View.of(geometry, plane)
     slices = geometry.shape[view.axis]

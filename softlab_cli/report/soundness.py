@@ -10,6 +10,7 @@ from softlab_cli.api import open_store
 from softlab_cli.cases import discover_cases
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import Listener
+from softlab_cli.core.places import refuse_url
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.reader import Store
 from softlab_cli.store.softening import LocalSoftener
@@ -62,6 +63,7 @@ def check_store(
     InputError
         When there are no cases in `inputs`.
     """
+    refuse_url(*inputs)
     store = Store(path)
     expected = None
     if inputs or (check_sources and not quick):

@@ -9,7 +9,6 @@ from importlib.metadata import version
 
 from softlab_cli.cases import Case, discover_cases, select_part
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
@@ -195,7 +194,7 @@ class _Draft:
             try:
                 check_case(case, self.method, request.min_raters)
                 self.probes[case_id] = call_for(case, _probe_case, case, request.reading)
-            except SoftlabError as error:
+            except Exception as error:  # an unforeseen one is its own case's matter, too
                 self.fail(failure(case_id, error))
 
     def fail(self, outcome: CaseFinished) -> None:

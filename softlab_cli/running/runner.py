@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import (
     CaseFinished,
     Listener,
@@ -105,7 +107,12 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
         isolated=any(may_crash(task.case) for task in plan.tasks),
         seconds=plan.request.case_timeout,
     )  # fmt: skip
-    report = run_cases("soften", process_case, plan.tasks, executor, listen, outcomes, started)
+    try:
+        report = run_cases("soften", process_case, plan.tasks, executor, listen, outcomes, started)
+    except BaseException:
+        with suppress(SoftlabError):  # workers that were too busy to clean up are dead by now
+            remove_abandoned(plan.request.out)
+        raise
     if plan.tasks:
         remove_abandoned(plan.request.out)  # of workers that were killed
     return report

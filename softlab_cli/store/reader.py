@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Region, clip, region_shape, shift
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.places import refuse_url
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, corner
@@ -337,10 +338,13 @@ class Store(Mapping[str, Case]):
     ------
     StoreError
         When the folder is no store of softlab, or of a newer schema.
+    UsageError
+        For a URL.
     """
 
     def __init__(self, path: str | Path, compute: LocalSoftener | None = None) -> None:
         self.path = Path(path)
+        refuse_url(self.path)
         self.compute = compute
         self.info: StoreInfo = read_store_info(self.path)
         self._case: Callable[[str], Case] = lru_cache(CASES_KEPT_OPEN)(self._open)

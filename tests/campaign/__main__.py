@@ -8,6 +8,7 @@ import sys
 CAMPAIGNS = {
     "damages": "tests.campaign.damages",
     "kills": "tests.campaign.kills",
+    "mutations": "tests.campaign.mutations",
     "neighbours": "tests.campaign.neighbours",
     "places": "tests.campaign.places",
 }

@@ -62,12 +62,15 @@ def campaign(
     with tempfile.TemporaryDirectory(prefix="campaign-") as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for trial in run(folder, chosen.count, chosen.seed):
-            trials.append(trial)
-            if trial.fault:
-                print(f"seed {trial.seed}: {trial.kind}: {trial.fault}", flush=True)
-            elif sys.stderr.isatty():
-                print(f"\r{len(trials)}", end="", file=sys.stderr)
+        try:
+            for trial in run(folder, chosen.count, chosen.seed):
+                trials.append(trial)
+                if trial.fault:
+                    print(f"seed {trial.seed}: {trial.kind}: {trial.fault}", flush=True)
+                elif sys.stderr.isatty():
+                    print(f"\r{len(trials)}", end="", file=sys.stderr)
+        except KeyboardInterrupt:  # what was tried by then counts
+            print(f"interrupted after {len(trials)} of {chosen.count}")
     print(table(trials))
     print(f"{time.perf_counter() - started:.0f} s")
     return 1 if any(trial.fault for trial in trials) else 0

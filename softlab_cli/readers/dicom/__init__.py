@@ -11,6 +11,7 @@ import numpy as np
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FileProbe
+from softlab_cli.readers.dicom.guard import damage_explained, guarded
 from softlab_cli.readers.label_object import LabelObject
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "FoundObject",
     "FoundObjects",
     "check_complete",
+    "damage_explained",
     "find_label_objects",
     "find_object",
     "find_series",
@@ -76,10 +78,9 @@ class FoundObjects:
 
 def find_label_objects(path: Path) -> FoundObjects:
     """The segmentations, structure sets and images of a file or folder, subfolders included."""
-    from softlab_cli.readers.dicom.files.common import quiet
     from softlab_cli.readers.dicom.files.scan import scan_dicom
 
-    with quiet():
+    with damage_explained(path):
         scan = scan_dicom(path)
         labels = tuple(
             FoundObject(s.files[0].path, s.uid, s.description)
@@ -119,11 +120,13 @@ def _open(path: Path, kind: Kind) -> LabelObject | None:
     if kind == "segmentation":
         from softlab_cli.readers.dicom.objects.seg import SegObject
 
-        return SegObject.open(path)
+        with damage_explained(path):
+            return guarded(SegObject.open(path), path)
     if kind == "contours":
         from softlab_cli.readers.dicom.objects.rtstruct import RtStructObject
 
-        return RtStructObject.open(path)
+        with damage_explained(path):
+            return guarded(RtStructObject.open(path), path)
     return None
 
 
@@ -135,10 +138,9 @@ def kind_of(path: Path) -> Kind:
     InputError
         When it is no readable DICOM file.
     """
-    from softlab_cli.readers.dicom.files.common import quiet
     from softlab_cli.readers.dicom.files.scan import scan_dicom
 
-    with quiet():
+    with damage_explained(path):
         scan = scan_dicom(path)
     scan.check()
     if not scan.series:
@@ -169,11 +171,10 @@ def find_series(path: Path, wanted: str) -> SeriesGrid | None:
     InputError
         When several match.
     """
-    from softlab_cli.readers.dicom.files.common import quiet
     from softlab_cli.readers.dicom.files.scan import choose_series, matching_series, scan_dicom
     from softlab_cli.readers.dicom.series.read import grid_of
 
-    with quiet():
+    with damage_explained(path):
         scan = scan_dicom(path)
         scan.check()
         if not matching_series(scan.of_kind("image"), wanted):
@@ -185,7 +186,8 @@ def probe(path: Path, series: str | None = None) -> FileProbe:
     """What the headers of an image series say."""
     from softlab_cli.readers.dicom.series.read import open_series
 
-    grid = check_complete(open_series(path, series))
+    with damage_explained(path):
+        grid = check_complete(open_series(path, series))
     voxels = int(np.prod(grid.geometry.shape))
     size = 4 * voxels
     return FileProbe(path, grid.geometry, np.dtype(np.float32), 1, size, 2 * size, grid.warnings)
@@ -195,7 +197,8 @@ def read_image(path: Path) -> Image:
     """An image series."""
     from softlab_cli.readers.dicom.series.read import read_series
 
-    return read_series(path)
+    with damage_explained(path):
+        return read_series(path)
 
 
 def read_label_map(path: Path) -> LabelMap:
