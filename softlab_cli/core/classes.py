@@ -151,6 +151,11 @@ class ClassTable:
         more = f" and {len(self) - 20} more" if len(self) > 20 else ""
         raise ClassError(f"no class {text!r}.", remedy=f"There are: {some}{more}.")
 
+    @property
+    def colours(self) -> dict[str, str]:
+        """Class name to colour, which is empty where none is known."""
+        return {c.name: c.colour for c in self.classes}
+
     def coloured(self, colours: Mapping[str, str]) -> ClassTable:
         """The same classes with the colours of these names; see `LabelClass`."""
         classes = tuple(replace(c, colour=colours.get(c.name, c.colour)) for c in self.classes)

@@ -90,6 +90,8 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     classes = (
         given_classes(request) or kept_classes(request, existing) or draft.scan(request, listen)
     )
+    if existing is not None:  # further cases have the colours of those that are there
+        classes = classes.coloured(existing.info.classes.colours)
     info = StoreInfo(
         method.name,
         method.parameters(),
