@@ -23,6 +23,7 @@ from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
+from softlab_cli.readers.replacing import Replacing
 
 __all__ = [
     "READERS",
@@ -138,7 +139,7 @@ def open_label_object(path: str | os.PathLike[str]) -> LabelObject:
     return dicom.open_object(path)
 
 
-def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
+def read_label_map(path: str | os.PathLike[str], replacing: Replacing | None = None) -> LabelMap:
     """Read a label map: one integer for each voxel.
 
     Numbers stored as floats, or scaled by the header, are rounded when they lie
@@ -150,6 +151,8 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     path
         NIfTI, NRRD, MetaImage, PNG, TIFF, MGH or Analyze, 2D or 3D; further axes
         must have length 1.
+    replacing
+        What numbers of the file become; by default they stay what they are.
 
     Returns
     -------
@@ -162,7 +165,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         When the file is damaged, has several values for each voxel, places its
         voxels nowhere, or holds numbers that are not integers.
     """
-    return _reader(Path(path)).read_label_map(Path(path))
+    return _reader(Path(path)).read_label_map(Path(path), replacing)
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:

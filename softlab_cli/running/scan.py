@@ -12,11 +12,12 @@ from softlab_cli.core.errors import SoftlabError, naming
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.labels.indices import distinct_values
+from softlab_cli.labels.indices import check_range, wide_values
 from softlab_cli.labels.likeness import check_no_image
 from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
-from softlab_cli.readers import open_label_object, read_label_map
+from softlab_cli.labels.segments import choose_segments
+from softlab_cli.readers import open_label_object
 
 __all__ = [
     "ScanTask",
@@ -69,20 +70,22 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
 def _occurring(task: ScanTask, number: int) -> Occurring:
     path = task.case.label_maps[number]
     with naming(path):
-        names = open_label_object(path).names(task.reading.rois) if task.soft else None
-        if names is not None:
-            return Occurring(frozenset(), names)
+        if task.soft:
+            chosen = choose_segments(open_label_object(path), task.reading, path)
+            if chosen.names is not None:
+                return Occurring(frozenset(), chosen.classes)
         label_map = _read(task, number)
-        values = distinct_values(label_map.values)
-        if not task.images_too:
+        values = wide_values(label_map.values)
+        if not task.images_too:  # an image is told from what it looks like, whatever its values
             check_no_image(label_map.values, values, path)
+        check_range(label_map.values)
         return Occurring(frozenset(values), label_map.metadata.get("names", {}))
 
 
 def _read(task: ScanTask, number: int) -> LabelMap:
     case, path = task.case, task.case.label_maps[number]
     if task.soft:
-        return read_label_map(path)
+        return open_label_object(path).label_map(None, task.reading)
     return read_labels(path, case.images, task.reading, rater=case.raters[number])
 
 
