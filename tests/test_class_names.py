@@ -395,6 +395,23 @@ def test_contours_of_one_class_add_up(softlab, tmp_path, patients) -> None:
     np.testing.assert_array_equal(soft.argmax(0), EXPECTED)
 
 
+def test_what_is_left_out_need_not_lie_on_the_series(softlab, tmp_path) -> None:
+    sources = make_slices(np.zeros(SHAPE, np.int16))
+    folder = tmp_path / "in" / "p"
+    save_slices(folder / "ct", sources)
+
+    def elsewhere(ds) -> None:
+        ds.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.3"
+
+    rois = {"Lung_L": [corners(2, 5, 1)], "Couch": [corners(6, 9, 1)]}
+    make_rtstruct(folder / "rs.dcm", sources, rois, change=elsewhere)
+    command = ("onehot", *ONE, "--in", tmp_path / "in", "--out", tmp_path / "o.zarr")
+    assert softlab(*command).exit_code == 1
+    done = softlab(*command, "--labels", f"0,1={LUNG}")
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(label_of(tmp_path / "o.zarr", "p") == 1, box(2, 5))
+
+
 def test_regions_of_one_name_are_told_apart(softlab, tmp_path) -> None:
     """Several regions may have one name; a pattern means all of them."""
     sources = make_slices(np.zeros(SHAPE, np.int16))

@@ -40,7 +40,8 @@ INTEGER_TYPES = tuple(
 LARGEST_EXACT = 2.0**53
 
 NAN_REMEDY = (
-    "Read NaN as background with --map nan=0, or leave such voxels out with --ignore-label nan."
+    "Read NaN as background with --map nan=0, or leave such voxels out with --ignore-label nan; "
+    "or give a label map of whole numbers, not an image or a probability map."
 )
 """What helps a label map whose only fault is NaN."""
 
