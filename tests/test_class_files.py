@@ -315,3 +315,15 @@ def test_inspect_shows_each_case(organs: Path, softlab: Run) -> None:
     first = found["parts"][0]
     assert first["kind"] == "label map, one file a class"
     assert [(e["name"], e["voxels"]) for e in first["labels"]] == [(p, 24) for p in PARTS]
+
+
+def test_files_of_one_class_are_one_and_do_not_overlap(tmp_path: Path, softlab: Run) -> None:
+    for case, shift in (("s1", 0), ("s2", 1)):  # in s2 the left kidney reaches into the right one
+        write_case(tmp_path / "in" / case, kidney_left=shift)
+    options = ("--in", tmp_path / "in", "--out", tmp_path / "o.zarr")
+    done = softlab("onehot", *options, "--labels", "0,1=kidney*,2=liver")
+    assert done.exit_code == 0, done.output
+    store = softlab_cli.open_store(tmp_path / "o.zarr")
+    assert [c.name for c in store.classes.classes] == ["background", "kidney", "liver"]
+    kidneys = mask("kidney_left", 1) | mask("kidney_right")
+    np.testing.assert_array_equal(store["s2"].read_label(), kidneys + 2 * mask("liver"))

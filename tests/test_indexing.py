@@ -93,7 +93,11 @@ def test_values_without_a_class_are_named() -> None:
     [
         (np.array([0, -1, -1], np.int8), "run from -1 to 0; those of 2 voxels are outside"),
         (np.array([70000, 1]), "run from 1 to 70000; those of 1 voxels are outside 0..65535."),
-        (np.array([2**63], np.uint64), "outside 0..65535. Renumber the labels."),
+        (
+            np.array([2**63], np.uint64),
+            f"outside 0..65535. Read them as others with --map, such as "
+            f"--map {2**63}=1, or leave voxels out with --ignore-label {2**63}.",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused(values: Any, message: str) -> None:

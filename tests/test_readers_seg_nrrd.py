@@ -268,3 +268,13 @@ def test_colours_of_segments_are_kept_for_pictures(tmp_path: Path, softlab: Run)
     write_seg_nrrd(tmp_path / "in" / "b.seg.nrrd", [LIVER], keys)
     assert "skipped      1" in softlab(*command, *labels).output
     assert softlab("verify", out).exit_code == 0
+
+
+def test_segments_of_one_class_are_one_and_do_not_overlap(tmp_path: Path, softlab: Run) -> None:
+    keys = segment_keys([("Lung_L", 1, 0), ("lung left", 1, 1), ("heart", 2, 0)])
+    write_seg_nrrd(tmp_path / "in" / "a.seg.nrrd", [LIVER, LIVER], keys)
+    options = ("--in", tmp_path / "in", "--out", tmp_path / "o.zarr")
+    done = softlab("onehot", *options, "--labels", "0,1=Lung_L|lung left,2=heart")
+    assert done.exit_code == 0, done.output
+    store = softlab_cli.open_store(tmp_path / "o.zarr")
+    np.testing.assert_array_equal(store["a"].read_label(), LIVER)

@@ -16,6 +16,7 @@ from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import OVERLAP_RULES
 from softlab_cli.core.memory import parse_bytes
+from softlab_cli.core.numbers import parse_number
 
 __all__ = [
     "class_pattern",
@@ -70,19 +71,38 @@ def _per_axis(
 
 def _value_map(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> dict[str, dict[int, int]]:
-    """Rater to label values, from 1=2,5=2 or r2:1=2; a rater of "" stands for all others."""
-    found: dict[str, dict[int, int]] = {}
+) -> dict[str, dict[float, int]]:
+    """Rater to label values, from 1=2,nan=0 or r2:1=2; a rater of "" stands for all others."""
+    found: dict[str, dict[float, int]] = {}
     for text in value:
         rater, _, pairs = text.rpartition(":")
         for pair in pairs.split(","):
-            match = re.fullmatch(r"\s*(\d+)\s*=\s*(\d+)\s*", pair)
-            if not match or max(int(match[1]), int(match[2])) > LARGEST_LABEL_VALUE:
+            number, _, target = pair.partition("=")
+            try:
+                pairs_of_rater = found.setdefault(rater, {})
+                pairs_of_rater[parse_number(number)] = _label_value(target)
+            except ValueError as error:
                 raise click.BadParameter(
-                    f"{pair!r} is not a pair of label values such as 5=2 (0 to 65535)."
-                )
-            found.setdefault(rater, {})[int(match[1])] = int(match[2])
+                    f"{pair!r} is not a pair of label values such as 5=2 or nan=0 (any whole "
+                    f"number, or nan, becomes 0 to {LARGEST_LABEL_VALUE})."
+                ) from error
     return found
+
+
+def _label_value(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) > LARGEST_LABEL_VALUE:
+        raise ValueError(text)
+    return int(text)
+
+
+def _numbers(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[float, ...]:
+    """Whole numbers, and NaN."""
+    try:
+        return tuple(map(parse_number, value))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, and not nan.") from error
 
 
 def _rater_weights(
@@ -241,6 +261,12 @@ _READING = [
         help="Regions or segments to keep, such as 'GTV*'; may be repeated.  [default: all]",
     ),
     click.option(
+        "--loose-names",
+        is_flag=True,
+        help="Names of segments and regions are one where they differ only in case, spaces and "
+        "underscores; also for --roi, --labels and --classes-from.",
+    ),
+    click.option(
         "--on-overlap",
         type=click.Choice(OVERLAP_RULES),
         default="error",
@@ -274,14 +300,15 @@ _READING = [
         multiple=True,
         callback=_value_map,
         help="Read label value A as B, in all label maps or in those of one rater; may be "
-        "repeated.",
+        "repeated. A is any whole number, or nan.",
     ),
 ]
 
 _CLASSES = [
     click.option(
         "--labels",
-        help="Label values that are classes: 0-4, or 0,1=liver,7. Default: all that occur.",
+        help="Label values that are classes: 0-4, or 0,1=liver,7; of named segments also by "
+        "patterns: '0,1=[Ll]ung*,2=heart|HEART'. Default: all that occur.",
     ),
     click.option(
         "--image-like",
@@ -294,14 +321,17 @@ _CLASSES = [
     click.option(
         "--classes-from",
         type=click.Path(path_type=Path),
-        help="Class values and names from a dataset.json.",
+        help="Class values and names from a dataset.json, or any JSON file of that form; its "
+        '"aliases" are other names and patterns of classes.',
     ),
     click.option(
         "--ignore-label",
         "ignore_labels",
-        type=int,
+        metavar="NUMBER",
+        callback=_numbers,
         multiple=True,
-        help="Label value of voxels that are not labelled; may be repeated.",
+        help="Label value of voxels that are not labelled: any whole number, -1 included, or "
+        "nan; may be repeated.",
     ),
 ]
 

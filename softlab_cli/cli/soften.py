@@ -40,7 +40,8 @@ def soften(method: Method, options: dict[str, Any]) -> None:
     progress, verbose = options.pop("progress"), options.pop("verbose")
     dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
     options["part"] = options["part"] or slurm_part()
-    reading = ReadingOptions(**{f.name: options.pop(f.name) for f in fields(ReadingOptions)})
+    given = [f.name for f in fields(ReadingOptions) if f.name in options]
+    reading = ReadingOptions(**{name: options.pop(name) for name in given})
     config = config_of(click.get_current_context())
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown, verbose=verbose, log_json=log_json) as listen:
@@ -77,7 +78,8 @@ def _plain(value: Any) -> Any:
         return [_pair(name, entry) for name, entry in value.items()]
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
+    # JSON and TOML have no NaN of their own.
+    return str(value) if isinstance(value, Path) or value != value else value
 
 
 def _pair(name: str, entry: Any) -> str:

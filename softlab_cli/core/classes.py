@@ -14,8 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError, InputError, UsageError
+from softlab_cli.core.names import title_of
 
-__all__ = ["LARGEST_LABEL_VALUE", "ClassTable", "LabelClass", "read_class_names"]
+__all__ = [
+    "LARGEST_LABEL_VALUE",
+    "ClassTable",
+    "LabelClass",
+    "named_in",
+    "read_aliases",
+    "read_class_names",
+]
 
 LARGEST_LABEL_VALUE = 65535
 
@@ -80,7 +88,8 @@ class ClassTable:
             if not 0 <= value <= LARGEST_LABEL_VALUE:
                 raise ClassError(
                     f"label value {value} is outside 0..{LARGEST_LABEL_VALUE}.",
-                    remedy="Renumber the labels.",
+                    remedy="Renumber it with --map, such as --map "
+                    f"{value}={_free_value(kept)}, or leave its voxels out with --ignore-label.",
                 )
         if not kept:
             raise ClassError("no label value is left for a class.", remedy="Check --ignore-label.")
@@ -193,24 +202,28 @@ class ClassTable:
         ----------
         text
             Comma-separated values (``0,1,4``), ranges (``0-4``), named values
-            (``0=background,1=liver``) or names that `names` knows (``liver``).
+            (``0=background,1=liver``) or names that `names` knows (``liver``). A
+            value's name may be a pattern; see `softlab_cli.core.names.title_of`.
         names
             Names of label values, from ``--classes-from``.
         ignore_values
             Label values that are no class.
         """
         by_name = {name: value for value, name in (names or {}).items()}
+        titles = _titles(named_in(text))
         found: dict[int, str] = {}
         known = dict(names or {})
         for part in filter(None, (p.strip() for p in text.split(","))):
             if m := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
                 first, last = int(m[1]), int(m[2] or m[1])
                 if last < first or last > LARGEST_LABEL_VALUE:
-                    raise UsageError(f"--labels {part}: not a range within 0..65535.")
+                    raise UsageError(
+                        f"--labels {part}: not a range within 0..65535.",
+                        remedy="Read larger label values as smaller ones with --map.",
+                    )
                 found.update((v, known.get(v, "")) for v in range(first, last + 1))
             elif m := re.fullmatch(r"(\d+)=(.+)", part):
-                known[int(m[1])] = m[2].strip()
-                found[int(m[1])] = m[2].strip()
+                known[int(m[1])] = found[int(m[1])] = titles[int(m[1])]
             elif part in by_name:
                 found[by_name[part]] = part
             else:
@@ -224,6 +237,24 @@ class ClassTable:
 
 def _colour(text: object) -> str:
     return text if isinstance(text, str) and re.fullmatch("[0-9A-Fa-f]{6}", text) else ""
+
+
+def named_in(text: str) -> dict[int, str]:
+    """The names and patterns that ``--labels`` gives to label values, as they are written."""
+    parts = (re.fullmatch(r"(\d+)=(.+)", part.strip()) for part in text.split(","))
+    return {int(m[1]): m[2].strip() for m in parts if m}
+
+
+def _titles(patterns: Mapping[int, str]) -> dict[int, str]:
+    """Class names of patterns: themselves, where two would be called the same."""
+    titles = {value: title_of(pattern) for value, pattern in patterns.items()}
+    given = list(titles.values())
+    return {v: patterns[v] if given.count(title) > 1 else title for v, title in titles.items()}
+
+
+def _free_value(taken: Sequence[int]) -> int:
+    """The smallest label value above 0 that is not taken."""
+    return next(n for n in range(1, len(taken) + 2) if n not in taken)
 
 
 def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:
@@ -246,16 +277,9 @@ def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:
     ignore
         The ignore label, if the file names one.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "dataset.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-    except ValueError as error:
-        raise InputError(f"is not JSON ({error}).", path=path) from error
-    labels = content.get("labels", content) if isinstance(content, dict) else None
+    path, content = _load(path)
+    plain = {k: v for k, v in content.items() if k != "aliases"}
+    labels = content.get("labels", plain)
     if not isinstance(labels, dict) or not labels:
         raise InputError(
             "has no 'labels' object.",
@@ -272,7 +296,7 @@ def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:
         pair = (entry, key) if isinstance(entry, int) else (key, entry)
         try:
             value, name = int(pair[0]), str(pair[1])
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(
                 f"labels: {key!r}: {entry!r} has no label value.", path=path
             ) from error
@@ -283,3 +307,56 @@ def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:
     if 0 in names and names[0] == "label_0":
         names[0] = "background"
     return names, ignore
+
+
+def read_aliases(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Other names of classes from the file of `read_class_names`.
+
+    ``{"labels": {"background": 0, "lung": 1}, "aliases": {"lung": ["Lung_L", "[Ll]ung*"]}}``
+
+    Returns
+    -------
+    aliases
+        Class name to its other names, which may be patterns.
+
+    Raises
+    ------
+    InputError
+        For aliases of what is no class, or that are no texts.
+    """
+    path, content = _load(path)
+    aliases = content.get("aliases", {})
+    names, _ = read_class_names(path)
+    known = {*names.values(), "ignore"}
+    if not isinstance(aliases, dict) or not all(map(_are_texts, aliases.values())):
+        raise InputError(
+            "'aliases' is not an object of class names with lists of other names.",
+            remedy='Expected {"aliases": {"lung": ["Lung_L", "[Ll]ung*"]}} beside "labels".',
+            path=path,
+        )
+    if strange := [name for name in aliases if name not in known]:
+        raise InputError(
+            f"aliases: {', '.join(map(repr, strange))}: no such class.",
+            remedy=f"Its labels are: {', '.join(sorted(known - {'ignore'}))}.",
+            path=path,
+        )
+    return {name: (one,) if isinstance(one, str) else tuple(one) for name, one in aliases.items()}
+
+
+def _are_texts(entry: object) -> bool:
+    listed = entry if isinstance(entry, list) else [entry]
+    return all(isinstance(text, str) for text in listed)
+
+
+def _load(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """A JSON object, and its file: the path, or ``dataset.json`` in that folder."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "dataset.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+    except ValueError as error:
+        raise InputError(f"is not JSON ({error}).", path=path) from error
+    return path, content if isinstance(content, dict) else {}

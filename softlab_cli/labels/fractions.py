@@ -15,6 +15,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.labels.numbering import class_values, number_as
 from softlab_cli.labels.read import image_grid, series_for
+from softlab_cli.labels.segments import as_classes, check_needed, choose_segments, merge_fractions
 from softlab_cli.readers import LabelObject, LabelSource, open_label_object, path_of
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.regrid import resample_soft
@@ -53,10 +54,16 @@ def open_fractions(
         When a segment is no class.
     """
     source, path = open_label_object(path), path_of(path)
+    chosen = choose_segments(source, options, path)
+    check_needed(options.names, chosen.names, path)
+    options = chosen.options
     series = series_for(source, images, options)
-    soft = source.fractions(series, options, supersample)
+    # Segments as they are, to be made one after they are read.
+    soft = source.fractions(series, replace(options, names=None), supersample)
     if soft is None:
         return _resampled(path, source, images, classes, options)
+    soft = merge_fractions(soft, options, path)
+    soft = replace(soft, warnings=(*chosen.warnings, *soft.warnings))
     values = class_values(dict(zip(soft.values, soft.names, strict=True)), classes, path)
     return replace(soft, values=tuple(values[v] for v in soft.values))
 
@@ -77,7 +84,8 @@ def _resampled(
             "--resample-labels linear.",
             path=path,
         )
-    label_map = number_as(source.label_map(None, options), classes, path)
+    label_map = as_classes(source.label_map(None, options), options, path)
+    label_map = number_as(label_map, classes, path)
     return resample_soft(
         label_map, target, classes.values, ignore_values=classes.ignore_values, path=path
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +11,21 @@ from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.core.errors import ClassError
 from softlab_cli.kernels.sizes import read_only
+from softlab_cli.readers.label_values import pieces_of
 
 __all__ = [
     "IndexedLabelMap",
+    "check_range",
     "distinct_values",
     "foreground_box",
     "index_label_map",
-    "replace_values",
+    "wide_values",
 ]
 
 NAMED_AT_MOST = 10
+
+MOST_NUMBERS = 1 << 20
+"""Different numbers that are counted; what has more is no label map."""
 
 
 class IndexedLabelMap(NamedTuple):
@@ -66,30 +70,26 @@ def distinct_values(values: NDArray[Any]) -> dict[int, int]:
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
-def replace_values(values: NDArray[Any], wanted: Mapping[int, int]) -> NDArray[np.uint16]:
-    """Other label values in place of some.
+def wide_values(values: NDArray[Any], most: int = MOST_NUMBERS) -> dict[int, int]:
+    """Numbers of any size that occur, with their voxels; no more than some.
 
     Parameters
     ----------
     values
-        (Z, Y, X) label values of any integer type; they are not changed.
-    wanted
-        Label value to the one that takes its place, both 0..65535.
-
-    Raises
-    ------
-    ClassError
-        For values outside 0..65535.
+        Of any shape and integer type.
+    most
+        Where there are more numbers, these are the first ones that were met.
     """
-    from softlab_cli.kernels.labels import map_values
-
-    lookup = np.arange(LARGEST_LABEL_VALUE + 1, dtype=np.uint16)
-    lookup[list(wanted)] = list(wanted.values())
-    replaced = np.empty(values.shape, np.uint16)
-    if values.size:
-        _check_range(values)
-        map_values(_flat(values), lookup, replaced.reshape(-1))
-    return replaced
+    if _in_range(values):
+        return distinct_values(values)
+    voxels: dict[int, int] = {}
+    for piece in pieces_of(np.ascontiguousarray(values)):
+        found, counts = np.unique(piece, return_counts=True)
+        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+            voxels[number] = voxels.get(number, 0) + count
+        if len(voxels) > most:
+            break
+    return dict(sorted(voxels.items()))
 
 
 def index_label_map(values: NDArray[Any], classes: ClassTable) -> IndexedLabelMap:
@@ -150,7 +150,7 @@ def _count(values: NDArray[Any]) -> NDArray[np.int64]:
 
     counts = np.zeros(LARGEST_LABEL_VALUE + 1, np.int64)
     if values.size:
-        _check_range(values)
+        check_range(values)
         count_values(_flat(values), counts)
     return counts
 
@@ -164,17 +164,30 @@ def _map(values: NDArray[Any], classes: ClassTable) -> NDArray[np.unsignedintege
     return out
 
 
-def _check_range(values: NDArray[Any]) -> None:
-    if values.dtype in (np.uint8, np.uint16, np.bool_):
+def _in_range(values: NDArray[Any]) -> bool:
+    """Whether all are label values that a class can have."""
+    if values.dtype in (np.uint8, np.uint16, np.bool_) or not values.size:
+        return True
+    return int(values.min()) >= 0 and int(values.max()) <= LARGEST_LABEL_VALUE
+
+
+def check_range(values: NDArray[Any]) -> None:
+    """Raise `ClassError` for label values that no class can have, with what to do about them."""
+    if _in_range(values):
         return
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high > LARGEST_LABEL_VALUE:
-        outside = np.count_nonzero((values < 0) | (values > LARGEST_LABEL_VALUE))
-        raise ClassError(
-            f"label values run from {low} to {high}; those of {outside} voxels "
-            f"are outside 0..{LARGEST_LABEL_VALUE}.",
-            remedy="Renumber the labels.",
-        )
+    count = np.count_nonzero((values < 0) | (values > LARGEST_LABEL_VALUE))
+    voxels = wide_values(values)
+    outside = [n for n in voxels if not 0 <= n <= LARGEST_LABEL_VALUE]
+    free = (n for n in range(1, LARGEST_LABEL_VALUE) if n not in voxels)
+    pairs = [f"{n}={other}" for n, other in zip(outside[:NAMED_AT_MOST], free, strict=False)]
+    more = ",..." if len(outside) > NAMED_AT_MOST else ""
+    raise ClassError(
+        f"label values run from {low} to {high}; those of {count} voxels are outside "
+        f"0..{LARGEST_LABEL_VALUE}.",
+        remedy=f"Read them as others with --map, such as --map {','.join(pairs)}{more}, or leave "
+        f"voxels out with --ignore-label {outside[0]}.",
+    )
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,8 @@ same in all cases; class names settle it where they do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import numpy as np
 
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError
+from softlab_cli.core.names import spelling
 from softlab_cli.core.volume import LabelMap
 
-__all__ = ["Occurring", "class_values", "common_classes", "number_as"]
+__all__ = ["Occurring", "class_values", "common_classes", "no_such_class", "number_as"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Occurring:
 
 
 def common_classes(
-    found: Iterable[Occurring], ignore_values: Iterable[int]
+    found: Iterable[Occurring], ignore_values: Iterable[int], *, loose_names: bool = False
 ) -> tuple[ClassTable, str]:
     """One class table for cases that may number the same names differently.
 
@@ -43,6 +45,8 @@ def common_classes(
         What occurs in each case.
     ignore_values
         Label values that are no class.
+    loose_names
+        Whether names that differ only in case, spaces and underscores are one class.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def common_classes(
         When names disagree and other cases have label values without names.
     """
     plain, numbers = {0}, dict[str, set[int]]()
-    for case in found:
+    for case in _one_spelling(list(found)) if loose_names else found:
         plain |= case.values - set(case.names)
         for value, name in case.names.items():
             numbers.setdefault(name, set()).add(value)
@@ -108,12 +112,32 @@ def class_values(names: Mapping[int, str], classes: ClassTable, path: Path) -> d
     """Label value in the class table of each numbered name; see `number_as`."""
     by_name = {c.name: c.value for c in classes.classes}
     unnamed = {c.value for c in classes.classes if c.name == f"label_{c.value}"}
+    unnamed |= set(classes.ignore_values)
     values = {n: by_name.get(name, n if n in unnamed else -1) for n, name in names.items()}
     if strange := [names[n] for n, value in values.items() if value < 0]:
-        raise ClassError(
-            f"{', '.join(map(repr, strange))}: no such class.",
-            remedy=f"There are: {', '.join(classes.names)}. Choose segments with --roi, name the "
-            "classes with --labels, or start again with --overwrite.",
-            path=path,
-        )
+        raise no_such_class(strange, classes.names, path)
     return values
+
+
+def no_such_class(strange: Sequence[str], known: Sequence[str], path: Path) -> ClassError:
+    """The error for names that are no class."""
+    return ClassError(
+        f"{', '.join(map(repr, strange))}: no such class.",
+        remedy=f"There are: {', '.join(known)}. Choose segments with --roi, name the classes "
+        "with --labels (patterns such as '1=liver*' leave out what they do not fit), or start "
+        "again with --overwrite.",
+        path=path,
+    )
+
+
+def _one_spelling(found: Sequence[Occurring]) -> list[Occurring]:
+    """Names that are spelled alike under one name: the most frequent, or the first of these."""
+    counts = Counter(name for case in found for name in case.names.values())
+    ordered = sorted(counts, key=lambda name: (-counts[name], name))
+    first: dict[str, str] = {}
+    for name in ordered:
+        first.setdefault(spelling(name), name)
+    return [
+        replace(case, names={v: first[spelling(n)] for v, n in case.names.items()})
+        for case in found
+    ]

@@ -6,7 +6,7 @@ on the grid of a series; see `softlab_cli.labels.numbering` for what their label
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from softlab_cli.core.errors import ClassError
 from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
-from softlab_cli.labels.indices import replace_values
+from softlab_cli.labels.segments import as_classes, check_needed, choose_segments
 from softlab_cli.readers import (
     FileProbe,
     LabelObject,
@@ -27,6 +27,7 @@ from softlab_cli.readers import (
     path_of,
     probe,
 )
+from softlab_cli.readers.label_values import BUFFER_BYTES
 from softlab_cli.readers.lattice import find_turn
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.regrid import placement_on, to_grid
@@ -131,8 +132,18 @@ def read_labels(
         When label values of named segments are to be replaced.
     """
     source, path = open_label_object(path), path_of(path)
+    if options.values_of(rater) and source.names(()) is not None:
+        raise ClassError(
+            "has named segments, whose label values --map cannot replace.",
+            remedy="Say which value each name has, such as --labels 0,1=liver.",
+            path=path,
+        )
+    chosen = choose_segments(source, options, path)
+    check_needed(options.names, chosen.names, path)
+    options = chosen.options.for_rater(rater)
     series = series_for(source, images, options)
     label_map = source.label_map(series, options)
+    label_map = as_classes(label_map, options, path)
     target = _target(series, images, options, onto)
     turn = target and find_turn(label_map.geometry, target)
     if target is not None and not (turn and turn.is_identity):
@@ -140,7 +151,7 @@ def read_labels(
         label_map = to_grid(
             label_map, target, resample=options.resample_labels, names=names, path=path
         )
-    return _with_values(label_map, options.values_of(rater), path)
+    return replace(label_map, warnings=(*chosen.warnings, *label_map.warnings))
 
 
 def _target(
@@ -157,18 +168,6 @@ def _names_of_grids(images: Sequence[Path]) -> tuple[str, str]:
     return "label map", "image" if images else "label map of the first rater"
 
 
-def _with_values(label_map: LabelMap, wanted: Mapping[int, int], path: Path) -> LabelMap:
-    if not wanted:
-        return label_map
-    if label_map.metadata.get("names"):
-        raise ClassError(
-            "has named segments, whose label values --map cannot replace.",
-            remedy="Say which value each name has, such as --labels 0,1=liver.",
-            path=path,
-        )
-    return replace(label_map, values=replace_values(label_map.values, wanted))
-
-
 def probe_labels(
     path: LabelSource,
     images: Sequence[Path],
@@ -176,10 +175,15 @@ def probe_labels(
     *,
     onto: Geometry | None = None,
 ) -> FileProbe:
-    """What the headers say of a label map once it is read as by `read_labels`."""
+    """What the headers say of a label map once it is read as by `read_labels`.
+
+    A file may lack classes that it needs: what its names are is told, for the run to say
+    what no file has.
+    """
     source, path = open_label_object(path), path_of(path)
-    series = series_for(source, images, options)
-    seen = source.probe(series)
+    chosen = choose_segments(source, options, path)
+    series = series_for(source, images, chosen.options)
+    seen = replace(source.probe(series), names=chosen.names or {})
     target = _target(series, images, options, onto)
     turn = target and find_turn(seen.geometry, target)
     if target is not None and not (turn and turn.is_identity):
@@ -187,7 +191,7 @@ def probe_labels(
             nothing = LabelMap(np.empty((0, 0, 0)), seen.geometry)
             to_grid(nothing, target, names=_names_of_grids(images), path=path)
         seen = _probe_on(target, seen)
-    return _probe_with_values(seen) if options.value_map else seen
+    return _probe_with_values(seen) if options.value_map or options.unlabelled else seen
 
 
 def _probe_on(target: Geometry, seen: FileProbe) -> FileProbe:
@@ -198,8 +202,7 @@ def _probe_on(target: Geometry, seen: FileProbe) -> FileProbe:
 
 
 def _probe_with_values(seen: FileProbe) -> FileProbe:
-    # The label values before and after are held at the same time.
+    # Values that become larger ones are held once more while they are widened, a piece longer.
     held = 2 * prod(seen.geometry.shape)
-    return replace(
-        seen, bytes_held=held, bytes_on_read=max(seen.bytes_on_read, seen.bytes_held + held)
-    )
+    on_read = seen.bytes_on_read + held + BUFFER_BYTES
+    return replace(seen, bytes_held=max(held, seen.bytes_held), bytes_on_read=on_read)

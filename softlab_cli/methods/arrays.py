@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Grid, Region, region_shape
-from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.fractions import PADDING_VALUE, SoftSegments
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.labels.case import HardLabels, RaterLabels, count_indexed
 from softlab_cli.labels.indices import distinct_values, index_label_map
+from softlab_cli.readers.label_values import collect_labels, pieces_of
+from softlab_cli.readers.replacing import Replacing
 
 __all__ = ["ArrayCase", "ArraySink"]
 
@@ -73,6 +75,10 @@ class ArrayCase:
             raise UsageError("there is no label map.", remedy="Give one for each rater.")
         first = label_maps[0]
         volumes = tuple(_as_volume(one) for one in label_maps)
+        if ignore_value is not None and not 0 <= ignore_value <= LARGEST_LABEL_VALUE:
+            replacing = Replacing({int(ignore_value): PADDING_VALUE}, stand_in=PADDING_VALUE)
+            volumes = tuple(_replaced(one, replacing) for one in volumes)
+            ignore_value = PADDING_VALUE
         geometry = _geometry(volumes[0].shape, np.ndim(first), spacing_mm)
         classes = _class_table(volumes, labels, ignore_value)
         channels = None if image is None else _as_channels(image, np.shape(first))
@@ -180,6 +186,13 @@ def _as_volume(label_map: NDArray[Any]) -> NDArray[Any]:
         raise UsageError(f"an array of shape {array.shape} is no label map.",
                          remedy="Give (Z, Y, X) or (Y, X) with at least one voxel.")  # fmt: skip
     return array if array.ndim == 3 else array[np.newaxis]
+
+
+def _replaced(volume: NDArray[Any], replacing: Replacing) -> NDArray[Any]:
+    """The volume with other numbers in place of some."""
+    pieces = pieces_of(np.ascontiguousarray(volume))
+    z, y, x = volume.shape
+    return collect_labels(pieces, (z, y, x), None, replacing=replacing)[0]
 
 
 def _as_channels(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.class_files import ClassFiles, ClassFilesObject, LabelSource, path_of
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
+from softlab_cli.readers.replacing import Replacing
 
 __all__ = [
     "READERS",
@@ -154,7 +155,7 @@ def open_label_object(path: str | os.PathLike[str] | ClassFiles) -> LabelObject:
     return dicom.open_object(path)
 
 
-def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
+def read_label_map(path: str | os.PathLike[str], replacing: Replacing | None = None) -> LabelMap:
     """Read a label map: one integer for each voxel.
 
     Numbers stored as floats, or scaled by the header, are rounded when they lie
@@ -166,6 +167,8 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     path
         NIfTI, NRRD, MetaImage, PNG, TIFF, MGH or Analyze, 2D or 3D; further axes
         must have length 1.
+    replacing
+        What numbers of the file become; by default they stay what they are.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         voxels nowhere, or holds numbers that are not integers.
     """
     _check_room(Path(path), as_image=False)
-    return _reader(Path(path)).read_label_map(Path(path))
+    return _reader(Path(path)).read_label_map(Path(path), replacing)
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:

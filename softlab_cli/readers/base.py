@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, LabelMap
+from softlab_cli.readers.replacing import Replacing
 
 __all__ = [
     "FETCH_AGAIN",
     "FileProbe",
+    "ReadLabelMap",
     "Reader",
     "check_one_value",
     "check_promise",
@@ -47,6 +49,8 @@ class FileProbe:
         Both hold for label values of 0..65535; others are refused later.
     warnings
         As in `LabelMap`, as far as the header tells.
+    names
+        Numbers and names of its segments, where it has any and they were asked for.
     """
 
     path: Path
@@ -56,6 +60,14 @@ class FileProbe:
     bytes_held: int
     bytes_on_read: int
     warnings: tuple[str, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+class ReadLabelMap(Protocol):
+    """Reads a label map, with other label values in place of some numbers."""
+
+    def __call__(self, path: Path, replacing: Replacing | None = None) -> LabelMap:
+        """The label map of a file; by default its numbers stay what they are."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Reader:
     """
 
     probe: Callable[[Path], FileProbe]
-    read_label_map: Callable[[Path], LabelMap]
+    read_label_map: ReadLabelMap
     read_image: Callable[[Path], Image]
 
 

@@ -20,7 +20,7 @@ from softlab_cli.readers.lattice import find_turn
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.overlaps import BYTES_PER_VOXEL, Combinations, value_bytes
 from softlab_cli.readers.regrid import to_grid
-from softlab_cli.readers.segments import Segment, assign_values, choose
+from softlab_cli.readers.segments import Segment, assign_values, choose, titled
 
 __all__ = ["ClassFiles", "ClassFilesObject", "LabelSource", "path_of"]
 
@@ -97,8 +97,10 @@ class ClassFilesObject:
 
     def label_map(self, series: object, options: ReadingOptions) -> LabelMap:
         """The classes that options choose, one file at a time, by their rule for overlaps."""
-        wanted = self.names(options.rois)
-        segments = [s for s in self._segments if s.value in wanted]
+        named = self.names(options.rois)
+        values = options.segment_values(named, self.source.path)
+        chosen, _ = assign_values(self._segments, values, self.source.path)
+        segments = titled([s for s in chosen if s is not None], options)
         geometry = self.reader.probe(self.source.files[0]).geometry
         joined = Combinations(geometry.shape, segments, self.source.path)
         warnings: dict[str, None] = {}

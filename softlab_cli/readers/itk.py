@@ -29,6 +29,7 @@ from softlab_cli.readers.label_values import (
     pieces_of,
     read_bytes_per_voxel,
 )
+from softlab_cli.readers.replacing import Replacing
 from softlab_cli.readers.text_geometry import read_text_geometry
 from softlab_cli.readers.text_headers import DataPart, check_data_part, find_data_part
 from softlab_cli.readers.text_voxels import read_stored
@@ -94,13 +95,15 @@ def probe(path: Path) -> FileProbe:
     )
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
     """A label map with one integer for each voxel.
 
     Parameters
     ----------
     path
         A NRRD or MetaImage file.
+    replacing
+        What numbers of the file become.
 
     Raises
     ------
@@ -112,8 +115,9 @@ def read_label_map(path: Path) -> LabelMap:
     check_one_value(file.channels, file.components, path)
     values = _voxels(file, path).reshape(file.geometry.shape)
     rounded: tuple[str, ...] = ()
-    if file.dtype != np.uint8:
-        values, rounded = collect_labels(pieces_of(values), file.geometry.shape, path)
+    if file.dtype != np.uint8 or (replacing and replacing.concerns(file.dtype)):
+        shape = file.geometry.shape
+        values, rounded = collect_labels(pieces_of(values), shape, path, replacing=replacing)
     metadata = {"format": image_suffix(path.name), "stored_dtype": file.dtype.name}
     return LabelMap(values, file.geometry, (*file.warnings, *rounded), metadata)
 

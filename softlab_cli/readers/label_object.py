@@ -88,7 +88,10 @@ class LabelObject(Protocol):
         """One label value for each voxel.
 
         ``metadata["names"]`` has the names of label values, where there are any. Of the
-        options, `rois`, `on_overlap`, `threshold` and `padding` count here.
+        options, `rois`, `names`, `on_overlap`, `threshold` and `padding` count here:
+        `ReadingOptions.segment_values` says what is painted with which label value, and
+        `ReadingOptions.class_name` what that is called. In a file of plain numbers
+        `value_map` and `unlabelled` count.
 
         Raises
         ------
@@ -144,8 +147,8 @@ class PlainLabelMap:
         return self.reader.probe(self.path)
 
     def label_map(self, series: SeriesGrid | None, options: ReadingOptions) -> LabelMap:
-        """Its values, on its own grid."""
-        return self.reader.read_label_map(self.path)
+        """Its values, on its own grid, replaced as `ReadingOptions.value_map` says for ``""``."""
+        return self.reader.read_label_map(self.path, options.replacing())
 
     def fractions(
         self, series: SeriesGrid | None, options: ReadingOptions, supersample: int | None

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
+from softlab_cli.readers.replacing import Replacing
 
 __all__ = [
     "BUFFER_BYTES",
+    "NAN_REMEDY",
     "PIECE_VOXELS",
     "ROUNDING_TOLERANCE",
     "collect_labels",
@@ -37,6 +39,12 @@ INTEGER_TYPES = tuple(
 
 LARGEST_EXACT = 2.0**53
 
+NAN_REMEDY = (
+    "Read NaN as background with --map nan=0, or leave such voxels out with --ignore-label nan; "
+    "or give a label map of whole numbers, not an image or a probability map."
+)
+"""What helps a label map whose only fault is NaN."""
+
 
 def held_bytes_per_voxel(dtype: np.dtype[Any]) -> int:
     """Bytes that a label of 0..65535 occupies at most, when stored as `dtype`."""
@@ -57,9 +65,10 @@ def pieces_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def collect_labels(
     pieces: Iterable[NDArray[Any]],
     shape: tuple[int, int, int],
-    path: Path,
+    path: Path | None,
     hint: str = "",
     tolerance: float = ROUNDING_TOLERANCE,
+    replacing: Replacing | None = None,
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Label values of a whole volume from its pieces.
 
@@ -76,6 +85,8 @@ def collect_labels(
         What else may be the cause when values are not integers.
     tolerance
         How far from an integer a number may lie, below 0.5.
+    replacing
+        What numbers become; by default they stay what they are.
 
     Returns
     -------
@@ -87,14 +98,29 @@ def collect_labels(
     Raises
     ------
     InputError
-        When numbers lie further than `tolerance` from an integer.
+        When numbers lie further than `tolerance` from an integer, or are NaN and no
+        label value replaces it.
     """
     rounding = _Rounding(shape, tolerance)
     labels = _Labels(int(np.prod(shape, dtype=object)))
     for piece in pieces:
-        labels.append(rounding.apply(piece) if piece.dtype.kind == "f" else piece)
+        labels.append(_whole(piece, rounding, replacing or Replacing(), path))
     rounding.check(path, hint)
     return labels.values.reshape(shape), rounding.warnings()
+
+
+def _whole(
+    piece: NDArray[Any], rounding: _Rounding, replacing: Replacing, path: Path | None
+) -> NDArray[Any]:
+    """A piece as whole numbers, some of them replaced."""
+    if piece.dtype.kind != "f":
+        return replacing.apply(piece, path)
+    if replacing.nan is None or not (missing := np.isnan(piece)).any():
+        return replacing.apply(rounding.apply(piece), path)
+    numbers = rounding.apply(np.where(missing, piece.dtype.type(0), piece))
+    whole = replacing.apply(numbers, path).astype(np.int64)
+    whole[missing] = replacing.nan
+    return whole
 
 
 class _Labels:
@@ -135,6 +161,7 @@ class _Rounding:
     done: int = 0
     largest: float = 0.0
     refused: int = 0
+    missing: int = 0
     first_value: float = 0.0
     first_index: int = -1
 
@@ -150,16 +177,19 @@ class _Rounding:
                 self.first_value = float(piece[bad[0]])
                 self.first_index = self.done + int(bad[0])
             self.refused += bad.size
+            self.missing += int(np.isnan(piece[bad]).sum())
             rounded[bad] = distance[bad] = 0
         self.largest = max(self.largest, float(distance.max()))
         self.done += piece.size
         return rounded
 
-    def check(self, path: Path, hint: str) -> None:
+    def check(self, path: Path | None, hint: str) -> None:
         if not self.refused:
             return
         z, y, x = (int(i) for i in np.unravel_index(self.first_index, self.shape))
         voxels = "1 voxel" if self.refused == 1 else f"{self.refused} voxels"
+        if self.missing == self.refused:
+            hint = NAN_REMEDY
         raise InputError(
             f"holds {voxels} whose value is not within {self.tolerance:.3g} of an integer; "
             f"the first is {self.first_value:.9g} at voxel (x={x}, y={y}, z={z}).",

@@ -43,6 +43,7 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.nifti_header import LONGEST_HEADER, parse_header
+from softlab_cli.readers.replacing import Replacing
 from softlab_cli.readers.surplus import surplus_warnings, too_long
 
 __all__ = ["probe", "read_image", "read_label_map"]
@@ -148,13 +149,15 @@ def probe(path: Path) -> FileProbe:
         )
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
     """A label map with one integer for each voxel.
 
     Parameters
     ----------
     path
         A file that ends in .mgz or .mgh, or the .hdr of a pair.
+    replacing
+        What numbers of the file become.
 
     Raises
     ------
@@ -165,7 +168,8 @@ def read_label_map(path: Path) -> LabelMap:
     with _opened(path) as (volumes, stream):
         check_one_value(volumes.channels, volumes.components, path)
         shape = volumes.geometry.shape
-        values, rounded = collect_labels(volumes.pieces(stream), shape, path)
+        pieces = volumes.pieces(stream)
+        values, rounded = collect_labels(pieces, shape, path, replacing=replacing)
         rounded += volumes.after(stream, path)
     metadata = {"format": volumes.kind, "stored_dtype": volumes.dtype.name}
     return LabelMap(values, volumes.geometry, (*volumes.warnings, *rounded), metadata)

@@ -38,6 +38,7 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.nifti_header import LONGEST_HEADER, NiftiHeader, parse_header
+from softlab_cli.readers.replacing import Replacing
 from softlab_cli.readers.surplus import surplus_warnings
 
 __all__ = ["probe", "read_image", "read_label_map"]
@@ -58,13 +59,15 @@ def probe(path: Path) -> FileProbe:
     )
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
     """A label map with one integer for each voxel.
 
     Parameters
     ----------
     path
         A NIfTI-1 or NIfTI-2 file in one piece, compressed or not.
+    replacing
+        What numbers of the file become.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def read_label_map(path: Path) -> LabelMap:
     header = _read_header(path)
     check_one_value(header.channels, header.components, path)
     with _at_voxels(path, header) as stream:
-        values, warnings = _labels(stream, header, path)
+        values, warnings = _labels(stream, header, path, replacing or Replacing())
         warnings += surplus_warnings(stream, header.bytes_promised, path)
     metadata = {
         "format": f"NIfTI-{header.version}",
@@ -130,10 +133,10 @@ def _at_voxels(path: Path, header: NiftiHeader) -> ByteStream:
 
 
 def _labels(
-    stream: ByteStream, header: NiftiHeader, path: Path
+    stream: ByteStream, header: NiftiHeader, path: Path, replacing: Replacing
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     shape = header.geometry.shape
-    if header.dtype == np.uint8 and not header.is_scaled:
+    if header.dtype == np.uint8 and not header.is_scaled and not replacing.concerns(header.dtype):
         values = np.empty(shape, np.uint8)
         _fill(stream, values.reshape(-1), header.voxels)
         return values, ()
@@ -144,7 +147,8 @@ def _labels(
             f"{header.intercept:.9g}, which makes no labels; save the label map again from its "
             "source, with an integer type and without scaling."
         )
-    return collect_labels(_pieces(stream, header), shape, path, hint, _tolerance(header))
+    pieces, tolerance = _pieces(stream, header), _tolerance(header)
+    return collect_labels(pieces, shape, path, hint, tolerance, replacing)
 
 
 def _tolerance(header: NiftiHeader) -> float:

@@ -46,7 +46,8 @@ class Combinations:
     shape
         (Z, Y, X).
     segments
-        In the order of the file; number n is the n-th, counted from 1.
+        In the order of the file; number n is the n-th, counted from 1. Those of one label
+        value are one, and do not overlap.
     path
         What to name in errors.
     """
@@ -136,15 +137,18 @@ class Combinations:
 
     def _overlaps(self) -> list[str]:
         """Pairs of segments that overlap, with voxels, the largest overlap first."""
-        if all(len(members) < 2 for members in self._members):
+        values = [dict.fromkeys(self.segments[n - 1].value for n in m) for m in self._members]
+        if all(len(held) < 2 for held in values):
             return []
-        pairs: Counter[tuple[int, int]] = Counter()
-        for members, count in zip(self._members, self._counts().tolist(), strict=True):
-            pairs.update(dict.fromkeys(combinations(members, 2), count))
-        names = [s.name for s in self.segments]
+        pairs: Counter[tuple[int, ...]] = Counter()
+        for held, count in zip(values, self._counts().tolist(), strict=True):
+            pairs.update(dict.fromkeys(combinations(held, 2), count))
+        names = {s.value: s.name for s in self.segments}
+        found: Counter[tuple[int, ...]] = Counter()
+        for pair, count in pairs.items():
+            found[tuple(sorted(pair))] += count
         return [
-            f"{names[a - 1]} and {names[b - 1]}: {count:,} voxels"
-            for (a, b), count in pairs.most_common()
+            f"{names[a]} and {names[b]}: {count:,} voxels" for (a, b), count in found.most_common()
         ]
 
     def label_map(self, rule: OverlapRule) -> tuple[NDArray[Any], list[str]]:

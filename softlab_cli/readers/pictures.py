@@ -28,6 +28,7 @@ from softlab_cli.readers.label_values import (
     read_bytes_per_voxel,
 )
 from softlab_cli.readers.picture import Picture
+from softlab_cli.readers.replacing import Replacing
 
 __all__ = ["probe", "read_image", "read_label_map"]
 
@@ -73,7 +74,7 @@ def probe(path: Path) -> FileProbe:
     )
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
     """A label map with one integer for each voxel.
 
     Parameters
@@ -81,6 +82,8 @@ def read_label_map(path: Path) -> LabelMap:
     path
         A PNG or TIFF file. Indices into a palette are its label values, and numbers of
         1, 2 or 4 bits are those numbers.
+    replacing
+        What numbers of the file become.
 
     Raises
     ------
@@ -93,8 +96,9 @@ def read_label_map(path: Path) -> LabelMap:
     check_one_value(picture.volumes, 1, path)
     values = _one_number(picture.decode()[0], path)
     rounded: tuple[str, ...] = ()
-    if picture.dtype != np.uint8:
-        values, rounded = collect_labels(pieces_of(values), file.geometry.shape, path)
+    if picture.dtype != np.uint8 or (replacing and replacing.concerns(picture.dtype)):
+        shape = file.geometry.shape
+        values, rounded = collect_labels(pieces_of(values), shape, path, replacing=replacing)
     metadata = {"format": image_suffix(path.name), "stored_dtype": picture.dtype.name}
     return LabelMap(values, file.geometry, (*file.warnings, *rounded), metadata)
 

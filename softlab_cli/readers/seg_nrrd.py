@@ -30,7 +30,8 @@ from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.label_values import BUFFER_BYTES
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.overlaps import BYTES_PER_VOXEL, Combinations, value_bytes
-from softlab_cli.readers.segments import Segment, assign_values, choose
+from softlab_cli.readers.replacing import Replacing
+from softlab_cli.readers.segments import Segment, assign_values, choose, titled
 
 __all__ = ["SegNrrdObject", "find_segmentation", "read_label_map"]
 
@@ -58,8 +59,10 @@ def find_segmentation(path: Path) -> SegNrrdObject | None:
     return SegNrrdObject(path, tuple(_numbered(stored, path)))
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
     """A NRRD file as a label map; with the names of its segments, if it has any.
+
+    What numbers become is for files of plain numbers.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def read_label_map(path: Path) -> LabelMap:
     """
     found = find_segmentation(path)
     if found is None:
-        return itk.read_label_map(path)
+        return itk.read_label_map(path, replacing)
     return found.label_map(None, ReadingOptions())
 
 
@@ -127,19 +130,23 @@ class SegNrrdObject:
 
     def label_map(self, series: object, options: ReadingOptions) -> LabelMap:
         """Its segments by the names that options choose, and by their rule for overlaps."""
-        named = {name: value for value, name in self.names(options.rois).items()}
-        segments, warnings = self._segments(named if options.rois else None)
+        segments, warnings = self._segments(
+            options.segment_values(self.names(options.rois), self.path)
+        )
         layers, geometry, odd = itk.read_layers(self.path)
         self._check(layers)
         kept = [s for s in segments if s is not None]
-        joined = Combinations(geometry.shape, kept, self.path)
+        joined = Combinations(geometry.shape, titled(kept, options), self.path)
         unnamed = self._add_layers(joined, layers, segments)
         del layers
         empty = [s.name for s, n in zip(kept, joined.voxels().tolist(), strict=True) if not n]
         if empty:
             warnings.append(f"segments without a voxel (empty): {some_of(empty)}.")
         labels, notes = joined.label_map(options.on_overlap)
-        return LabelMap(labels, geometry, (*odd, *warnings, *unnamed, *notes), self._metadata(kept))
+        return LabelMap(
+            labels, geometry, (*odd, *warnings, *unnamed, *notes),
+            self._metadata(titled(kept, options)),
+        )  # fmt: skip
 
     def fractions(self, series: object, options: ReadingOptions, supersample: int | None) -> None:
         """No fractions."""

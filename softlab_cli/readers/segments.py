@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import ClassError, InputError
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.fractions import OverlapRule
+from softlab_cli.core.names import matches
+from softlab_cli.readers.options import ReadingOptions
 
-__all__ = ["Painter", "Segment", "assign_values", "choose"]
+__all__ = ["Painter", "Segment", "assign_values", "choose", "titled", "unique_names"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def assign_values(
         When a name or pattern fits no segment or several, or a value is no
         label value.
     """
-    named = _unique_names(segments)
+    named = unique_names(segments)
     if values is None:
         return _numbered(named)
     chosen: dict[int, int] = {}
@@ -123,7 +124,7 @@ def choose(names: Sequence[str], patterns: Sequence[str], path: Path, *, what: s
         return list(range(len(names)))
     chosen: set[int] = set()
     for pattern in patterns:
-        found = _matches(names, pattern)
+        found = matches(names, pattern)
         if not found:
             raise ClassError(
                 f"no {what} matches {pattern!r}.",
@@ -134,13 +135,13 @@ def choose(names: Sequence[str], patterns: Sequence[str], path: Path, *, what: s
     return sorted(chosen)
 
 
-def _matches(names: Sequence[str], pattern: str) -> list[int]:
-    return [i for i, name in enumerate(names) if name == pattern] or [
-        i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)
-    ]
+def titled(segments: Sequence[Segment], options: ReadingOptions) -> list[Segment]:
+    """Segments by the names of their classes, where several may be one class."""
+    return [replace(s, name=options.class_name(s.value, s.name)) for s in segments]
 
 
-def _unique_names(segments: Sequence[Segment]) -> list[Segment]:
+def unique_names(segments: Sequence[Segment]) -> list[Segment]:
+    """Segments with a name each, none of which is that of the background."""
     used = {"background"}
     result = []
     for segment in segments:
@@ -168,12 +169,12 @@ def _with_value(segment: Segment, value: int) -> Segment:
 
 def _only_match(segments: Sequence[Segment], pattern: str, path: Path, what: str) -> int:
     names = [s.name for s in segments]
-    found = _matches(names, pattern)
+    found = matches(names, pattern)
     if len(found) == 1:
         return found[0]
-    matches = f"{len(found)} {what}s match" if found else f"no {what} matches"
+    matched = f"{len(found)} {what}s match" if found else f"no {what} matches"
     raise ClassError(
-        f"{matches} {pattern!r}.",
+        f"{matched} {pattern!r}.",
         remedy=f"There are: {some_of([names[i] for i in found] or names, 30)}.",
         path=path,
     )

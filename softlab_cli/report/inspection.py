@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
-from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.errors import ClassError, InputError, SoftlabError
 from softlab_cli.core.places import refuse_url
-from softlab_cli.core.volume import Geometry
-from softlab_cli.labels.indices import distinct_values
+from softlab_cli.core.volume import Geometry, LabelMap
+from softlab_cli.labels.indices import check_range, distinct_values, wide_values
 from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
 from softlab_cli.readers import (
@@ -25,9 +27,12 @@ from softlab_cli.readers import (
     probe,
     read_label_map,
 )
+from softlab_cli.readers.label_values import NAN_REMEDY
 from softlab_cli.readers.options import ReadingOptions
+from softlab_cli.readers.replacing import Replacing
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
+from softlab_cli.running.names import merging_hint
 from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA
 
@@ -181,16 +186,35 @@ def _file(path: Path) -> Found:
     seen = probe(path)
     facts = {"voxel_type": seen.dtype.name, "channels": seen.channels}
     try:  # grey may be stored as colours; other files with channels are refused by their header
-        label_map = read_label_map(path)
-        counts = distinct_values(label_map.values)
+        label_map, missing = _label_values(path)
     except SoftlabError as error:
         if seen.channels == 1 and _is_damaged(path):
             return Found(path, UNREADABLE, seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
+    counts = wide_values(label_map.values)
     if looks_like_image(label_map.values, counts):
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     labels = tuple(Label(v, "", n) for v, n in counts.items())
-    return Found(path, "label map", seen.geometry, labels, facts, label_map.warnings)
+    problems = (*label_map.warnings, *missing, *_outside(label_map.values))
+    return Found(path, "label map", seen.geometry, labels, facts, problems)
+
+
+def _label_values(path: Path) -> tuple[LabelMap, tuple[str, ...]]:
+    """The label map of a file, NaN as background; and what is to be said of NaN."""
+    try:
+        return read_label_map(path), ()
+    except InputError as error:
+        if error.remedy != NAN_REMEDY:
+            raise
+        return read_label_map(path, Replacing(nan=0)), (_words(error),)
+
+
+def _outside(values: NDArray[Any]) -> Iterator[str]:
+    """That label values are too large or negative, if they are."""
+    try:
+        check_range(values)
+    except ClassError as error:
+        yield _words(error)
 
 
 def _is_damaged(path: Path) -> bool:
@@ -212,7 +236,8 @@ def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
     """With the grid of the series, and voxels counted where the label map is hard."""
     said = source.describe()
     labels = tuple(Label(s.value, s.name, None, s.contours) for s in said.labels)
-    found = Found(path, said.kind, None, labels, said.facts)
+    hints = tuple(merging_hint([[label.name for label in labels]]))
+    found = Found(path, said.kind, None, labels, said.facts, hints)
     options = ReadingOptions(on_overlap="highest", threshold=0.5)
     try:
         series = series_for(source, (images or path.parent,), options)
@@ -235,7 +260,7 @@ def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
 def _replace(
     found: Found, geometry: Geometry | None, labels: tuple[Label, ...], problems: tuple[str, ...]
 ) -> Found:
-    return Found(found.path, found.kind, geometry, labels, found.facts, problems)
+    return replace(found, geometry=geometry, labels=labels, problems=(*problems, *found.problems))
 
 
 def _series(path: Path) -> list[Found]:
@@ -275,11 +300,19 @@ def _folder(path: Path, most_files: int | None) -> Found:
     drawn = [d for case in cases for d in case.drawings.values() if isinstance(d, ClassFiles)]
     looked_into = _class_files(drawn, most_files)
     parts += looked_into
+    notes += merging_hint(_names_of(parts))
     problems = () if parts else ("holds no image, no label map and no DICOM file.",)
     facts = {"cases": [case.case_id for case in cases], "notes": notes}
     unseen = len(files) - len(seen)
     unseen += sum(len(files_of.files) for files_of in drawn[len(looked_into) :])
     return Found(path, "folder", None, (), facts, problems, tuple(parts), unseen)
+
+
+def _names_of(parts: Sequence[Found]) -> list[list[str]]:
+    """The names of the segments of each file that has any."""
+    return [
+        names for part in parts if (names := [label.name for label in part.labels if label.name])
+    ]
 
 
 def _dicom_parts(path: Path) -> list[Found]:

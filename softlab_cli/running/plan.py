@@ -16,13 +16,21 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods.base import Method, Needs
-from softlab_cli.readers import FileProbe
+from softlab_cli.readers import FileProbe, path_of
 from softlab_cli.running.checks import check_case, check_request, oddities
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.names import FileNames, lacking_files, notes_of_names, refuse_absent
 from softlab_cli.running.prepare import CaseTask
-from softlab_cli.running.request import Request, given_classes, ignored_values, kept_classes
+from softlab_cli.running.request import (
+    Request,
+    given_classes,
+    ignored_values,
+    kept_classes,
+    with_names,
+    with_unlabelled,
+)
 from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
 from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.files import METADATA
@@ -84,12 +92,15 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     """
     check_request(method, request)
     existing = _existing_store(request)
+    request = with_unlabelled(request)
+    known = given_classes(request) or kept_classes(request, existing)
+    request = with_names(request, known) if known else request
     draft = _Draft.find(method, request, existing, listen)
     for oddity in oddities(method, draft.every):
         listen(Notice(oddity))
-    classes = (
-        given_classes(request) or kept_classes(request, existing) or draft.scan(request, listen)
-    )
+    draft.check_names(request, listen)
+    classes = known or draft.scan(request, listen)
+    request = with_names(request, classes)
     if existing is not None:  # further cases have the colours of those that are there
         classes = classes.coloured(existing.info.classes.colours)
     info = StoreInfo(
@@ -132,18 +143,23 @@ def _software() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _probe_case(case: Case, options: ReadingOptions) -> FileProbe:
-    """What the headers say of a case's label maps: the first one's grid, the most memory."""
+def _probe_case(case: Case, options: ReadingOptions) -> tuple[FileProbe, list[FileNames]]:
+    """What the headers say of a case's label maps: the first one's grid, the most memory.
+
+    Then the names of the segments of each file that has any.
+    """
     onto: Geometry | None = None
     probes = []
     for source in case.drawings.values():
         probes.append(probe_labels(source, case.images, options, onto=onto))
         onto = onto or probes[0].geometry
-    return replace(
+    most = replace(
         probes[0],
         bytes_on_read=max(seen.bytes_on_read for seen in probes),
         bytes_held=max(seen.bytes_held for seen in probes),
     )
+    files = zip(map(path_of, case.drawings.values()), probes, strict=True)
+    return most, [FileNames(case.case_id, path, p.names) for path, p in files if p.names]
 
 
 @dataclass
@@ -154,6 +170,7 @@ class _Draft:
     every: tuple[Case, ...]
     todo: dict[str, Case]
     probes: dict[str, FileProbe] = field(default_factory=dict)
+    names: list[FileNames] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: list[CaseFinished] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -195,9 +212,30 @@ class _Draft:
         for case_id, case in list(self.todo.items()):
             try:
                 check_case(case, self.method, request.min_raters)
-                self.probes[case_id] = call_for(case, _probe_case, case, request.reading)
+                self.probes[case_id], names = call_for(case, _probe_case, case, request.reading)
+                self.names += names
             except Exception as error:  # an unforeseen one is its own case's matter, too
                 self.fail(failure(case_id, error))
+
+    def check_names(self, request: Request, listen: Listener) -> None:
+        """Say which names mean no class, or may mean one; cases that lack a class fail here.
+
+        Raises
+        ------
+        ClassError
+            When a pattern means nothing in any of all cases.
+        """
+        rule = request.reading.names
+        if rule is not None or not request.reading.loose_names:
+            for note in notes_of_names(self.names, rule):
+                listen(Notice(note))
+        if rule is None:
+            return
+        named = {file.case_id for file in self.names}
+        if named == {case.case_id for case in self.every}:  # what others have is not known
+            refuse_absent(self.names, rule)
+        for case_id, error in lacking_files(self.names, rule):
+            self.fail(failure(case_id, error))
 
     def fail(self, outcome: CaseFinished) -> None:
         """Take a case out and remember why; a case of another part is its own part's matter."""
@@ -228,7 +266,9 @@ class _Draft:
                 self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
                 self.fail(result)
-        classes, note = common_classes(found, ignored_values(request))
+        classes, note = common_classes(
+            found, ignored_values(request), loose_names=request.reading.loose_names
+        )
         if note:
             listen(Notice(note))
         colours = {name: c for case in reversed(found) for name, c in case.colours.items()}

@@ -8,13 +8,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.cases import class_names_from
-from softlab_cli.core.classes import ClassTable, read_class_names
+from softlab_cli.core.classes import (
+    LARGEST_LABEL_VALUE,
+    ClassTable,
+    LabelClass,
+    named_in,
+    read_aliases,
+    read_class_names,
+)
+from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import PADDING_VALUE
+from softlab_cli.core.names import NamedClass, NameRule, alternatives, is_pattern
 from softlab_cli.core.places import refuse_url
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.store.writer import StoreWriter
 
-__all__ = ["Request", "given_classes", "ignored_values", "kept_classes"]
+__all__ = [
+    "Request",
+    "given_classes",
+    "ignored_values",
+    "kept_classes",
+    "with_names",
+    "with_unlabelled",
+]
 
 
 @dataclass(frozen=True)
@@ -37,9 +53,9 @@ class Request:
         Whether what looks like an image is refused or read as a label map, where the
         classes are all that occur.
     classes_from
-        A JSON file with class values and names.
+        A JSON file with class values and names, and other names of classes.
     ignore_labels
-        Label values of voxels that are not labelled.
+        Numbers of voxels that are not labelled: any whole ones, and NaN.
     rater_pattern
         How file names tell case and rater, such as ``{case}_{rater}.nii.gz``.
     class_pattern
@@ -76,7 +92,7 @@ class Request:
     labels: str | None = None
     image_like: Literal["refuse", "ok"] = "refuse"
     classes_from: Path | None = None
-    ignore_labels: Sequence[int] = ()
+    ignore_labels: Sequence[float] = ()
     rater_pattern: str | None = None
     class_pattern: str | None = None
     min_raters: int = 1
@@ -99,12 +115,11 @@ class Request:
 
 def given_classes(request: Request) -> ClassTable | None:
     """The class table that the request names, or its data set; None when it must be scanned."""
-    path = request.classes_from or class_names_from(request.inputs)
-    names, ignored = read_class_names(path) if path else ({}, None)
-    ignore_values = [*ignored_values(request), *([] if ignored is None else [ignored])]
+    path = _names_file(request)
+    names = read_class_names(path)[0] if path else {}
     if request.labels:
-        return ClassTable.from_text(request.labels, names, ignore_values)
-    return ClassTable.from_values(names, names, ignore_values) if names else None
+        return ClassTable.from_text(request.labels, names, ignored_values(request))
+    return ClassTable.from_values(names, names, ignored_values(request)) if names else None
 
 
 def kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable | None:
@@ -116,5 +131,62 @@ def kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable |
 
 def ignored_values(request: Request) -> set[int]:
     """Label values that are no class: those that were named, and padding where it is ignored."""
-    padding = {PADDING_VALUE} if request.reading.padding == "ignore" else set()
-    return {*request.ignore_labels, *padding}
+    numbers = _ignored_numbers(request)
+    inside = {int(number) for number in numbers if _is_label_value(number)}
+    if len(inside) < len(numbers) or request.reading.padding == "ignore":
+        inside.add(PADDING_VALUE)
+    return inside
+
+
+def with_unlabelled(request: Request) -> Request:
+    """The request with what its ignored numbers mean for reading, where no label value is one."""
+    outside = tuple(n for n in _ignored_numbers(request) if not _is_label_value(n))
+    return replace(request, reading=replace(request.reading, unlabelled=outside))
+
+
+def with_names(request: Request, classes: ClassTable) -> Request:
+    """The request with what its classes mean for the names of segments."""
+    rule = _name_rule(request, classes)
+    return replace(request, reading=replace(request.reading, names=rule))
+
+
+def _name_rule(request: Request, classes: ClassTable) -> NameRule | None:
+    """Which name is which class; None where each class has one name, by the letter."""
+    loose = request.reading.loose_names
+    given = named_in(request.labels or "")
+    path = _names_file(request)
+    aliases = read_aliases(path) if path else {}
+    named = [c for c in classes.classes if c.name != f"label_{c.value}"]
+    entries = [_named_class(c, given.get(c.value), aliases.get(c.name, ())) for c in named]
+    if "ignore" in aliases and (ignored := ignored_values(request)):
+        entries.append(NamedClass(min(ignored), "ignore", ("ignore", *aliases["ignore"])))
+    if not loose and not aliases and not any(map(is_pattern, given.values())):
+        return None
+    numbers = frozenset(c.value for c in classes.classes) - {c.value for c in named}
+    return NameRule(tuple(entries), numbers, loose, partial=bool(request.labels or path))
+
+
+def _named_class(entry: LabelClass, pattern: str | None, aliases: Sequence[str]) -> NamedClass:
+    if pattern is None or not is_pattern(pattern):
+        return NamedClass(entry.value, entry.name, (entry.name, *aliases))
+    patterns = alternatives(pattern)
+    return NamedClass(entry.value, entry.name, patterns, needed="" not in patterns)
+
+
+def _names_file(request: Request) -> Path | None:
+    return request.classes_from or class_names_from(request.inputs)
+
+
+def _ignored_numbers(request: Request) -> tuple[float, ...]:
+    """The numbers to ignore, that of the names file among them; each once, NaN last."""
+    path = _names_file(request)
+    ignore = read_class_names(path)[1] if path else None
+    numbers = [*request.ignore_labels, *([] if ignore is None else [ignore])]
+    if strange := [n for n in numbers if n == n and not float(n).is_integer()]:
+        raise UsageError(f"--ignore-label {strange[0]} is no whole number.", remedy="Or give nan.")
+    missing = [float("nan")] if any(n != n for n in numbers) else []
+    return (*sorted({int(n) for n in numbers if n == n}), *missing)
+
+
+def _is_label_value(number: float) -> bool:
+    return 0 <= number <= LARGEST_LABEL_VALUE

@@ -12,10 +12,11 @@ from softlab_cli.core.errors import SoftlabError, naming
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.labels.indices import distinct_values
+from softlab_cli.labels.indices import check_range, wide_values
 from softlab_cli.labels.likeness import check_no_image
 from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
+from softlab_cli.labels.segments import choose_segments
 from softlab_cli.readers import ClassFiles, LabelSource, open_label_object, path_of
 
 __all__ = [
@@ -70,13 +71,15 @@ def _occurring(task: ScanTask, rater: str, drawn: LabelSource) -> Occurring:
     # The names of files are their classes; reading them all would take as long as the case.
     unread = task.soft or isinstance(drawn, ClassFiles)
     with naming(path := path_of(drawn)):
-        names = open_label_object(drawn).names(task.reading.rois) if unread else None
-        if names is not None:
-            return Occurring(frozenset(), names)
+        if unread:
+            chosen = choose_segments(open_label_object(drawn), task.reading, path)
+            if chosen.names is not None:
+                return Occurring(frozenset(), chosen.classes)
         label_map = _read(task, rater, drawn)
-        values = distinct_values(label_map.values)
-        if not task.images_too:
+        values = wide_values(label_map.values)
+        if not task.images_too:  # an image is told from what it looks like, whatever its values
             check_no_image(label_map.values, values, path)
+        check_range(label_map.values)
         facts = label_map.metadata
         return Occurring(frozenset(values), facts.get("names", {}), facts.get("colours", {}))
 

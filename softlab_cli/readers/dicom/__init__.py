@@ -13,6 +13,7 @@ from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.guard import damage_explained, guarded
 from softlab_cli.readers.label_object import LabelObject
+from softlab_cli.readers.replacing import Replacing
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom.files.scan import Kind
@@ -201,7 +202,7 @@ def read_image(path: Path) -> Image:
         return read_series(path)
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
     """Refuse: a DICOM label map needs its series, see `softlab_cli.labels.read`."""
     raise InputError(
         f"is DICOM ({'a folder' if path.is_dir() else kind_of(path)}), not a label map by itself.",

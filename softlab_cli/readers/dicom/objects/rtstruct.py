@@ -33,7 +33,7 @@ from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_cont
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import ReadingOptions
-from softlab_cli.readers.segments import Painter, Segment, assign_values
+from softlab_cli.readers.segments import Painter, Segment, assign_values, titled
 
 __all__ = ["RoiSummary", "RtStructObject", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 
@@ -89,7 +89,10 @@ class RtStructObject:
 
     def label_map(self, series: SeriesGrid | None, options: ReadingOptions) -> LabelMap:
         """As `read_rtstruct`."""
-        return _label_map(_Drawn.of(self.struct, series, options.rois, None), options.on_overlap)
+        values = None
+        if options.names is not None:
+            values = options.segment_values(self.names(options.rois), self.struct.file.path)
+        return _label_map(_Drawn.of(self.struct, series, options.rois, values), options)
 
     def fractions(
         self, series: SeriesGrid | None, options: ReadingOptions, supersample: int | None
@@ -148,17 +151,19 @@ def read_rtstruct(
         When `rois` or `values` do not fit the regions.
     """
     struct = RtStructObject.open(Path(path)).struct
-    return _label_map(_Drawn.of(struct, images, rois or (), values), on_overlap)
+    options = ReadingOptions(on_overlap=on_overlap)
+    return _label_map(_Drawn.of(struct, images, rois or (), values), options)
 
 
-def _label_map(drawn: _Drawn, on_overlap: OverlapRule) -> LabelMap:
-    segments = [segment for segment, _ in drawn.regions]
-    painter = Painter(drawn.grid.geometry.shape, segments, on_overlap)
+def _label_map(drawn: _Drawn, options: ReadingOptions) -> LabelMap:
+    classes = titled([segment for segment, _ in drawn.regions], options)
+    painter = Painter(drawn.grid.geometry.shape, classes, options.on_overlap)
     for segment, outlines in drawn.regions:
         for z, box, counts in outlines.fill():
             painter.paint(painter.values[z][box], counts > 0, segment.value)
     labels, notes = painter.finish(drawn.path)
-    return LabelMap(labels, drawn.grid.geometry, drawn.warnings(notes), drawn.metadata())
+    metadata = {**drawn.metadata(), "names": {s.value: s.name for s in classes}}
+    return LabelMap(labels, drawn.grid.geometry, drawn.warnings(notes), metadata)
 
 
 def open_soft_rtstruct(

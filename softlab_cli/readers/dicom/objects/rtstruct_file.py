@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from softlab_cli.readers.dicom.files.common import (
     quiet,
 )
 from softlab_cli.readers.dicom.objects.reference import Reference
-from softlab_cli.readers.segments import Segment, choose
+from softlab_cli.readers.segments import Segment, choose, unique_names
 
 __all__ = ["Contour", "Roi", "RoiSummary", "RtStructFile", "list_rois"]
 
@@ -163,7 +163,8 @@ class RtStructFile:
         Parameters
         ----------
         wanted
-            Names, or patterns such as ``GTV*``; all regions when there is none.
+            Names, or patterns such as ``GTV*``; all regions when there is none. Where
+            several have one name, it means all of them, and ``name (7)`` that of a number.
 
         Raises
         ------
@@ -171,8 +172,13 @@ class RtStructFile:
             When a name or pattern matches nothing; the message lists the names.
         """
         names = [roi.segment.name for roi in self.rois]
-        found = choose(names, wanted, self.file.path, what="region of interest")
-        return [self.rois[i] for i in found]
+        unique = unique_names([roi.segment for roi in self.rois])
+        numbered = {s.name: i for i, s in enumerate(unique) if s.name not in names}
+        others = [pattern for pattern in wanted if pattern not in numbered]
+        found = {numbered[pattern] for pattern in wanted if pattern in numbered}
+        if others or not wanted:
+            found |= set(choose(names, others, self.file.path, what="region of interest"))
+        return [replace(self.rois[i], segment=unique[i]) for i in sorted(found)]
 
     def reference(self, rois: Sequence[Roi]) -> Reference:
         """The images that some regions belong to.

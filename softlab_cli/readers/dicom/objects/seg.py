@@ -35,7 +35,7 @@ from softlab_cli.readers.dicom.objects.seg_file import SegFile
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import Padding, ReadingOptions
-from softlab_cli.readers.segments import Painter, Segment
+from softlab_cli.readers.segments import Painter, Segment, titled
 
 __all__ = ["SegObject", "open_soft_seg", "read_seg"]
 
@@ -91,16 +91,16 @@ class SegObject:
 
     def label_map(self, series: SeriesGrid | None, options: ReadingOptions) -> LabelMap:
         """As `read_seg`."""
-        return _label_map(self.seg, series, options, self._values(options.rois))
+        return _label_map(self.seg, series, options, self._values(options))
 
     def fractions(
         self, series: SeriesGrid | None, options: ReadingOptions, supersample: int | None
     ) -> SoftSegments:
         """As `open_soft_seg`."""
-        return _soft(self.seg, series, self._values(options.rois))
+        return _soft(self.seg, series, self._values(options))
 
-    def _values(self, rois: Sequence[str]) -> dict[str, int] | None:
-        return {name: value for value, name in self.names(rois).items()} if rois else None
+    def _values(self, options: ReadingOptions) -> dict[str, int] | None:
+        return options.segment_values(self.names(options.rois), self.seg.file.path)
 
 
 def read_seg(
@@ -166,10 +166,11 @@ def _label_map(
         if seg.kind == "LABELMAP":
             labels, ignored = placed.label_map(options.padding)
         else:
-            labels, notes = placed.painted(options.on_overlap, options.threshold)
+            labels, notes = placed.painted(options)
             ignored = ()
             warnings += notes
-        metadata = {**placed.metadata(), "ignore_values": ignored}
+        names = {s.value: s.name for s in titled(segments, options)}
+        metadata = {**placed.metadata(), "names": names, "ignore_values": ignored}
         warnings += placed.warnings
         return LabelMap(labels, grid.geometry, (*grid.warnings, *warnings), metadata)
 
@@ -272,13 +273,13 @@ class _Placed:
             facts["fractional_type"] = fractional
         return facts
 
-    def painted(
-        self, on_overlap: OverlapRule, threshold: float | None
-    ) -> tuple[NDArray[Any], list[str]]:
+    def painted(self, options: ReadingOptions) -> tuple[NDArray[Any], list[str]]:
         """Label map of binary segments, or of fractions from the threshold on."""
         fractional = self.seg.kind == "FRACTIONAL"
-        lowest = self._lowest(threshold) if fractional else 1
-        painter = Painter(self.grid.geometry.shape, self.segments, on_overlap, scored=fractional)
+        lowest = self._lowest(options.threshold) if fractional else 1
+        classes = titled(self.segments, options)
+        shape = self.grid.geometry.shape
+        painter = Painter(shape, classes, options.on_overlap, scored=fractional)
         for segment in self.segments:
             wanted = self.numbers_of.get(segment.number, [])
             for number, stored in zip(wanted, self._reader.read(wanted), strict=True):
