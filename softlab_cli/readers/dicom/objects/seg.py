@@ -22,6 +22,7 @@ from softlab_cli.core.fractions import PADDING_VALUE, OverlapRule, SoftSegments
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import listing, quiet
+from softlab_cli.readers.dicom.files.elements import integer_of, items_of
 from softlab_cli.readers.dicom.files.frames import Frame, frames_of
 from softlab_cli.readers.dicom.files.pixels import FrameReader
 from softlab_cli.readers.dicom.objects.reference import (
@@ -318,11 +319,11 @@ class _Placed:
     def label_map(self, padding: Padding) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Label map of a LABELMAP, and the label values to ignore."""
         mark = PADDING_VALUE if padding == "ignore" else 0
-        padded = self.seg.file.value("PixelPaddingValue")
-        lookup = self._lookup(None if padded is None else int(padded), mark)
+        padded = self.seg.padding_value
+        lookup = self._lookup(padded, mark)
         small = int(lookup.max()) <= 255
-        # Frames that were left out hold nothing but the padding value when that is 0.
-        fill = mark if padded is not None and int(padded) == 0 else 0
+        # Where a file has no frame, its pixels are padding, if it names a value for that.
+        fill = 0 if padded is None else mark
         volume = np.full(self.grid.geometry.shape, fill, np.uint8 if small else np.uint16)
         everything = range(len(self.places))
         unknown: set[int] = set()
@@ -347,14 +348,14 @@ class _Placed:
         lookup[[s.number for s in self.seg.described]] = 0
         for segment in self.segments:
             lookup[segment.number] = segment.value
-        if padded is not None and padded not in {s.number for s in self.seg.described}:
+        if padded is not None:
             lookup[padded] = mark
         return lookup
 
 
 def _segment_number(frame: Frame) -> int:
+    path = frame.file.path
     for group in frame.groups:
-        items = group.get("SegmentIdentificationSequence")
-        if items:
-            return int(items[0].ReferencedSegmentNumber)
+        if items := items_of(group, "SegmentIdentificationSequence", path):
+            return integer_of(items[0], "ReferencedSegmentNumber", path)
     return 0

@@ -78,8 +78,8 @@ def build_grid(path: Path, uid: str, frames: Sequence[Frame]) -> SeriesGrid:
     if not uid:
         warnings.append("the series has no UID; files of one folder were taken as one series.")
     reference = one_value(path, kept, "frames of reference", _element("FrameOfReferenceUID"))
-    rows = int(one_value(path, kept, "numbers of rows", _element("Rows")) or 0)
-    columns = int(one_value(path, kept, "numbers of columns", _element("Columns")) or 0)
+    rows = int(one_value(path, kept, "numbers of rows", _integer("Rows")))
+    columns = int(one_value(path, kept, "numbers of columns", _integer("Columns")))
     if len(kept) == 1 and kept[0].find("ImagePositionPatient") is None:
         geometry, more = _picture(kept[0], rows, columns)
         return SeriesGrid(path, uid, reference, tuple(kept), geometry, (*warnings, *more))
@@ -98,6 +98,10 @@ def build_grid(path: Path, uid: str, frames: Sequence[Frame]) -> SeriesGrid:
 
 def _element(keyword: str) -> Callable[[Frame], str]:
     return lambda frame: frame.file.text(keyword)
+
+
+def _integer(keyword: str) -> Callable[[Frame], str]:
+    return lambda frame: str(frame.file.integer(keyword))
 
 
 def _without_localizers(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
