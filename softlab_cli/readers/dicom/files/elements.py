@@ -44,7 +44,7 @@ def text_of(value: Any) -> str:
     """
     if value is None:
         return ""
-    parts = value if isinstance(value, MultiValue | list | tuple) else [value]
+    parts = value if _is_several(value) else [value]
     return "\\".join(map(str, parts)).strip().strip("\0")
 
 
@@ -62,8 +62,8 @@ def integer_of(data: Dataset, keyword: str, path: Path, default: int = 0) -> int
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError) as error:
-        several = f"is {len(value)} values" if isinstance(value, MultiValue) else "is"
-        problem = f"{keyword} {several} ({text_of(value)!r}), not one whole number."
+        said = f"{len(value)} values ({text_of(value)})" if _is_several(value) else repr(value)
+        problem = f"{keyword} is {said}, not one whole number."
         raise InputError(problem, remedy=FETCH_AGAIN, path=path) from error
 
 
@@ -80,6 +80,10 @@ def items_of(data: Dataset, keyword: str, path: Path) -> list[Dataset]:
         return list(value or ())
     problem = f"{keyword} is no sequence ({type(value).__name__})."
     raise InputError(problem, remedy=FETCH_AGAIN, path=path)
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, MultiValue | list | tuple)
 
 
 def _name(key: str | int) -> str:

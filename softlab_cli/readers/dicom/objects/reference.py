@@ -90,13 +90,13 @@ def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) ->
     series
         That series.
     bytes_beside
-        What is occupied meanwhile, beside label values and, for fractions, the highest
-        fraction so far, which are both uint16 at most.
+        What is occupied meanwhile, beside label values, which segments lie over one another
+        and, for fractions, the highest fraction so far, which are uint16 at most.
     """
     assert series is not None, f"{path} has no grid of its own"
     voxels = prod(series.geometry.shape)
     held = 2 * voxels
-    return FileProbe(path, series.geometry, np.dtype(np.uint16), 1, held, 2 * held + bytes_beside)
+    return FileProbe(path, series.geometry, np.dtype(np.uint16), 1, held, 3 * held + bytes_beside)
 
 
 def _find_series(scan: Scan, reference: Reference) -> Series:
@@ -166,6 +166,17 @@ class Placement:
     row_sign: int
     column_axis: int
     column_sign: int
+
+    def box(self, shape: tuple[int, int]) -> tuple[slice, slice, slice]:
+        """The voxels (z, y, x) that the frame's (rows, columns) pixels are."""
+        found = [slice(first, first + 1) for first in self.start]
+        for axis, sign, count in (
+            (self.row_axis, self.row_sign, shape[0]),
+            (self.column_axis, self.column_sign, shape[1]),
+        ):
+            first = self.start[axis] if sign > 0 else self.start[axis] - count + 1
+            found[axis] = slice(first, first + count)
+        return found[0], found[1], found[2]
 
     def view(self, volume: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.generic]:
         """The frame's (rows, columns) pixels as a view into a (Z, Y, X) volume."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from softlab_cli.core.fractions import OverlapRule, SoftSegments
 from softlab_cli.core.volume import LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import quiet
+from softlab_cli.readers.dicom.objects.painter import Painter
 from softlab_cli.readers.dicom.objects.reference import Reference, find_grid, probe_on_series
 from softlab_cli.readers.dicom.objects.rtstruct_file import RoiSummary, RtStructFile, list_rois
 from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_contours
-from softlab_cli.readers.dicom.objects.segments import Painter, Segment, assign_values
+from softlab_cli.readers.dicom.objects.segments import Segment, assign_values
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import ReadingOptions
@@ -156,7 +158,7 @@ def _label_map(drawn: _Drawn, on_overlap: OverlapRule) -> LabelMap:
     painter = Painter(drawn.grid.geometry.shape, segments, on_overlap)
     for segment, outlines in drawn.regions:
         for z, box, counts in outlines.fill():
-            painter.paint(painter.values[z][box], counts > 0, segment.value)
+            painter.paint(itemgetter((z, *box)), counts > 0, segment)
     labels, notes = painter.finish(drawn.path)
     return LabelMap(labels, drawn.grid.geometry, drawn.warnings(notes), drawn.metadata())
 

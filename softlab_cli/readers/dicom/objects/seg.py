@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from softlab_cli.readers.dicom.files.common import listing, quiet
 from softlab_cli.readers.dicom.files.elements import integer_of, items_of
 from softlab_cli.readers.dicom.files.frames import Frame, frames_of
 from softlab_cli.readers.dicom.files.pixels import FrameReader
+from softlab_cli.readers.dicom.objects.painter import Painter
 from softlab_cli.readers.dicom.objects.reference import (
     Placement,
     Placer,
@@ -33,7 +35,7 @@ from softlab_cli.readers.dicom.objects.reference import (
     probe_on_series,
 )
 from softlab_cli.readers.dicom.objects.seg_file import SegFile
-from softlab_cli.readers.dicom.objects.segments import Painter, Segment
+from softlab_cli.readers.dicom.objects.segments import Segment
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import Padding, ReadingOptions
@@ -283,15 +285,9 @@ class _Placed:
         for segment in self.segments:
             wanted = self.numbers_of.get(segment.number, [])
             for number, stored in zip(wanted, self._reader.read(wanted), strict=True):
-                place = self.places[number]
-                best = None if painter.best is None else place.view(painter.best, self.shape)
-                painter.paint(
-                    place.view(painter.values, self.shape),
-                    stored >= lowest,
-                    segment.value,
-                    None if best is None else stored,
-                    best,
-                )
+                where = partial(self.places[number].view, shape=self.shape)
+                scores = stored if fractional else None
+                painter.paint(where, stored >= lowest, segment, scores)
         return painter.finish(self.seg.file.path)
 
     def _lowest(self, threshold: float | None) -> float:
@@ -322,9 +318,11 @@ class _Placed:
         padded = self.seg.padding_value
         lookup = self._lookup(padded, mark)
         small = int(lookup.max()) <= 255
-        # Where a file has no frame, its pixels are padding, if it names a value for that.
-        fill = 0 if padded is None else mark
-        volume = np.full(self.grid.geometry.shape, fill, np.uint8 if small else np.uint16)
+        volume = np.zeros(self.grid.geometry.shape, np.uint8 if small else np.uint16)
+        if padded is not None:
+            # Frames that a file leaves out hold nothing but padding. Beyond its first and
+            # last frame it says nothing of, unless padding is 0, as the background is.
+            volume[self._span() if padded else ...] = mark
         everything = range(len(self.places))
         unknown: set[int] = set()
         for number, stored in zip(everything, self._reader.read(everything), strict=True):
@@ -340,6 +338,14 @@ class _Placed:
                 path=self.seg.file.path,
             )
         return volume, (mark,) if mark else ()
+
+    def _span(self) -> tuple[slice, ...]:
+        """The box from the first frame to the last."""
+        boxes = [place.box(self.shape) for place in self.places]
+        return tuple(
+            slice(min(s.start for s in along), max(s.stop for s in along))
+            for along in zip(*boxes, strict=True)
+        )
 
     def _lookup(self, padded: int | None, mark: int) -> NDArray[np.int32]:
         """(65536,) stored value to label value; -1 for values that mean nothing."""
