@@ -17,7 +17,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN
 
-__all__ = ["integer_of", "items_of", "text_of", "value_of"]
+__all__ = ["as_items", "integer_of", "items_of", "text_of", "value_of"]
 
 
 def value_of(data: Dataset, key: str | int, path: Path) -> Any:
@@ -75,7 +75,11 @@ def items_of(data: Dataset, keyword: str, path: Path) -> list[Dataset]:
     InputError
         When the element is no sequence.
     """
-    value = value_of(data, keyword, path)
+    return as_items(value_of(data, keyword, path), keyword, path)
+
+
+def as_items(value: Any, keyword: str, path: Path) -> list[Dataset]:
+    """A value that should be a sequence, as its items; see `items_of`."""
     if value is None or isinstance(value, DicomSequence):
         return list(value or ())
     problem = f"{keyword} is no sequence ({type(value).__name__})."

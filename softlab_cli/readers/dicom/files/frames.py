@@ -10,7 +10,7 @@ from pydicom.tag import BaseTag, Tag
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.files.common import DicomFile, open_dicom
-from softlab_cli.readers.dicom.files.elements import items_of, value_of
+from softlab_cli.readers.dicom.files.elements import as_items, items_of, value_of
 
 __all__ = ["DISTINGUISHING", "SCAN_TAGS", "Frame", "frames_of"]
 
@@ -84,6 +84,10 @@ class Frame:
             if value is not None:
                 return value
         return self.file.value(key)
+
+    def items(self, keyword: str) -> list[Dataset]:
+        """The items of a sequence in the functional groups or the header."""
+        return as_items(self.find(keyword), keyword, self.file.path)
 
     @property
     def uid(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing, numbers, quiet
+from softlab_cli.readers.dicom.files.elements import items_of, text_of, value_of
 from softlab_cli.readers.dicom.files.frames import Frame
 from softlab_cli.readers.dicom.files.scan import Scan, Series, choose_series, scan_dicom
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
@@ -36,12 +38,16 @@ class Reference:
         SOP instances that it names.
     frame_of_reference
         Frame of reference UID, or an empty string.
+    lies_on
+        Whether all that the file places lies on the images of a series that it names, so
+        that its coordinates are those of the series, whatever its frame of reference says.
     """
 
     path: Path
     series_uids: tuple[str, ...]
     image_uids: frozenset[str]
     frame_of_reference: str
+    lies_on: Callable[[SeriesGrid], bool] = field(default=lambda grid: False, repr=False)
 
 
 def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> SeriesGrid:
@@ -76,8 +82,7 @@ def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> S
         with quiet():
             scan = scan_dicom(Path(images))
             grid = grid_of(scan, _find_series(scan, reference))
-    _check_frame_of_reference(grid, reference)
-    return grid
+    return _in_frame_of_reference(grid, reference)
 
 
 def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) -> FileProbe:
@@ -136,15 +141,22 @@ def _noting_another_series(grid: SeriesGrid, reference: Reference) -> SeriesGrid
     return replace(grid, warnings=(*grid.warnings, note))
 
 
-def _check_frame_of_reference(grid: SeriesGrid, reference: Reference) -> None:
+def _in_frame_of_reference(grid: SeriesGrid, reference: Reference) -> SeriesGrid:
     ours, theirs = reference.frame_of_reference, grid.frame_of_reference
-    if ours and theirs and ours != theirs:
+    if not ours or not theirs or ours == theirs:
+        return grid
+    if not reference.lies_on(grid):
         raise GeometryError(
             f"lies in frame of reference {ours}, but the images of series {grid.uid} in "
             f"{theirs}: their coordinates cannot be compared.",
             remedy="Give the series that it was made from.",
             path=reference.path,
         )
+    note = (
+        f"lies in frame of reference {ours}, the series in {theirs}; every contour names an "
+        "image of the series and lies on it, so both were taken as one."
+    )
+    return replace(grid, warnings=(*grid.warnings, note))
 
 
 @dataclass(frozen=True)
@@ -277,11 +289,12 @@ def _frame_affine(
 
 
 def _place_by_image(frame: Frame, grid: SeriesGrid, shape: tuple[int, int]) -> Placement:
-    derivations = frame.find("DerivationImageSequence") or []
-    sources = [s for d in derivations for s in d.get("SourceImageSequence") or []]
+    path = frame.file.path
+    derivations = frame.items("DerivationImageSequence")
+    sources = [s for d in derivations for s in items_of(d, "SourceImageSequence", path)]
     for source in sources:
-        slices = grid.slices_of(str(source.get("ReferencedSOPInstanceUID", "")))
-        number = numbers(source.get("ReferencedFrameNumber"), 1)
+        slices = grid.slices_of(text_of(value_of(source, "ReferencedSOPInstanceUID", path)))
+        number = numbers(value_of(source, "ReferencedFrameNumber", path), 1)
         if number is not None:
             slices = [z for z in slices if grid.frames[z].number == number[0] - 1]
         if len(slices) == 1 and shape == grid.geometry.shape[1:]:
@@ -290,7 +303,7 @@ def _place_by_image(frame: Frame, grid: SeriesGrid, shape: tuple[int, int]) -> P
         f"{frame.name} has no position in the patient, and names no image of the series with "
         f"{shape[0]}x{shape[1]} pixels.",
         remedy="Give the series that it was made from.",
-        path=frame.file.path,
+        path=path,
     )
 
 

@@ -4,7 +4,8 @@ Contours are polygons in millimetres on the planes of the slices. A voxel belong
 to a region when its centre lies inside an odd number of the region's contours of
 that slice, so that a contour within another is a hole. A centre exactly on a
 contour is inside at the contour's low x and low y sides and outside at its high
-sides. Slices without a contour stay empty; nothing is interpolated.
+sides; it is said where that decides on much of a region. Slices without a contour
+stay empty; nothing is interpolated.
 
 With supersampling a voxel gets the share of its points that lie inside, on an
 even N x N lattice in the slice. A contour stands for the whole thickness of its
@@ -35,7 +36,7 @@ from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_cont
 from softlab_cli.readers.dicom.objects.segments import Segment, assign_values
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
-from softlab_cli.readers.options import ReadingOptions
+from softlab_cli.readers.options import LostContours, ReadingOptions
 
 __all__ = ["RoiSummary", "RtStructObject", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 
@@ -91,7 +92,8 @@ class RtStructObject:
 
     def label_map(self, series: SeriesGrid | None, options: ReadingOptions) -> LabelMap:
         """As `read_rtstruct`."""
-        return _label_map(_Drawn.of(self.struct, series, options.rois, None), options.on_overlap)
+        drawn = _Drawn.of(self.struct, series, options.rois, None, options.lost_contours)
+        return _label_map(drawn, options.on_overlap)
 
     def fractions(
         self, series: SeriesGrid | None, options: ReadingOptions, supersample: int | None
@@ -104,7 +106,8 @@ class RtStructObject:
                 path=self.struct.file.path,
             )
         _check_supersample(supersample)
-        return _soft(_Drawn.of(self.struct, series, options.rois, None), supersample)
+        drawn = _Drawn.of(self.struct, series, options.rois, None, options.lost_contours)
+        return _soft(drawn, supersample)
 
 
 def read_rtstruct(
@@ -114,6 +117,7 @@ def read_rtstruct(
     rois: Sequence[str] | None = None,
     on_overlap: OverlapRule = "error",
     values: Mapping[str, int] | None = None,
+    lost_contours: LostContours = "refuse",
 ) -> LabelMap:
     """An RTSTRUCT as a label map on the grid of its series.
 
@@ -132,6 +136,10 @@ def read_rtstruct(
     values
         Region name or pattern to label value; other regions are left out. By
         default label values are ROI numbers.
+    lost_contours
+        Whether a region may lose a slice, or become empty, since some of its
+        contours are not closed, have fewer than three points or enclose no voxel
+        centre.
 
     Returns
     -------
@@ -143,22 +151,22 @@ def read_rtstruct(
     ------
     InputError
         When it is no RTSTRUCT, its series is missing, contours lie on none of
-        the slices, or regions overlap.
+        the slices, a region loses something that it must not, or regions overlap.
     GeometryError
         When its frame of reference is not that of the series.
     ClassError
         When `rois` or `values` do not fit the regions.
     """
     struct = RtStructObject.open(Path(path)).struct
-    return _label_map(_Drawn.of(struct, images, rois or (), values), on_overlap)
+    return _label_map(_Drawn.of(struct, images, rois or (), values, lost_contours), on_overlap)
 
 
 def _label_map(drawn: _Drawn, on_overlap: OverlapRule) -> LabelMap:
     segments = [segment for segment, _ in drawn.regions]
     painter = Painter(drawn.grid.geometry.shape, segments, on_overlap)
     for segment, outlines in drawn.regions:
-        for z, box, counts in outlines.fill():
-            painter.paint(itemgetter((z, *box)), counts > 0, segment)
+        for z, box, inside in outlines.voxels():
+            painter.paint(itemgetter((z, *box)), inside, segment)
     labels, notes = painter.finish(drawn.path)
     return LabelMap(labels, drawn.grid.geometry, drawn.warnings(notes), drawn.metadata())
 
@@ -170,12 +178,13 @@ def open_soft_rtstruct(
     supersample: int,
     rois: Sequence[str] | None = None,
     values: Mapping[str, int] | None = None,
+    lost_contours: LostContours = "refuse",
 ) -> SoftSegments:
     """An RTSTRUCT as a soft label: how much of each voxel a region occupies.
 
     Parameters
     ----------
-    path, images, rois, values
+    path, images, rois, values, lost_contours
         As for `read_rtstruct`.
     supersample
         Points along X and along Y of a voxel, 1 to 32; fractions are multiples
@@ -193,7 +202,7 @@ def open_soft_rtstruct(
     """
     _check_supersample(supersample)
     struct = RtStructObject.open(Path(path)).struct
-    return _soft(_Drawn.of(struct, images, rois or (), values), supersample)
+    return _soft(_Drawn.of(struct, images, rois or (), values, lost_contours), supersample)
 
 
 def _check_supersample(supersample: int) -> None:
@@ -242,6 +251,7 @@ class _Drawn:
         images: str | Path | SeriesGrid | None,
         rois: Sequence[str],
         values: Mapping[str, int] | None,
+        lost: LostContours,
     ) -> _Drawn:
         path = struct.file.path
         with quiet():
@@ -252,7 +262,7 @@ class _Drawn:
             assigned, notes = assign_values(named, values, path, what="region")
             kept = [(s, roi) for s, roi in zip(assigned, chosen, strict=True) if s is not None]
             grid = find_grid(images, struct.reference([roi for _, roi in kept]))
-            regions = [(s, place_contours(roi, s.name, grid, path)) for s, roi in kept]
+            regions = [(s, place_contours(roi, s.name, grid, path, lost)) for s, roi in kept]
         return cls(path, grid, regions, notes)
 
     def warnings(self, more: Sequence[str]) -> tuple[str, ...]:
