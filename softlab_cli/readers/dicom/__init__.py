@@ -11,10 +11,10 @@ import numpy as np
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FileProbe
-from softlab_cli.readers.label_object import LabelObject
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom.files.scan import Kind
+    from softlab_cli.readers.dicom.objects.fit import DicomObject, Fit
     from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "find_label_objects",
     "find_object",
     "find_series",
+    "fits_in",
     "open_object",
     "probe",
     "read_image",
@@ -93,7 +94,7 @@ def find_label_objects(path: Path) -> FoundObjects:
     return FoundObjects(labels, images, scan.broken, tuple(sorted([*others, *scan.foreign])))
 
 
-def find_object(path: Path) -> LabelObject | None:
+def find_object(path: Path) -> DicomObject | None:
     """The SEG or RTSTRUCT that a DICOM file is, opened; None for DICOM of other kinds.
 
     Raises
@@ -104,7 +105,7 @@ def find_object(path: Path) -> LabelObject | None:
     return _open(path, kind_of(path))
 
 
-def open_object(path: Path) -> LabelObject:
+def open_object(path: Path) -> DicomObject:
     """A SEG or RTSTRUCT; `InputError` for anything else."""
     kind = kind_of(path)
     found = _open(path, kind)
@@ -115,7 +116,14 @@ def open_object(path: Path) -> LabelObject:
     return found
 
 
-def _open(path: Path, kind: Kind) -> LabelObject | None:
+def fits_in(source: DicomObject, folder: Path) -> tuple[Fit, ...]:
+    """How a label object fits each image series of a folder; see `Fit`."""
+    from softlab_cli.readers.dicom.objects import fit
+
+    return fit.fits_in(source, folder)
+
+
+def _open(path: Path, kind: Kind) -> DicomObject | None:
     if kind == "segmentation":
         from softlab_cli.readers.dicom.objects.seg import SegObject
 
@@ -156,9 +164,7 @@ def check_complete(grid: SeriesGrid) -> SeriesGrid:
     Only the place of the slices is used, but a cut file shows that the copy of the
     series is not sound.
     """
-    for file in dict.fromkeys(frame.file for frame in grid.frames):
-        file.check_pixels()
-    return grid
+    return grid.checked()
 
 
 def find_series(path: Path, wanted: str) -> SeriesGrid | None:

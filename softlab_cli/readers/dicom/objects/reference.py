@@ -16,12 +16,22 @@ from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing, numbers, quiet
 from softlab_cli.readers.dicom.files.elements import items_of, text_of, value_of
 from softlab_cli.readers.dicom.files.frames import Frame
-from softlab_cli.readers.dicom.files.scan import Scan, Series, choose_series, scan_dicom
+from softlab_cli.readers.dicom.files.scan import Scan, Series, scan_dicom
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.dicom.series.read import grid_of
 from softlab_cli.readers.dicom.series.stack import LARGEST_DEVIATION_VOXELS
 
-__all__ = ["Placement", "Placer", "Reference", "find_grid", "probe_on_series"]
+__all__ = [
+    "Placement",
+    "Placer",
+    "Reference",
+    "find_grid",
+    "holds_any",
+    "in_frame_of_reference",
+    "pick_series",
+    "probe_on_series",
+    "shares_frame",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,9 @@ class Reference:
     lies_on: Callable[[SeriesGrid], bool] = field(default=lambda grid: False, repr=False)
 
 
-def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> SeriesGrid:
+def find_grid(
+    images: str | Path | SeriesGrid | None, reference: Reference, wanted: str | None = None
+) -> SeriesGrid:
     """The grid of the series that a file belongs to.
 
     Parameters
@@ -61,11 +73,13 @@ def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> S
         the frame of reference.
     reference
         What the file says of its images.
+    wanted
+        As for `pick_series`.
 
     Raises
     ------
     InputError
-        When the series is not there.
+        When the series is not there, or several could be meant.
     GeometryError
         When its frame of reference is another one.
     """
@@ -81,8 +95,8 @@ def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> S
     else:
         with quiet():
             scan = scan_dicom(Path(images))
-            grid = grid_of(scan, _find_series(scan, reference))
-    return _in_frame_of_reference(grid, reference)
+            grid = grid_of(scan, pick_series(scan, reference, wanted))
+    return in_frame_of_reference(grid, reference)
 
 
 def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) -> FileProbe:
@@ -104,32 +118,67 @@ def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) ->
     return FileProbe(path, series.geometry, np.dtype(np.uint16), 1, held, 3 * held + bytes_beside)
 
 
-def _find_series(scan: Scan, reference: Reference) -> Series:
+def pick_series(scan: Scan, reference: Reference, wanted: str | None = None) -> Series:
+    """The one image series of a scan that a file belongs to.
+
+    Parameters
+    ----------
+    scan
+        What was found.
+    reference
+        What the file says of its images.
+    wanted
+        What ``--series`` says, where it fits none of them; for the message.
+
+    Raises
+    ------
+    InputError
+        When it is not there, or not the only one; the message lists those that are there.
+    """
     scan.check()
     images = scan.of_kind("image")
-    if not images:
-        return choose_series(scan)
     by_uid = [s for s in images if s.uid in reference.series_uids]
-    by_image = [s for s in images if _holds_any(s, reference.image_uids)]
+    by_image = [s for s in images if holds_any(s, reference.image_uids)]
     named = reference.series_uids or reference.image_uids
-    by_frame = [] if named else [s for s in images if _shares_frame(s, reference)]
+    by_frame = [] if named else [s for s in images if shares_frame(s, reference)]
     for found in (by_uid, by_image, by_frame):
         if len(found) == 1:
             return found[0]
-    raise InputError(
-        f"belongs to series {listing(reference.series_uids) or '(not named)'}, which is not "
-        f"among the image series in {scan.path}:\n"
-        + "".join(f"  {s.describe()}\n" for s in images),
-        remedy="Give the folder of that series with --images, or name one of these with --series.",
-        path=reference.path,
-    )
+    raise _no_one_series(scan, reference, by_uid or by_image or by_frame, wanted)
 
 
-def _holds_any(series: Series, image_uids: frozenset[str]) -> bool:
+def _no_one_series(
+    scan: Scan, reference: Reference, several: list[Series], wanted: str | None
+) -> InputError:
+    belongs = f"belongs to series {listing(reference.series_uids) or '(not named)'}"
+    images = scan.of_kind("image")
+    if not images:
+        problem = f"{belongs}, but {scan.path} holds no DICOM image."
+        remedy = "Give the folder of that series with --images."
+        return InputError(problem, remedy=remedy, path=reference.path)
+    if several:
+        problem = f"fits {len(several)} of the image series in {scan.path} by what it names:\n"
+        remedy = "Say which one is meant with --series and its UID."
+    else:
+        problem = f"{belongs}, which is not among the image series in {scan.path}:\n"
+        remedy = "Give the folder of that series with --images, or name one of these with --series."
+    if wanted is not None:
+        problem = f"(no image series matches --series {wanted!r}) {problem}"
+    lines = [f"  {s.describe()}{_shared(s, reference)}\n" for s in several or images]
+    return InputError(problem + "".join(lines), remedy=remedy, path=reference.path)
+
+
+def _shared(series: Series, reference: Reference) -> str:
+    return " (in its frame of reference)" if shares_frame(series, reference) else ""
+
+
+def holds_any(series: Series, image_uids: frozenset[str]) -> bool:
+    """Whether any file of a series is among some images."""
     return any(f.text("SOPInstanceUID") in image_uids for f in series.files)
 
 
-def _shares_frame(series: Series, reference: Reference) -> bool:
+def shares_frame(series: Series, reference: Reference) -> bool:
+    """Whether a series lies in the frame of reference that a file names."""
     uid = series.files[0].text("FrameOfReferenceUID")
     return bool(uid) and uid == reference.frame_of_reference
 
@@ -141,7 +190,14 @@ def _noting_another_series(grid: SeriesGrid, reference: Reference) -> SeriesGrid
     return replace(grid, warnings=(*grid.warnings, note))
 
 
-def _in_frame_of_reference(grid: SeriesGrid, reference: Reference) -> SeriesGrid:
+def in_frame_of_reference(grid: SeriesGrid, reference: Reference) -> SeriesGrid:
+    """The grid again, with a warning where its frame of reference is another one by name only.
+
+    Raises
+    ------
+    GeometryError
+        When it is another one.
+    """
     ours, theirs = reference.frame_of_reference, grid.frame_of_reference
     if not ours or not theirs or ours == theirs:
         return grid
@@ -149,7 +205,7 @@ def _in_frame_of_reference(grid: SeriesGrid, reference: Reference) -> SeriesGrid
         raise GeometryError(
             f"lies in frame of reference {ours}, but the images of series {grid.uid} in "
             f"{theirs}: their coordinates cannot be compared.",
-            remedy="Give the series that it was made from.",
+            remedy="Give the folder of the series that it was made from with --images.",
             path=reference.path,
         )
     note = (

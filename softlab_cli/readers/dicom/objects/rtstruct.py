@@ -85,6 +85,10 @@ class RtStructObject:
         with quiet():
             return self.struct.reference(self.struct.select(rois))
 
+    def place_on(self, series: SeriesGrid) -> None:
+        """Find the slices of all contours; raises what reading would, where they lie elsewhere."""
+        _Drawn.of(self.struct, series, (), None, "ok")
+
     def probe(self, series: SeriesGrid | None) -> FileProbe:
         """On the series; the text of the contours and their numbers are held."""
         path = self.struct.file.path

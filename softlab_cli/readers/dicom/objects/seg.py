@@ -86,6 +86,11 @@ class SegObject:
         """The same for all segments."""
         return self.seg.reference
 
+    def place_on(self, series: SeriesGrid) -> None:
+        """Find the voxels of all frames; raises what reading would, where they lie elsewhere."""
+        with quiet():
+            _Placed(self.seg, series, self.seg.segments(None)[0])
+
     def probe(self, series: SeriesGrid | None) -> FileProbe:
         """On the series; the file is held, once more while it is decoded."""
         path = self.seg.file.path

@@ -50,6 +50,12 @@ class SeriesGrid:
     geometry: Geometry
     warnings: tuple[str, ...] = ()
 
+    def checked(self) -> SeriesGrid:
+        """The same, unless a slice's file ends before its pixels do."""
+        for file in dict.fromkeys(frame.file for frame in self.frames):
+            file.check_pixels()
+        return self
+
     def slices_of(self, uid: str) -> list[int]:
         """Indices along Z of the slices that the file with this SOP instance UID holds."""
         return [z for z, frame in enumerate(self.frames) if frame.uid == uid]
