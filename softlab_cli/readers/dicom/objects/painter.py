@@ -76,7 +76,11 @@ class Painter:
         """
         view = where(self.values)
         held = view[inside]
-        if self._covers is None and held.any():
+        free = not held.any()
+        if free and scores is None and self._covers is None:
+            view[inside] = segment.value
+            return
+        if not free and self._covers is None:
             self._covers = self._covers_so_far()
         if self._covers is not None:
             self._covers.add(where, inside, self._segments.index(segment))
