@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from softlab_cli.cases import discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
@@ -14,15 +14,12 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
-from softlab_cli.readers import dicom, is_dicom, probe, read_label_map
+from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA
-
-if TYPE_CHECKING:
-    from softlab_cli.readers.dicom.objects.fit import DicomObject
 
 __all__ = ["Found", "Label", "inspect_path"]
 
@@ -200,7 +197,7 @@ def _dicom_file(path: Path, images: Path | None) -> Found:
     return _series(path)[0] if source is None else _object(path, source, images)
 
 
-def _object(path: Path, source: DicomObject, images: Path | None) -> Found:
+def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
     """With the series that it fits, and voxels counted where the label map is hard."""
     said = source.describe()
     labels = tuple(Label(s.value, s.name, None, s.contours) for s in said.labels)
@@ -209,7 +206,8 @@ def _object(path: Path, source: DicomObject, images: Path | None) -> Found:
     folder = images or path.parent
     try:
         fits = dicom.fits_in(source, folder)
-        found.facts["fits"] = [fit.to_json() for fit in fits]
+        if fits:
+            found.facts["fits"] = [fit.to_json() for fit in fits]
         # Where none fits, what a run would say tells more than the list.
         series = next((f.grid for f in fits if f.fits == "yes"), None) or series_for(
             source, (folder,), options

@@ -11,10 +11,11 @@ import numpy as np
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Image, LabelMap
 from softlab_cli.readers.base import FileProbe
+from softlab_cli.readers.label_object import LabelObject
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom.files.scan import Kind
-    from softlab_cli.readers.dicom.objects.fit import DicomObject, Fit
+    from softlab_cli.readers.dicom.objects.fit import Fit
     from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = [
@@ -94,7 +95,7 @@ def find_label_objects(path: Path) -> FoundObjects:
     return FoundObjects(labels, images, scan.broken, tuple(sorted([*others, *scan.foreign])))
 
 
-def find_object(path: Path) -> DicomObject | None:
+def find_object(path: Path) -> LabelObject | None:
     """The SEG or RTSTRUCT that a DICOM file is, opened; None for DICOM of other kinds.
 
     Raises
@@ -105,7 +106,7 @@ def find_object(path: Path) -> DicomObject | None:
     return _open(path, kind_of(path))
 
 
-def open_object(path: Path) -> DicomObject:
+def open_object(path: Path) -> LabelObject:
     """A SEG or RTSTRUCT; `InputError` for anything else."""
     kind = kind_of(path)
     found = _open(path, kind)
@@ -116,14 +117,21 @@ def open_object(path: Path) -> DicomObject:
     return found
 
 
-def fits_in(source: DicomObject, folder: Path) -> tuple[Fit, ...]:
-    """How a label object fits each image series of a folder; see `Fit`."""
+def fits_in(source: LabelObject, folder: Path) -> tuple[Fit, ...]:
+    """How a label object fits each image series of a folder; none for one with its own grid.
+
+    Raises
+    ------
+    InputError
+        When it belongs to no common place.
+    """
     from softlab_cli.readers.dicom.objects import fit
 
-    return fit.fits_in(source, folder)
+    reference = source.reference(())
+    return () if reference is None else fit.fits_in(reference, folder)
 
 
-def _open(path: Path, kind: Kind) -> DicomObject | None:
+def _open(path: Path, kind: Kind) -> LabelObject | None:
     if kind == "segmentation":
         from softlab_cli.readers.dicom.objects.seg import SegObject
 

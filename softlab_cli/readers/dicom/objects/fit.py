@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.files.common import quiet
@@ -19,27 +18,10 @@ from softlab_cli.readers.dicom.objects.reference import (
 )
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.dicom.series.read import grid_of
-from softlab_cli.readers.label_object import LabelObject
 
-__all__ = ["DicomObject", "Fit", "fits_in"]
+__all__ = ["Fit", "fits_in"]
 
 Verdict = Literal["yes", "with --series", "no"]
-
-
-class DicomObject(LabelObject, Protocol):
-    """A SEG or RTSTRUCT that was opened."""
-
-    def reference(self, rois: Sequence[str]) -> Reference:
-        """The images that the segments belong to."""
-
-    def place_on(self, series: SeriesGrid) -> None:
-        """Find its place on a series, without painting it.
-
-        Raises
-        ------
-        InputError, GeometryError
-            When it does not lie on the series.
-        """
 
 
 @dataclass(frozen=True)
@@ -77,42 +59,34 @@ class Fit:
         }
 
 
-def fits_in(source: DicomObject, folder: Path) -> tuple[Fit, ...]:
+def fits_in(reference: Reference, folder: Path) -> tuple[Fit, ...]:
     """How a label object fits each image series of a folder, those that fit first.
 
     Parameters
     ----------
-    source
-        The SEG or RTSTRUCT.
+    reference
+        What the SEG or RTSTRUCT says of its images.
     folder
         Searched with its subfolders.
-
-    Raises
-    ------
-    InputError
-        When the label object belongs to no common place.
     """
-    reference = source.reference(())
     with quiet():
         scan = scan_dicom(folder)
         try:
             chosen = pick_series(scan, reference)
         except InputError:
             chosen = None
-        found = [_fit(source, reference, scan, s, chosen) for s in scan.of_kind("image")]
+        found = [_fit(reference, scan, s, chosen) for s in scan.of_kind("image")]
     return tuple(sorted(found, key=lambda fit: ("yes", "with --series", "no").index(fit.fits)))
 
 
-def _fit(
-    source: DicomObject, reference: Reference, scan: Scan, series: Series, chosen: Series | None
-) -> Fit:
+def _fit(reference: Reference, scan: Scan, series: Series, chosen: Series | None) -> Fit:
     uid = series.uid or "(no series UID)"
     if reason := _plainly_foreign(series, reference):
         return Fit(uid, series.description, "no", reason)
     try:
         grid = grid_of(scan, series).checked()
         in_frame_of_reference(grid, reference)
-        source.place_on(grid)
+        reference.place_on(grid)
     except InputError as error:
         return Fit(uid, series.description, "no", " ".join(error.problem.split()))
     fits: Verdict = "yes" if series is chosen else "with --series"

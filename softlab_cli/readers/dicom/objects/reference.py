@@ -51,6 +51,9 @@ class Reference:
     lies_on
         Whether all that the file places lies on the images of a series that it names, so
         that its coordinates are those of the series, whatever its frame of reference says.
+    place_on
+        Finds the place of all that the file holds on a series, without painting it; raises
+        what reading would, where it lies elsewhere.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class Reference:
     image_uids: frozenset[str]
     frame_of_reference: str
     lies_on: Callable[[SeriesGrid], bool] = field(default=lambda grid: False, repr=False)
+    place_on: Callable[[SeriesGrid], None] = field(default=lambda grid: None, repr=False)
 
 
 def find_grid(

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,8 @@ class RtStructObject:
     def reference(self, rois: Sequence[str]) -> Reference:
         """The images that the regions name, not only their series."""
         with quiet():
-            return self.struct.reference(self.struct.select(rois))
-
-    def place_on(self, series: SeriesGrid) -> None:
-        """Find the slices of all contours; raises what reading would, where they lie elsewhere."""
-        _Drawn.of(self.struct, series, (), None, "ok")
+            found = self.struct.reference(self.struct.select(rois))
+        return replace(found, place_on=partial(self._place_on, rois))
 
     def probe(self, series: SeriesGrid | None) -> FileProbe:
         """On the series; the text of the contours and their numbers are held."""
@@ -112,6 +110,9 @@ class RtStructObject:
         _check_supersample(supersample)
         drawn = _Drawn.of(self.struct, series, options.rois, None, options.lost_contours)
         return _soft(drawn, supersample)
+
+    def _place_on(self, rois: Sequence[str], series: SeriesGrid) -> None:
+        _Drawn.of(self.struct, series, rois, None, "ok")
 
 
 def read_rtstruct(

@@ -10,7 +10,7 @@ highdicom's (`write_seg`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,7 @@ class SegObject:
 
     def reference(self, rois: Sequence[str]) -> Reference:
         """The same for all segments."""
-        return self.seg.reference
-
-    def place_on(self, series: SeriesGrid) -> None:
-        """Find the voxels of all frames; raises what reading would, where they lie elsewhere."""
-        with quiet():
-            _Placed(self.seg, series, self.seg.segments(None)[0])
+        return replace(self.seg.reference, place_on=self._place_on)
 
     def probe(self, series: SeriesGrid | None) -> FileProbe:
         """On the series; the file is held, once more while it is decoded."""
@@ -106,6 +101,10 @@ class SegObject:
     ) -> SoftSegments:
         """As `open_soft_seg`."""
         return _soft(self.seg, series, self._values(options.rois))
+
+    def _place_on(self, series: SeriesGrid) -> None:
+        with quiet():
+            _Placed(self.seg, series, self.seg.segments(None)[0])
 
     def _values(self, rois: Sequence[str]) -> dict[str, int] | None:
         return {name: value for value, name in self.names(rois).items()} if rois else None
