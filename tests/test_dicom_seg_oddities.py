@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.objects.painter import Covers, Painter
 from softlab_cli.readers.dicom.objects.seg import SegObject, read_seg
-from softlab_cli.readers.dicom.objects.segments import Segment
+from softlab_cli.readers.segments import Segment
 from tests.dicom_support import header, make_seg, make_slices, put_pixels, save, save_slices
 
 SHAPE = (5, 7, 6)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.dicom.files.common import listing
-from softlab_cli.readers.dicom.objects.segments import Segment
+from softlab_cli.readers.segments import Segment
 
 __all__ = ["Covers", "Painter"]
 

@@ -34,10 +34,10 @@ from softlab_cli.readers.dicom.objects.painter import Painter
 from softlab_cli.readers.dicom.objects.reference import Reference, find_grid, probe_on_series
 from softlab_cli.readers.dicom.objects.rtstruct_file import RoiSummary, RtStructFile, list_rois
 from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_contours
-from softlab_cli.readers.dicom.objects.segments import Segment, assign_values
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import LostContours, ReadingOptions
+from softlab_cli.readers.segments import Segment, assign_values
 
 __all__ = ["RoiSummary", "RtStructObject", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 

@@ -26,7 +26,7 @@ from softlab_cli.readers.dicom.objects.rtstruct_contours import (
     contours_of,
     lie_on_their_images,
 )
-from softlab_cli.readers.dicom.objects.segments import Segment, choose
+from softlab_cli.readers.segments import Segment, choose
 
 __all__ = ["Roi", "RoiSummary", "RtStructFile", "list_rois"]
 

@@ -35,10 +35,10 @@ from softlab_cli.readers.dicom.objects.reference import (
     probe_on_series,
 )
 from softlab_cli.readers.dicom.objects.seg_file import SegFile
-from softlab_cli.readers.dicom.objects.segments import Segment
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import Padding, ReadingOptions
+from softlab_cli.readers.segments import Segment
 
 __all__ = ["SegObject", "open_soft_seg", "read_seg"]
 

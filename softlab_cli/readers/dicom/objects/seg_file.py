@@ -15,7 +15,7 @@ from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import SEG_CLASSES, DicomFile, open_dicom, quiet
 from softlab_cli.readers.dicom.files.elements import integer_of, items_of, text_of, value_of
 from softlab_cli.readers.dicom.objects.reference import Reference
-from softlab_cli.readers.dicom.objects.segments import Segment, assign_values, choose
+from softlab_cli.readers.segments import Segment, assign_values, choose
 
 __all__ = ["SegFile", "SegSummary", "describe_seg"]
 

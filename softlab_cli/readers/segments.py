@@ -10,7 +10,7 @@ from typing import Any
 
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import ClassError
-from softlab_cli.readers.dicom.files.common import listing
+from softlab_cli.core.folders import some_of
 
 __all__ = ["Segment", "assign_values", "choose"]
 
@@ -89,7 +89,7 @@ def assign_values(
             problem = f"{what} {named[index].name!r} is given label values {chosen[index]} "
             raise ClassError(f"{problem}and {value}.", remedy="Give it one.", path=path)
     left_out = [s.name for i, s in enumerate(named) if i not in chosen]
-    warnings = [f"{what}s without a label value were left out: {listing(left_out)}."]
+    warnings = [f"{what}s without a label value were left out: {some_of(left_out)}."]
     kept = [_with_value(s, chosen[i]) if i in chosen else None for i, s in enumerate(named)]
     return kept, warnings if left_out else []
 
@@ -123,7 +123,7 @@ def choose(names: Sequence[str], patterns: Sequence[str], path: Path, *, what: s
         if not found:
             raise ClassError(
                 f"no {what} matches {pattern!r}.",
-                remedy=f"There are: {listing(names, 30) or 'none'}.",
+                remedy=f"There are: {some_of(names, 30) or 'none'}.",
                 path=path,
             )
         chosen.update(found)
@@ -170,6 +170,6 @@ def _only_match(segments: Sequence[Segment], pattern: str, path: Path, what: str
     matches = f"{len(found)} {what}s match" if found else f"no {what} matches"
     raise ClassError(
         f"{matches} {pattern!r}.",
-        remedy=f"There are: {listing([names[i] for i in found] or names, 30)}.",
+        remedy=f"There are: {some_of([names[i] for i in found] or names, 30)}.",
         path=path,
     )
