@@ -116,6 +116,9 @@ def test_a_placement_is_where_its_pixels_are(
         start[axis] = rng.integers(0, 6 - count + 1) + (count - 1 if sign < 0 else 0)
     place = Placement(tuple(int(v) for v in start), row, signs[0], column, signs[1])
     view = place.view(volume, shape)
+    box = volume[place.box(shape)]
+    assert box.size == view.size
+    assert set(box.ravel()) == set(view.ravel())
     for r in range(3):
         for c in range(4):
             at = start.copy()

@@ -177,8 +177,9 @@ def _images_of(label: Path, folder: Path, images: dict[str, tuple[Path, ...]]) -
         uids = open_label_object(label).series_uids
     except SoftlabError:
         return otherwise  # reading the file says it better
-    files = next((images[uid] for uid in uids if uid in images), None)
-    return otherwise if files is None else (_folder_of(files),)
+    # Where several are named, the images that are named tell which is meant, or --series does.
+    files = [file for uid in uids for file in images.get(uid, ())]
+    return (_folder_of(files),) if files else otherwise
 
 
 def _folder_of(files: Sequence[Path]) -> Path:

@@ -288,6 +288,14 @@ _READING = [
         help="What padding of a LABELMAP segmentation means.",
     ),
     click.option(
+        "--lost-contours",
+        type=click.Choice(["refuse", "ok"]),
+        default="refuse",
+        show_default=True,
+        help="What happens to a region of an RTSTRUCT that loses a slice or becomes empty, since "
+        "some of its contours enclose no area.",
+    ),
+    click.option(
         "--resample-labels",
         type=click.Choice(["nearest", "linear"]),
         help="Resample label maps that lie on another grid than their image or their first "

@@ -90,7 +90,7 @@ def series_for(
     chosen = None
     if folder is not None and options.series is not None:
         chosen = dicom.find_series(folder, options.series)
-    return dicom.check_complete(find_grid(chosen or folder, reference))
+    return dicom.check_complete(find_grid(chosen or folder, reference, options.series))
 
 
 def read_labels(

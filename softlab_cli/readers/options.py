@@ -12,9 +12,10 @@ from softlab_cli.core.names import NameRule
 from softlab_cli.readers.regrid import Resampling
 from softlab_cli.readers.replacing import Replacing
 
-__all__ = ["Padding", "ReadingOptions"]
+__all__ = ["LostContours", "Padding", "ReadingOptions"]
 
 Padding = Literal["background", "ignore"]
+LostContours = Literal["refuse", "ok"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class ReadingOptions:
         Fractions from here on are inside; for FRACTIONAL segmentations.
     padding
         Whether padding of a LABELMAP segmentation is background or ignored.
+    lost_contours
+        Whether a region may lose a slice, or become empty, since some of its contours
+        enclose no area.
     resample_labels
         How a label map on another grid than its image is resampled, if at all.
     value_map
@@ -54,6 +58,7 @@ class ReadingOptions:
     on_overlap: OverlapRule = "error"
     threshold: float | None = None
     padding: Padding = "background"
+    lost_contours: LostContours = "refuse"
     resample_labels: Resampling | None = None
     value_map: Mapping[str, Mapping[float, int]] = field(default_factory=dict)
     loose_names: bool = False

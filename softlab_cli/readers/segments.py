@@ -1,4 +1,4 @@
-"""Segments: their label values and names, and label maps painted from them."""
+"""Segments: their label values and names."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE
-from softlab_cli.core.errors import ClassError, InputError
+from softlab_cli.core.errors import ClassError
 from softlab_cli.core.folders import some_of
-from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.core.names import matches
 from softlab_cli.readers.options import ReadingOptions
 
-__all__ = ["Painter", "Segment", "assign_values", "choose", "titled", "unique_names"]
+__all__ = ["Segment", "assign_values", "choose", "titled", "unique_names"]
 
 
 @dataclass(frozen=True)
@@ -178,105 +174,3 @@ def _only_match(segments: Sequence[Segment], pattern: str, path: Path, what: str
         remedy=f"There are: {some_of([names[i] for i in found] or names, 30)}.",
         path=path,
     )
-
-
-class Painter:
-    """A label map that segments are painted into, with a rule for overlaps.
-
-    Parameters
-    ----------
-    shape
-        (Z, Y, X).
-    segments
-        All segments that will be painted.
-    rule
-        ``first`` and ``last`` go by the order of painting, ``highest`` by the
-        label value, or by the score where scores are given. ``error`` counts.
-    scored
-        Whether pixels come with scores.
-    """
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        segments: Sequence[Segment],
-        rule: OverlapRule,
-        *,
-        scored: bool = False,
-    ) -> None:
-        largest = max((s.value for s in segments), default=0)
-        self.values = np.zeros(shape, np.uint8 if largest <= 255 else np.uint16)
-        self.rule = rule
-        self.best = np.zeros(shape, np.uint16) if scored and rule == "highest" else None
-        self._names = {s.value: s.name for s in segments}
-        self._overlaps: dict[tuple[int, int], int] = {}
-
-    def paint(
-        self,
-        view: NDArray[Any],
-        inside: NDArray[np.bool_],
-        value: int,
-        scores: NDArray[Any] | None = None,
-        best: NDArray[Any] | None = None,
-    ) -> None:
-        """Paint one segment into a view of `values`.
-
-        Parameters
-        ----------
-        view
-            Where to paint.
-        inside
-            Which pixels of the view are painted.
-        value
-            Label value of the segment.
-        scores, best
-            Scores of the pixels and the same view of `best`, for ``highest``.
-        """
-        held = view[inside]
-        if not held.any() and scores is None:
-            view[inside] = value
-            return
-        self._count(held, value)
-        if scores is not None and best is not None:
-            wins = scores[inside] > best[inside]
-            best[inside] = np.maximum(best[inside], scores[inside])
-        else:
-            wins = self._wins(value, held)
-        view[inside] = np.where(wins, value, held)
-
-    def _wins(self, value: int, held: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where a segment takes over from those that were painted before."""
-        if self.rule == "last":
-            return np.ones(held.shape, bool)
-        return held == 0 if self.rule in ("first", "error") else held < value
-
-    def _count(self, held: NDArray[Any], value: int) -> None:
-        others, counts = np.unique(held[(held != 0) & (held != value)], return_counts=True)
-        for other, count in zip(others.tolist(), counts.tolist(), strict=True):
-            pair = min(other, value), max(other, value)
-            self._overlaps[pair] = self._overlaps.get(pair, 0) + count
-
-    def overlaps(self) -> list[str]:
-        """Pairs of segments that overlap, with voxels, the largest overlap first."""
-        ordered = sorted(self._overlaps.items(), key=lambda item: -item[1])
-        return [
-            f"{self._names[a]} and {self._names[b]}: {count:,} voxels" for (a, b), count in ordered
-        ]
-
-    def finish(self, path: Path) -> tuple[NDArray[Any], list[str]]:
-        """The label map, and a warning when segments overlapped.
-
-        Raises
-        ------
-        InputError
-            For overlaps under ``error``.
-        """
-        if not (pairs := self.overlaps()):
-            return self.values, []
-        if self.rule == "error":
-            raise InputError(
-                f"segments overlap: {some_of(pairs)}.",
-                remedy="Say which one counts with --on-overlap first, last or highest.",
-                path=path,
-            )
-        return self.values, [f"segments overlap, {self.rule} counts: {some_of(pairs)}."]

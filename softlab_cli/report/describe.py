@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.memory import format_bytes
+from softlab_cli.core.text import shown_message
 from softlab_cli.report.facts import gather_marginals
 from softlab_cli.report.marginals import LabelMarginals, Of, Over
 from softlab_cli.report.tables import counted, first_names, table
@@ -190,19 +191,34 @@ def describe_found(found: Found, indent: str = "") -> Iterator[str]:
     inner = indent + "  "
     if found.geometry is not None:
         yield f"{inner}grid      {found.geometry.describe()}"
+    yield from (f"{inner}fits      {line}" for line in _fits(found.facts.get("fits", ())))
     for name, value in found.facts.items():
-        if value and name != "segments":
+        if value and name not in ("fits", "segments"):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             yield f"{inner}{name.replace('_', ' '):<9} {shown}"
     yield from (f"{indent}{line}" for line in _label_table(found.labels[:MOST_LABELS]))
     if len(found.labels) > MOST_LABELS:
         yield f"{inner}and {len(found.labels) - MOST_LABELS} more"
     for problem in found.problems:
-        yield f"{inner}problem   {problem}"
+        lines = shown_message(problem).split("\n")
+        yield from (f"{inner}{' ' * 10 if i else 'problem   '}{e}" for i, e in enumerate(lines))
     for part in found.parts:
         yield from describe_found(part, inner)
     if found.unseen:
         yield f"{inner}{found.unseen} more files were not looked into; --all looks into them"
+
+
+def _fits(fits: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """The series that a SEG or RTSTRUCT fits, then the others by their reasons."""
+    others: dict[str, list[Mapping[str, str]]] = {}
+    for fit in fits:
+        key = fit["series"] if fit["fits"] != "no" else fit["why"]
+        others.setdefault(key, []).append(fit)
+    for group in others.values():
+        first = group[0]
+        name = f" {first['description']!r}" if first["description"] else ""
+        more = f" and {len(group) - 1} more series" if len(group) > 1 else ""
+        yield f"{first['series']}{name}{more}: {first['fits']}: {first['why']}"
 
 
 def _label_table(labels: Sequence[Label]) -> Iterator[str]:

@@ -152,7 +152,8 @@ def _is_file_that_may_crash(path: Path) -> bool:
 def _words(error: Exception) -> str:
     if not isinstance(error, SoftlabError):
         return str(error)
-    return f"{error.problem} {error.remedy}".strip()
+    gap = "\n  " if "\n" in error.problem else " "
+    return f"{error.problem.rstrip()}{gap}{error.remedy}".strip()
 
 
 def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
@@ -233,14 +234,21 @@ def _dicom_file(path: Path, images: Path | None) -> Found:
 
 
 def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
-    """With the grid of the series, and voxels counted where the label map is hard."""
+    """With the series that it fits, and voxels counted where the label map is hard."""
     said = source.describe()
     labels = tuple(Label(s.value, s.name, None, s.contours) for s in said.labels)
     hints = tuple(merging_hint([[label.name for label in labels]]))
-    found = Found(path, said.kind, None, labels, said.facts, hints)
+    found = Found(path, said.kind, None, labels, dict(said.facts), hints)
     options = ReadingOptions(on_overlap="highest", threshold=0.5)
+    folder = images or path.parent
     try:
-        series = series_for(source, (images or path.parent,), options)
+        fits = dicom.fits_in(source, folder)
+        if fits:
+            found.facts["fits"] = [fit.to_json() for fit in fits]
+        # Where none fits, what a run would say tells more than the list.
+        series = next((f.grid for f in fits if f.fits == "yes"), None) or series_for(
+            source, (folder,), options
+        )
         grid = source.probe(series).geometry
     except SoftlabError as error:
         return _replace(found, None, labels, (_words(error),))

@@ -17,6 +17,7 @@ from softlab_cli.readers.replacing import Replacing
 
 if TYPE_CHECKING:
     from softlab_cli.readers.dicom.files.scan import Kind
+    from softlab_cli.readers.dicom.objects.fit import Fit
     from softlab_cli.readers.dicom.series.grid import SeriesGrid
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "find_label_objects",
     "find_object",
     "find_series",
+    "fits_in",
     "open_object",
     "probe",
     "read_image",
@@ -117,6 +119,20 @@ def open_object(path: Path) -> LabelObject:
     return found
 
 
+def fits_in(source: LabelObject, folder: Path) -> tuple[Fit, ...]:
+    """How a label object fits each image series of a folder; none for one with its own grid.
+
+    Raises
+    ------
+    InputError
+        When it belongs to no common place.
+    """
+    from softlab_cli.readers.dicom.objects import fit
+
+    reference = source.reference(())
+    return () if reference is None else fit.fits_in(reference, folder)
+
+
 def _open(path: Path, kind: Kind) -> LabelObject | None:
     if kind == "segmentation":
         from softlab_cli.readers.dicom.objects.seg import SegObject
@@ -159,9 +175,7 @@ def check_complete(grid: SeriesGrid) -> SeriesGrid:
     Only the place of the slices is used, but a cut file shows that the copy of the
     series is not sound.
     """
-    for file in dict.fromkeys(frame.file for frame in grid.frames):
-        file.check_pixels()
-    return grid
+    return grid.checked()
 
 
 def find_series(path: Path, wanted: str) -> SeriesGrid | None:

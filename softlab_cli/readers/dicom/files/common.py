@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, file_size, open_input
+from softlab_cli.readers.dicom.files.elements import integer_of, items_of, text_of, value_of
 
 __all__ = [
     "LPS_TO_RAS",
@@ -78,29 +79,19 @@ class DicomFile:
         InputError
             When the element is damaged; elements are decoded on first use.
         """
-        try:
-            element = self.header.get(key)
-        except Exception as error:  # pydicom raises many kinds
-            name = key if isinstance(key, str) else f"({key >> 16:04x},{key & 65535:04x})"
-            problem = f"has a damaged element {name} ({error})."
-            raise InputError(problem, remedy=FETCH_AGAIN, path=self.path) from error
-        # A tag number answers with the element, a keyword with its value.
-        return getattr(element, "value", element) if isinstance(key, int) else element
+        return value_of(self.header, key, self.path)
 
     def text(self, keyword: str) -> str:
         """An element as stripped text; an empty string when it is absent or empty."""
-        return _text(self.value(keyword))
+        return text_of(self.value(keyword))
 
     def integer(self, keyword: str, default: int = 0) -> int:
         """An element as a whole number; `default` when it is absent or empty."""
-        value = self.value(keyword)
-        if value is None or value == "":
-            return default
-        try:
-            return int(value)
-        except (TypeError, ValueError) as error:
-            problem = f"{keyword} is {value!r}, which is no whole number."
-            raise InputError(problem, remedy=FETCH_AGAIN, path=self.path) from error
+        return integer_of(self.header, keyword, self.path, default)
+
+    def items(self, keyword: str) -> list[Dataset]:
+        """The items of a sequence; none when it is absent or empty."""
+        return items_of(self.header, keyword, self.path)
 
     def check_pixels(self) -> None:
         """Refuse a file that ends before its pixels do.
@@ -199,12 +190,8 @@ def _pixel_place(file: BinaryIO, header: Dataset) -> tuple[int, int]:
     return (-1, 0) if length == UNDEFINED_LENGTH else (start + width, length)
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip().strip("\0")
-
-
 def _meta(header: Dataset, keyword: str) -> str:
-    return _text(getattr(header, "file_meta", Dataset()).get(keyword))
+    return text_of(getattr(header, "file_meta", Dataset()).get(keyword))
 
 
 def numbers(value: Any, count: int) -> tuple[float, ...] | None:

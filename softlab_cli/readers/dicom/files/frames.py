@@ -10,6 +10,7 @@ from pydicom.tag import BaseTag, Tag
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.dicom.files.common import DicomFile, open_dicom
+from softlab_cli.readers.dicom.files.elements import as_items, items_of, value_of
 
 __all__ = ["DISTINGUISHING", "SCAN_TAGS", "Frame", "frames_of"]
 
@@ -74,13 +75,19 @@ class Frame:
 
     def find(self, key: str | int) -> Any:
         """Value of an element in the functional groups or the header, or None."""
-        if isinstance(key, str) and (sequence := _GROUPS.get(key)):
-            for group in self.groups:
-                items = group.get(sequence)
-                value = items[0].get(key) if items else None
-                if value is not None:
-                    return value
+        path = self.file.path
+        sequence = _GROUPS.get(key) if isinstance(key, str) else None
+        for group in self.groups:
+            # What is in no sequence of a group is a sequence of the group itself.
+            items = items_of(group, sequence, path)[:1] if sequence else [group]
+            value = value_of(items[0], key, path) if items else None
+            if value is not None:
+                return value
         return self.file.value(key)
+
+    def items(self, keyword: str) -> list[Dataset]:
+        """The items of a sequence in the functional groups or the header."""
+        return as_items(self.find(keyword), keyword, self.file.path)
 
     @property
     def uid(self) -> str:
@@ -113,8 +120,8 @@ def frames_of(file: DicomFile) -> list[Frame]:
     if count == 1 and "ImagePositionPatient" in file.header:
         return [Frame(file)]
     full = open_dicom(file.path)
-    own = full.value("PerFrameFunctionalGroupsSequence") or []
-    shared = full.value("SharedFunctionalGroupsSequence") or []
+    own = full.items("PerFrameFunctionalGroupsSequence")
+    shared = full.items("SharedFunctionalGroupsSequence")
     if count == 1 and not own:
         return [Frame(file)]
     if len(own) != count:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -13,13 +14,24 @@ from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing, numbers, quiet
+from softlab_cli.readers.dicom.files.elements import items_of, text_of, value_of
 from softlab_cli.readers.dicom.files.frames import Frame
-from softlab_cli.readers.dicom.files.scan import Scan, Series, choose_series, scan_dicom
+from softlab_cli.readers.dicom.files.scan import Scan, Series, scan_dicom
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.dicom.series.read import grid_of
 from softlab_cli.readers.dicom.series.stack import LARGEST_DEVIATION_VOXELS
 
-__all__ = ["Placement", "Placer", "Reference", "find_grid", "probe_on_series"]
+__all__ = [
+    "Placement",
+    "Placer",
+    "Reference",
+    "find_grid",
+    "holds_any",
+    "in_frame_of_reference",
+    "pick_series",
+    "probe_on_series",
+    "shares_frame",
+]
 
 
 @dataclass(frozen=True)
@@ -36,15 +48,25 @@ class Reference:
         SOP instances that it names.
     frame_of_reference
         Frame of reference UID, or an empty string.
+    lies_on
+        Whether all that the file places lies on the images of a series that it names, so
+        that its coordinates are those of the series, whatever its frame of reference says.
+    place_on
+        Finds the place of all that the file holds on a series, without painting it; raises
+        what reading would, where it lies elsewhere.
     """
 
     path: Path
     series_uids: tuple[str, ...]
     image_uids: frozenset[str]
     frame_of_reference: str
+    lies_on: Callable[[SeriesGrid], bool] = field(default=lambda grid: False, repr=False)
+    place_on: Callable[[SeriesGrid], None] = field(default=lambda grid: None, repr=False)
 
 
-def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> SeriesGrid:
+def find_grid(
+    images: str | Path | SeriesGrid | None, reference: Reference, wanted: str | None = None
+) -> SeriesGrid:
     """The grid of the series that a file belongs to.
 
     Parameters
@@ -55,11 +77,13 @@ def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> S
         the frame of reference.
     reference
         What the file says of its images.
+    wanted
+        As for `pick_series`.
 
     Raises
     ------
     InputError
-        When the series is not there.
+        When the series is not there, or several could be meant.
     GeometryError
         When its frame of reference is another one.
     """
@@ -75,9 +99,8 @@ def find_grid(images: str | Path | SeriesGrid | None, reference: Reference) -> S
     else:
         with quiet():
             scan = scan_dicom(Path(images))
-            grid = grid_of(scan, _find_series(scan, reference))
-    _check_frame_of_reference(grid, reference)
-    return grid
+            grid = grid_of(scan, pick_series(scan, reference, wanted))
+    return in_frame_of_reference(grid, reference)
 
 
 def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) -> FileProbe:
@@ -90,41 +113,76 @@ def probe_on_series(path: Path, series: SeriesGrid | None, bytes_beside: int) ->
     series
         That series.
     bytes_beside
-        What is occupied meanwhile, beside label values and, for fractions, the highest
-        fraction so far, which are both uint16 at most.
+        What is occupied meanwhile, beside label values, which segments lie over one another
+        and, for fractions, the highest fraction so far, which are uint16 at most.
     """
     assert series is not None, f"{path} has no grid of its own"
     voxels = prod(series.geometry.shape)
     held = 2 * voxels
-    return FileProbe(path, series.geometry, np.dtype(np.uint16), 1, held, 2 * held + bytes_beside)
+    return FileProbe(path, series.geometry, np.dtype(np.uint16), 1, held, 3 * held + bytes_beside)
 
 
-def _find_series(scan: Scan, reference: Reference) -> Series:
+def pick_series(scan: Scan, reference: Reference, wanted: str | None = None) -> Series:
+    """The one image series of a scan that a file belongs to.
+
+    Parameters
+    ----------
+    scan
+        What was found.
+    reference
+        What the file says of its images.
+    wanted
+        What ``--series`` says, where it fits none of them; for the message.
+
+    Raises
+    ------
+    InputError
+        When it is not there, or not the only one; the message lists those that are there.
+    """
     scan.check()
     images = scan.of_kind("image")
-    if not images:
-        return choose_series(scan)
     by_uid = [s for s in images if s.uid in reference.series_uids]
-    by_image = [s for s in images if _holds_any(s, reference.image_uids)]
+    by_image = [s for s in images if holds_any(s, reference.image_uids)]
     named = reference.series_uids or reference.image_uids
-    by_frame = [] if named else [s for s in images if _shares_frame(s, reference)]
+    by_frame = [] if named else [s for s in images if shares_frame(s, reference)]
     for found in (by_uid, by_image, by_frame):
         if len(found) == 1:
             return found[0]
-    raise InputError(
-        f"belongs to series {listing(reference.series_uids) or '(not named)'}, which is not "
-        f"among the image series in {scan.path}:\n"
-        + "".join(f"  {s.describe()}\n" for s in images),
-        remedy="Give the folder of that series with --images, or name one of these with --series.",
-        path=reference.path,
-    )
+    raise _no_one_series(scan, reference, by_uid or by_image or by_frame, wanted)
 
 
-def _holds_any(series: Series, image_uids: frozenset[str]) -> bool:
+def _no_one_series(
+    scan: Scan, reference: Reference, several: list[Series], wanted: str | None
+) -> InputError:
+    belongs = f"belongs to series {listing(reference.series_uids) or '(not named)'}"
+    images = scan.of_kind("image")
+    if not images:
+        problem = f"{belongs}, but {scan.path} holds no DICOM image."
+        remedy = "Give the folder of that series with --images."
+        return InputError(problem, remedy=remedy, path=reference.path)
+    if several:
+        problem = f"fits {len(several)} of the image series in {scan.path} by what it names:\n"
+        remedy = "Say which one is meant with --series and its UID."
+    else:
+        problem = f"{belongs}, which is not among the image series in {scan.path}:\n"
+        remedy = "Give the folder of that series with --images, or name one of these with --series."
+    if wanted is not None:
+        problem = f"(no image series matches --series {wanted!r}) {problem}"
+    lines = [f"  {s.describe()}{_shared(s, reference)}\n" for s in several or images]
+    return InputError(problem + "".join(lines), remedy=remedy, path=reference.path)
+
+
+def _shared(series: Series, reference: Reference) -> str:
+    return " (in its frame of reference)" if shares_frame(series, reference) else ""
+
+
+def holds_any(series: Series, image_uids: frozenset[str]) -> bool:
+    """Whether any file of a series is among some images."""
     return any(f.text("SOPInstanceUID") in image_uids for f in series.files)
 
 
-def _shares_frame(series: Series, reference: Reference) -> bool:
+def shares_frame(series: Series, reference: Reference) -> bool:
+    """Whether a series lies in the frame of reference that a file names."""
     uid = series.files[0].text("FrameOfReferenceUID")
     return bool(uid) and uid == reference.frame_of_reference
 
@@ -136,15 +194,29 @@ def _noting_another_series(grid: SeriesGrid, reference: Reference) -> SeriesGrid
     return replace(grid, warnings=(*grid.warnings, note))
 
 
-def _check_frame_of_reference(grid: SeriesGrid, reference: Reference) -> None:
+def in_frame_of_reference(grid: SeriesGrid, reference: Reference) -> SeriesGrid:
+    """The grid again, with a warning where its frame of reference is another one by name only.
+
+    Raises
+    ------
+    GeometryError
+        When it is another one.
+    """
     ours, theirs = reference.frame_of_reference, grid.frame_of_reference
-    if ours and theirs and ours != theirs:
+    if not ours or not theirs or ours == theirs:
+        return grid
+    if not reference.lies_on(grid):
         raise GeometryError(
             f"lies in frame of reference {ours}, but the images of series {grid.uid} in "
             f"{theirs}: their coordinates cannot be compared.",
-            remedy="Give the series that it was made from.",
+            remedy="Give the folder of the series that it was made from with --images.",
             path=reference.path,
         )
+    note = (
+        f"lies in frame of reference {ours}, the series in {theirs}; every contour names an "
+        "image of the series and lies on it, so both were taken as one."
+    )
+    return replace(grid, warnings=(*grid.warnings, note))
 
 
 @dataclass(frozen=True)
@@ -166,6 +238,17 @@ class Placement:
     row_sign: int
     column_axis: int
     column_sign: int
+
+    def box(self, shape: tuple[int, int]) -> tuple[slice, slice, slice]:
+        """The voxels (z, y, x) that the frame's (rows, columns) pixels are."""
+        found = [slice(first, first + 1) for first in self.start]
+        for axis, sign, count in (
+            (self.row_axis, self.row_sign, shape[0]),
+            (self.column_axis, self.column_sign, shape[1]),
+        ):
+            first = self.start[axis] if sign > 0 else self.start[axis] - count + 1
+            found[axis] = slice(first, first + count)
+        return found[0], found[1], found[2]
 
     def view(self, volume: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.generic]:
         """The frame's (rows, columns) pixels as a view into a (Z, Y, X) volume."""
@@ -266,11 +349,12 @@ def _frame_affine(
 
 
 def _place_by_image(frame: Frame, grid: SeriesGrid, shape: tuple[int, int]) -> Placement:
-    derivations = frame.find("DerivationImageSequence") or []
-    sources = [s for d in derivations for s in d.get("SourceImageSequence") or []]
+    path = frame.file.path
+    derivations = frame.items("DerivationImageSequence")
+    sources = [s for d in derivations for s in items_of(d, "SourceImageSequence", path)]
     for source in sources:
-        slices = grid.slices_of(str(source.get("ReferencedSOPInstanceUID", "")))
-        number = numbers(source.get("ReferencedFrameNumber"), 1)
+        slices = grid.slices_of(text_of(value_of(source, "ReferencedSOPInstanceUID", path)))
+        number = numbers(value_of(source, "ReferencedFrameNumber", path), 1)
         if number is not None:
             slices = [z for z in slices if grid.frames[z].number == number[0] - 1]
         if len(slices) == 1 and shape == grid.geometry.shape[1:]:
@@ -279,7 +363,7 @@ def _place_by_image(frame: Frame, grid: SeriesGrid, shape: tuple[int, int]) -> P
         f"{frame.name} has no position in the patient, and names no image of the series with "
         f"{shape[0]}x{shape[1]} pixels.",
         remedy="Give the series that it was made from.",
-        path=frame.file.path,
+        path=path,
     )
 
 

@@ -4,7 +4,8 @@ Contours are polygons in millimetres on the planes of the slices. A voxel belong
 to a region when its centre lies inside an odd number of the region's contours of
 that slice, so that a contour within another is a hole. A centre exactly on a
 contour is inside at the contour's low x and low y sides and outside at its high
-sides. Slices without a contour stay empty; nothing is interpolated.
+sides; it is said where that decides on much of a region. Slices without a contour
+stay empty; nothing is interpolated.
 
 With supersampling a voxel gets the share of its points that lie inside, on an
 even N x N lattice in the slice. A contour stands for the whole thickness of its
@@ -15,7 +16,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,14 @@ from softlab_cli.core.fractions import OverlapRule, SoftSegments
 from softlab_cli.core.volume import LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import quiet
+from softlab_cli.readers.dicom.objects.painter import Painter
 from softlab_cli.readers.dicom.objects.reference import Reference, find_grid, probe_on_series
 from softlab_cli.readers.dicom.objects.rtstruct_file import RoiSummary, RtStructFile, list_rois
 from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_contours
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
-from softlab_cli.readers.options import ReadingOptions
-from softlab_cli.readers.segments import Painter, Segment, assign_values, titled
+from softlab_cli.readers.options import LostContours, ReadingOptions
+from softlab_cli.readers.segments import Segment, assign_values, titled
 
 __all__ = ["RoiSummary", "RtStructObject", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 
@@ -80,7 +84,8 @@ class RtStructObject:
     def reference(self, rois: Sequence[str]) -> Reference:
         """The images that the regions name, not only their series."""
         with quiet():
-            return self.struct.reference(self.struct.select(rois))
+            found = self.struct.reference(self.struct.select(rois))
+        return replace(found, place_on=partial(self._place_on, rois))
 
     def probe(self, series: SeriesGrid | None) -> FileProbe:
         """On the series; the text of the contours and their numbers are held."""
@@ -92,7 +97,8 @@ class RtStructObject:
         values = None
         if options.names is not None:
             values = options.segment_values(self.names(options.rois), self.struct.file.path)
-        return _label_map(_Drawn.of(self.struct, series, options.rois, values), options)
+        drawn = _Drawn.of(self.struct, series, options.rois, values, options.lost_contours)
+        return _label_map(drawn, options)
 
     def fractions(
         self, series: SeriesGrid | None, options: ReadingOptions, supersample: int | None
@@ -105,7 +111,11 @@ class RtStructObject:
                 path=self.struct.file.path,
             )
         _check_supersample(supersample)
-        return _soft(_Drawn.of(self.struct, series, options.rois, None), supersample)
+        drawn = _Drawn.of(self.struct, series, options.rois, None, options.lost_contours)
+        return _soft(drawn, supersample)
+
+    def _place_on(self, rois: Sequence[str], series: SeriesGrid) -> None:
+        _Drawn.of(self.struct, series, rois, None, "ok")
 
 
 def read_rtstruct(
@@ -115,6 +125,7 @@ def read_rtstruct(
     rois: Sequence[str] | None = None,
     on_overlap: OverlapRule = "error",
     values: Mapping[str, int] | None = None,
+    lost_contours: LostContours = "refuse",
 ) -> LabelMap:
     """An RTSTRUCT as a label map on the grid of its series.
 
@@ -133,6 +144,10 @@ def read_rtstruct(
     values
         Region name or pattern to label value; other regions are left out. By
         default label values are ROI numbers.
+    lost_contours
+        Whether a region may lose a slice, or become empty, since some of its
+        contours are not closed, have fewer than three points or enclose no voxel
+        centre.
 
     Returns
     -------
@@ -144,25 +159,25 @@ def read_rtstruct(
     ------
     InputError
         When it is no RTSTRUCT, its series is missing, contours lie on none of
-        the slices, or regions overlap.
+        the slices, a region loses something that it must not, or regions overlap.
     GeometryError
         When its frame of reference is not that of the series.
     ClassError
         When `rois` or `values` do not fit the regions.
     """
     struct = RtStructObject.open(Path(path)).struct
-    options = ReadingOptions(on_overlap=on_overlap)
-    return _label_map(_Drawn.of(struct, images, rois or (), values), options)
+    drawn = _Drawn.of(struct, images, rois or (), values, lost_contours)
+    return _label_map(drawn, ReadingOptions(on_overlap=on_overlap))
 
 
 def _label_map(drawn: _Drawn, options: ReadingOptions) -> LabelMap:
-    classes = titled([segment for segment, _ in drawn.regions], options)
-    painter = Painter(drawn.grid.geometry.shape, classes, options.on_overlap)
+    segments = [segment for segment, _ in drawn.regions]
+    painter = Painter(drawn.grid.geometry.shape, segments, options.on_overlap)
     for segment, outlines in drawn.regions:
-        for z, box, counts in outlines.fill():
-            painter.paint(painter.values[z][box], counts > 0, segment.value)
+        for z, box, inside in outlines.voxels():
+            painter.paint(itemgetter((z, *box)), inside, segment)
     labels, notes = painter.finish(drawn.path)
-    metadata = {**drawn.metadata(), "names": {s.value: s.name for s in classes}}
+    metadata = {**drawn.metadata(), "names": {s.value: s.name for s in titled(segments, options)}}
     return LabelMap(labels, drawn.grid.geometry, drawn.warnings(notes), metadata)
 
 
@@ -173,12 +188,13 @@ def open_soft_rtstruct(
     supersample: int,
     rois: Sequence[str] | None = None,
     values: Mapping[str, int] | None = None,
+    lost_contours: LostContours = "refuse",
 ) -> SoftSegments:
     """An RTSTRUCT as a soft label: how much of each voxel a region occupies.
 
     Parameters
     ----------
-    path, images, rois, values
+    path, images, rois, values, lost_contours
         As for `read_rtstruct`.
     supersample
         Points along X and along Y of a voxel, 1 to 32; fractions are multiples
@@ -196,7 +212,7 @@ def open_soft_rtstruct(
     """
     _check_supersample(supersample)
     struct = RtStructObject.open(Path(path)).struct
-    return _soft(_Drawn.of(struct, images, rois or (), values), supersample)
+    return _soft(_Drawn.of(struct, images, rois or (), values, lost_contours), supersample)
 
 
 def _check_supersample(supersample: int) -> None:
@@ -245,6 +261,7 @@ class _Drawn:
         images: str | Path | SeriesGrid | None,
         rois: Sequence[str],
         values: Mapping[str, int] | None,
+        lost: LostContours,
     ) -> _Drawn:
         path = struct.file.path
         with quiet():
@@ -255,7 +272,7 @@ class _Drawn:
             assigned, notes = assign_values(named, values, path, what="region")
             kept = [(s, roi) for s, roi in zip(assigned, chosen, strict=True) if s is not None]
             grid = find_grid(images, struct.reference([roi for _, roi in kept]))
-            regions = [(s, place_contours(roi, s.name, grid, path)) for s, roi in kept]
+            regions = [(s, place_contours(roi, s.name, grid, path, lost)) for s, roi in kept]
         return cls(path, grid, regions, notes)
 
     def warnings(self, more: Sequence[str]) -> tuple[str, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from softlab_cli.core.errors import InputError
@@ -21,13 +19,16 @@ from softlab_cli.readers.dicom.files.common import (
     open_dicom,
     quiet,
 )
+from softlab_cli.readers.dicom.files.elements import integer_of, items_of, text_of, value_of
 from softlab_cli.readers.dicom.objects.reference import Reference
+from softlab_cli.readers.dicom.objects.rtstruct_contours import (
+    Contour,
+    contours_of,
+    lie_on_their_images,
+)
 from softlab_cli.readers.segments import Segment, choose, unique_names
 
-__all__ = ["Contour", "Roi", "RoiSummary", "RtStructFile", "list_rois"]
-
-CLOSED_KINDS = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
-_CONTOUR_DATA = 0x30060050
+__all__ = ["Roi", "RoiSummary", "RtStructFile", "list_rois"]
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,6 @@ class RoiSummary:
     name: str
     contours: int
     kinds: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Contour:
-    """One contour.
-
-    Parameters
-    ----------
-    kind
-        Geometric type.
-    points
-        (n, 3) LPS millimetres.
-    image_uids
-        SOP instances that it names.
-    """
-
-    kind: str
-    points: NDArray[np.float64]
-    image_uids: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,42 +90,35 @@ class RtStructFile:
     @cached_property
     def rois(self) -> list[Roi]:
         """All regions of interest, in the order of the file."""
-        contours = {
-            int(item.get("ReferencedROINumber", -1)): item.get("ContourSequence") or []
-            for item in self.file.value("ROIContourSequence") or []
-        }
+        path = self.file.path
+        contours = contours_of(self.file)
         kinds = {
-            int(item.get("ReferencedROINumber", -1)): str(item.get("RTROIInterpretedType") or "")
-            for item in self.file.value("RTROIObservationsSequence") or []
+            integer_of(item, "ReferencedROINumber", path, -1): text_of(
+                value_of(item, "RTROIInterpretedType", path)
+            )
+            for item in self.file.items("RTROIObservationsSequence")
         }
         rois = []
-        for item in self.file.value("StructureSetROISequence") or []:
-            number = int(item.get("ROINumber", 0))
-            found = tuple(self._contour(c) for c in contours.get(number, []))
-            rois.append(Roi(_segment(item, number, kinds), _frame_uid(item), found))
+        for item in self.file.items("StructureSetROISequence"):
+            segment = _segment(item, kinds, path)
+            frame = text_of(value_of(item, "ReferencedFrameOfReferenceUID", path))
+            rois.append(Roi(segment, frame, tuple(contours.get(segment.number, ()))))
+        self._check_numbers(rois, contours)
         return rois
 
-    def _contour(self, item: Dataset) -> Contour:
-        images = item.get("ContourImageSequence") or []
-        return Contour(
-            str(item.get("ContourGeometricType", "")).upper(),
-            self._points(item),
-            tuple(str(i.get("ReferencedSOPInstanceUID", "")) for i in images),
-        )
-
-    def _points(self, item: Dataset) -> NDArray[np.float64]:
-        element: Any = item.get_item(_CONTOUR_DATA)
-        value = getattr(element, "value", None)
-        if value is None:
-            return np.empty((0, 3))
-        # Undecoded text is parsed at once; pydicom would make an object of each number.
-        raw = value.split(b"\\") if isinstance(value, bytes) else list(value)
-        try:
-            points = np.array(raw).astype(np.float64).reshape(-1, 3)
-        except ValueError as error:
-            problem = f"has a damaged contour ({error})."
-            raise InputError(problem, remedy=FETCH_AGAIN, path=self.file.path) from error
-        return points
+    def _check_numbers(
+        self, rois: Sequence[Roi], contours: Mapping[int, Sequence[Contour]]
+    ) -> None:
+        """Refuse contours that belong to no region, or to several."""
+        listed = Counter(roi.segment.number for roi in rois)
+        wrong = [number for number, found in contours.items() if found and listed[number] != 1]
+        if wrong:
+            raise InputError(
+                f"has contours of region(s) {listing(wrong)}, which it lists "
+                f"{'not at all' if not listed[wrong[0]] else 'several times'}.",
+                remedy=FETCH_AGAIN,
+                path=self.file.path,
+            )
 
     def summaries(self) -> list[RoiSummary]:
         """All regions in short, in the order of the file."""
@@ -198,28 +173,28 @@ class RtStructFile:
             )
         uid = next(iter(frames), "")
         images = frozenset(u for r in rois for c in r.contours for u in c.image_uids)
-        return Reference(self.file.path, self.series_uids(uid), images, uid)
+        proof = partial(lie_on_their_images, [c for r in rois for c in r.contours])
+        return Reference(self.file.path, self.series_uids(uid), images, uid, proof)
 
     def series_uids(self, frame_uid: str = "") -> tuple[str, ...]:
         """Series that the file names: of one frame of reference, or all."""
+        path = self.file.path
         found: dict[str, None] = {}
-        for frame in self.file.value("ReferencedFrameOfReferenceSequence") or []:
-            if frame_uid and str(frame.get("FrameOfReferenceUID", frame_uid)) != frame_uid:
+        for frame in self.file.items("ReferencedFrameOfReferenceSequence"):
+            own = text_of(value_of(frame, "FrameOfReferenceUID", path)) or frame_uid
+            if frame_uid and own != frame_uid:
                 continue
-            for study in frame.get("RTReferencedStudySequence") or []:
-                for series in study.get("RTReferencedSeriesSequence") or []:
-                    found[str(series.get("SeriesInstanceUID", ""))] = None
+            for study in items_of(frame, "RTReferencedStudySequence", path):
+                for series in items_of(study, "RTReferencedSeriesSequence", path):
+                    found[text_of(value_of(series, "SeriesInstanceUID", path))] = None
         return tuple(uid for uid in found if uid)
 
 
-def _segment(item: Dataset, number: int, kinds: dict[int, str]) -> Segment:
+def _segment(item: Dataset, kinds: Mapping[int, str], path: Path) -> Segment:
+    number = integer_of(item, "ROINumber", path)
     facts = {
-        "algorithm": str(item.get("ROIGenerationAlgorithm") or ""),
+        "algorithm": text_of(value_of(item, "ROIGenerationAlgorithm", path)),
         "interpreted_type": kinds.get(number, ""),
     }
-    name = str(item.get("ROIName") or "").strip()
+    name = text_of(value_of(item, "ROIName", path))
     return Segment(number, name, number, {k: v for k, v in facts.items() if v})
-
-
-def _frame_uid(item: Dataset) -> str:
-    return str(item.get("ReferencedFrameOfReferenceUID") or "").strip()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,15 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.kernels.contours import fill_polygon
-from softlab_cli.readers.dicom.files.common import LPS_TO_RAS, listing
-from softlab_cli.readers.dicom.objects.rtstruct_file import CLOSED_KINDS, Contour, Roi
+from softlab_cli.kernels.contours import fill_polygon, mark_outline
+from softlab_cli.readers.dicom.files.common import listing
+from softlab_cli.readers.dicom.objects.rtstruct_contours import (
+    CLOSED_KINDS,
+    PLANE_TOLERANCE,
+    READ_AS_CLOSED,
+)
+from softlab_cli.readers.dicom.objects.rtstruct_file import Roi
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
+from softlab_cli.readers.options import LostContours
 
 __all__ = ["Outlines", "fill_slice", "place_contours"]
 
-PLANE_TOLERANCE = 0.1
-"""Contours may lie this far from the plane of their slice, in slices (rounding in files)."""
+ON_CONTOUR_VOXELS = 0.01
+"""Centres this near to a contour count as on it: files give places in rounded millimetres."""
+
+HANGING_SHARE = 0.05
+"""From this share of a region on, it is said that voxels have their centres on a contour."""
 
 # Digits kept of places in voxels, so that noise decides nothing on the voxel centres.
 _DECIMALS = 6
@@ -38,13 +48,19 @@ class Outlines:
         Index along Z to polygons, each (n, 2) x and y in voxels.
     shape
         (rows, columns) of a slice.
+    path
+        The RTSTRUCT file.
+    lost
+        Whether the region may lose a slice, or become empty.
     warnings
         What was odd.
     """
 
     name: str
-    slices: Mapping[int, list[NDArray[np.float64]]]
+    slices: dict[int, list[NDArray[np.float64]]]
     shape: tuple[int, int]
+    path: Path
+    lost: LostContours
     warnings: list[str] = field(default_factory=list)
 
     def fill(self, supersample: int = 1) -> Iterator[tuple[int, Box, NDArray[np.uint32]]]:
@@ -52,10 +68,9 @@ class Outlines:
 
         Adds to `warnings` what shows only now.
         """
-        crossing, filled = [], 0
+        crossing = []
         for z, polygons in sorted(self.slices.items()):
             box, counts, crosses = fill_slice(polygons, self.shape, supersample)
-            filled += int(counts.any())
             if crosses:
                 crossing.append(z)
             yield z, box, counts
@@ -64,8 +79,52 @@ class Outlines:
                 f"contours cross each other at Z index {listing(crossing)}; what two of them "
                 "enclose counts as outside."
             )
-        if self.slices and not filled:
-            self.note("its contours enclose no voxel centre.")
+
+    def voxels(self) -> Iterator[tuple[int, Box, NDArray[np.bool_]]]:
+        """Each slice with its box and the voxels whose centres are inside.
+
+        Adds to `warnings` what shows only now, also that many centres lie on a contour.
+
+        Raises
+        ------
+        InputError
+            After the last slice, when no voxel was inside and the region must not become
+            empty.
+        """
+        empty: list[int] = []
+        low = high = filled = 0
+        for z, box, counts in self.fill():
+            inside = counts > 0
+            touched = touch_slice(self.slices[z], box)
+            low += int((touched & inside).sum())
+            high += int((touched & ~inside).sum())
+            filled += int(inside.sum())
+            if not inside.any():
+                empty.append(z)
+            yield z, box, inside
+        if empty:
+            why = f"its contours enclose no voxel centre at Z index {listing(empty)}."
+            self.note(why)
+            if not filled:
+                self.lose("it becomes empty", why)
+        if low + high > HANGING_SHARE * (filled + high):
+            self.note(
+                f"{low + high:,} voxel centres lie on a contour: {low:,} at its low x or low y "
+                f"sides are inside, {high:,} at its high sides are not. It has {filled:,} voxels "
+                f"so; {filled + high:,} if all counted."
+            )
+
+    def lose(self, loss: str, why: str) -> None:
+        """Refuse a loss, or note it where it is allowed."""
+        if self.lost == "ok":
+            self.note(f"{loss}.")
+            return
+        raise InputError(
+            f"{self.name}: {loss}: {why}",
+            remedy="Correct it where it was drawn, leave the region out with --roi, or take what "
+            "is left with --lost-contours ok.",
+            path=self.path,
+        )
 
     def note(self, warning: str) -> None:
         """Add a warning once, with the region's name."""
@@ -74,7 +133,9 @@ class Outlines:
             self.warnings.append(text)
 
 
-def place_contours(roi: Roi, name: str, grid: SeriesGrid, path: Path) -> Outlines:
+def place_contours(
+    roi: Roi, name: str, grid: SeriesGrid, path: Path, lost: LostContours = "refuse"
+) -> Outlines:
     """Bring a region's contours to voxel coordinates.
 
     Parameters
@@ -85,31 +146,26 @@ def place_contours(roi: Roi, name: str, grid: SeriesGrid, path: Path) -> Outline
         The series.
     path
         The RTSTRUCT file.
+    lost
+        Whether the region may lose a slice, or become empty, since contours that enclose
+        no area are left out.
 
     Raises
     ------
     InputError
         When contours are oblique to the slices, lie between them or outside the
-        series.
+        series; or when something is lost that must not be.
     """
-    to_voxels = np.linalg.inv(grid.geometry.affine) @ LPS_TO_RAS
-    rows, columns = grid.geometry.shape[1:]
     slices: dict[int, list[NDArray[np.float64]]] = {}
-    outlines = Outlines(name, slices, (rows, columns))
+    outlines = Outlines(name, slices, grid.geometry.shape[1:], path, lost)
     off: list[str] = []
     elsewhere = 0
     slice_of = {f.uid: z for z, f in enumerate(grid.frames)} if _single(grid) else {}
-    for contour in _closed(roi, outlines):
-        places = contour.points @ to_voxels[:3, :3].T + to_voxels[:3, 3]
-        height = float(np.median(places[:, 2]))
-        spread = float(np.ptp(places[:, 2]))
-        z = round(height)
-        if spread > 2 * PLANE_TOLERANCE:
-            off.append(f"oblique, from slice {places[:, 2].min():.2f} to {places[:, 2].max():.2f}")
-        elif abs(height - z) > PLANE_TOLERANCE:
-            off.append(f"between slices, at {height:.2f}")
-        elif not 0 <= z < grid.geometry.shape[0]:
-            off.append(f"outside the series, at slice {z}")
+    for contour in filter(lambda c: c.encloses, roi.contours):
+        places = contour.in_voxels(grid)
+        z = round(_height(places))
+        if problem := _off_slices(places, grid.geometry.shape[0]):
+            off.append(problem)
         else:
             slices.setdefault(z, []).append(np.round(places[:, :2], _DECIMALS))
             elsewhere += any(slice_of.get(uid, z) != z for uid in contour.image_uids)
@@ -120,8 +176,23 @@ def place_contours(roi: Roi, name: str, grid: SeriesGrid, path: Path) -> Outline
             remedy="Give the series that the contours were drawn on.",
             path=path,
         )
+    _note_kinds(outlines, roi, grid)
     _note_oddities(outlines, roi, grid, elsewhere)
     return outlines
+
+
+def _height(places: NDArray[np.float64]) -> float:
+    return float(np.median(places[:, 2]))
+
+
+def _off_slices(places: NDArray[np.float64], count: int) -> str:
+    """Why points in voxels lie on no slice; empty when they lie on one."""
+    height = _height(places)
+    if float(np.ptp(places[:, 2])) > 2 * PLANE_TOLERANCE:
+        return f"oblique, from slice {places[:, 2].min():.2f} to {places[:, 2].max():.2f}"
+    if abs(height - round(height)) > PLANE_TOLERANCE:
+        return f"between slices, at {height:.2f}"
+    return "" if 0 <= round(height) < count else f"outside the series, at slice {round(height)}"
 
 
 def _single(grid: SeriesGrid) -> bool:
@@ -129,16 +200,39 @@ def _single(grid: SeriesGrid) -> bool:
     return len({f.uid for f in grid.frames}) == len(grid.frames)
 
 
-def _closed(roi: Roi, outlines: Outlines) -> list[Contour]:
-    """Contours that enclose an area; the others are noted."""
-    kept = [c for c in roi.contours if c.kind in CLOSED_KINDS and len(c.points) >= 3]
-    dropped = [c.kind or "no type" for c in roi.contours if c not in kept]
-    if dropped:
-        kinds = listing(sorted(set(dropped)))
-        outlines.note(f"{len(dropped)} contour(s) without an area were left out ({kinds}).")
-    if not kept:
+def _note_kinds(outlines: Outlines, roi: Roi, grid: SeriesGrid) -> None:
+    """Say which contours were read although their type is odd, and which were left out."""
+    read = Counter(c.kind for c in roi.contours if c.encloses and c.kind in READ_AS_CLOSED)
+    for kind, count in read.items():
+        outlines.note(f"{count} contour(s) {_of_type(kind)} were read as closed ones.")
+    left_out = Counter(
+        "of fewer than 3 points" if c.kind in CLOSED_KINDS | READ_AS_CLOSED else _of_type(c.kind)
+        for c in roi.contours
+        if not c.encloses
+    )
+    if left_out:
+        reasons = listing([f"{count} {reason}" for reason, count in left_out.items()])
+        why = f"{left_out.total()} contour(s) that close no outline were left out: {reasons}."
+        outlines.note(why)
+        if loss := _loss(outlines, roi, grid):
+            outlines.lose(loss, why)
+    if not outlines.slices:
         outlines.note("it is empty: it has no closed contour.")
-    return kept
+
+
+def _of_type(kind: str) -> str:
+    return f"of type {kind}" if kind else "without a type"
+
+
+def _loss(outlines: Outlines, roi: Roi, grid: SeriesGrid) -> str:
+    """What a region loses with the contours that enclose no area; points are none."""
+    left_out = [c for c in roi.contours if not c.encloses and c.kind != "POINT"]
+    if left_out and not outlines.slices:
+        return "it becomes empty"
+    drawn = (c.in_voxels(grid) for c in left_out if len(c.points))
+    lost = {round(_height(p)) for p in drawn if not _off_slices(p, grid.geometry.shape[0])}
+    lost -= set(outlines.slices)
+    return f"it has no contour left at Z index {listing(sorted(lost), 10)}" if lost else ""
 
 
 def _note_oddities(outlines: Outlines, roi: Roi, grid: SeriesGrid, elsewhere: int) -> None:
@@ -219,6 +313,15 @@ def fill_slice(
         axis=(1, 3), dtype=np.uint32
     )
     return (slice(y0, y1), slice(x0, x1)), counts, _cross(masks)
+
+
+def touch_slice(polygons: list[NDArray[np.float64]], box: Box) -> NDArray[np.bool_]:
+    """Which voxels of a slice's box have their centre on one of its polygons."""
+    rows, columns = box
+    touched = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    for polygon in polygons:
+        mark_outline(polygon - [columns.start, rows.start], ON_CONTOUR_VOXELS, touched)
+    return touched.astype(bool)
 
 
 def _cross(masks: list[NDArray[np.uint8]]) -> bool:

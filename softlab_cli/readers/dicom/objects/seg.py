@@ -10,7 +10,8 @@ highdicom's (`write_seg`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from softlab_cli.core.fractions import PADDING_VALUE, OverlapRule, SoftSegments
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import listing, quiet
+from softlab_cli.readers.dicom.files.elements import integer_of, items_of
 from softlab_cli.readers.dicom.files.frames import Frame, frames_of
 from softlab_cli.readers.dicom.files.pixels import FrameReader
+from softlab_cli.readers.dicom.objects.painter import Painter
 from softlab_cli.readers.dicom.objects.reference import (
     Placement,
     Placer,
@@ -35,7 +38,7 @@ from softlab_cli.readers.dicom.objects.seg_file import SegFile
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import Padding, ReadingOptions
-from softlab_cli.readers.segments import Painter, Segment, titled
+from softlab_cli.readers.segments import Segment, titled
 
 __all__ = ["SegObject", "open_soft_seg", "read_seg"]
 
@@ -81,7 +84,7 @@ class SegObject:
 
     def reference(self, rois: Sequence[str]) -> Reference:
         """The same for all segments."""
-        return self.seg.reference
+        return replace(self.seg.reference, place_on=self._place_on)
 
     def probe(self, series: SeriesGrid | None) -> FileProbe:
         """On the series; the file is held, once more while it is decoded."""
@@ -98,6 +101,10 @@ class SegObject:
     ) -> SoftSegments:
         """As `open_soft_seg`."""
         return _soft(self.seg, series, self._values(options))
+
+    def _place_on(self, series: SeriesGrid) -> None:
+        with quiet():
+            _Placed(self.seg, series, self.seg.segments(None)[0])
 
     def _values(self, options: ReadingOptions) -> dict[str, int] | None:
         return options.segment_values(self.names(options.rois), self.seg.file.path)
@@ -277,21 +284,14 @@ class _Placed:
         """Label map of binary segments, or of fractions from the threshold on."""
         fractional = self.seg.kind == "FRACTIONAL"
         lowest = self._lowest(options.threshold) if fractional else 1
-        classes = titled(self.segments, options)
         shape = self.grid.geometry.shape
-        painter = Painter(shape, classes, options.on_overlap, scored=fractional)
+        painter = Painter(shape, self.segments, options.on_overlap, scored=fractional)
         for segment in self.segments:
             wanted = self.numbers_of.get(segment.number, [])
             for number, stored in zip(wanted, self._reader.read(wanted), strict=True):
-                place = self.places[number]
-                best = None if painter.best is None else place.view(painter.best, self.shape)
-                painter.paint(
-                    place.view(painter.values, self.shape),
-                    stored >= lowest,
-                    segment.value,
-                    None if best is None else stored,
-                    best,
-                )
+                where = partial(self.places[number].view, shape=self.shape)
+                scores = stored if fractional else None
+                painter.paint(where, stored >= lowest, segment, scores)
         return painter.finish(self.seg.file.path)
 
     def _lowest(self, threshold: float | None) -> float:
@@ -319,12 +319,14 @@ class _Placed:
     def label_map(self, padding: Padding) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Label map of a LABELMAP, and the label values to ignore."""
         mark = PADDING_VALUE if padding == "ignore" else 0
-        padded = self.seg.file.value("PixelPaddingValue")
-        lookup = self._lookup(None if padded is None else int(padded), mark)
+        padded = self.seg.padding_value
+        lookup = self._lookup(padded, mark)
         small = int(lookup.max()) <= 255
-        # Frames that were left out hold nothing but the padding value when that is 0.
-        fill = mark if padded is not None and int(padded) == 0 else 0
-        volume = np.full(self.grid.geometry.shape, fill, np.uint8 if small else np.uint16)
+        volume = np.zeros(self.grid.geometry.shape, np.uint8 if small else np.uint16)
+        if padded is not None:
+            # Frames that a file leaves out hold nothing but padding. Beyond its first and
+            # last frame it says nothing of, unless padding is 0, as the background is.
+            volume[self._span() if padded else ...] = mark
         everything = range(len(self.places))
         unknown: set[int] = set()
         for number, stored in zip(everything, self._reader.read(everything), strict=True):
@@ -341,6 +343,14 @@ class _Placed:
             )
         return volume, (mark,) if mark else ()
 
+    def _span(self) -> tuple[slice, ...]:
+        """The box from the first frame to the last."""
+        boxes = [place.box(self.shape) for place in self.places]
+        return tuple(
+            slice(min(s.start for s in along), max(s.stop for s in along))
+            for along in zip(*boxes, strict=True)
+        )
+
     def _lookup(self, padded: int | None, mark: int) -> NDArray[np.int32]:
         """(65536,) stored value to label value; -1 for values that mean nothing."""
         lookup = np.full(65536, -1, np.int32)
@@ -348,14 +358,14 @@ class _Placed:
         lookup[[s.number for s in self.seg.described]] = 0
         for segment in self.segments:
             lookup[segment.number] = segment.value
-        if padded is not None and padded not in {s.number for s in self.seg.described}:
+        if padded is not None:
             lookup[padded] = mark
         return lookup
 
 
 def _segment_number(frame: Frame) -> int:
+    path = frame.file.path
     for group in frame.groups:
-        items = group.get("SegmentIdentificationSequence")
-        if items:
-            return int(items[0].ReferencedSegmentNumber)
+        if items := items_of(group, "SegmentIdentificationSequence", path):
+            return integer_of(items[0], "ReferencedSegmentNumber", path)
     return 0

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import InputError
+from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import SEG_CLASSES, DicomFile, open_dicom, quiet
+from softlab_cli.readers.dicom.files.elements import integer_of, items_of, text_of, value_of
 from softlab_cli.readers.dicom.objects.reference import Reference
 from softlab_cli.readers.segments import Segment, assign_values, choose
 
@@ -78,11 +81,18 @@ class SegFile:
         """Stored value that means a fraction of 1."""
         return max(self.file.integer("MaximumFractionalValue", 255), 1)
 
+    @property
+    def padding_value(self) -> int | None:
+        """Stored value of pixels that are padding and of no segment, or None."""
+        value = self.file.integer("PixelPaddingValue", -1)
+        segments = {segment.number for segment in self.described}
+        return value if 0 <= value <= LARGEST_LABEL_VALUE and value not in segments else None
+
     @cached_property
     def described(self) -> list[Segment]:
         """All segments but the background, in the order of the file."""
-        items = self.file.value("SegmentSequence") or []
-        return [s for s in map(_segment, items) if s.number != 0]
+        found = [_segment(item, self.file.path) for item in self.file.items("SegmentSequence")]
+        return [segment for segment in found if segment.number != 0]
 
     def segments(self, values: Mapping[str, int] | None) -> tuple[list[Segment], list[str]]:
         """Segments that are kept, with names and label values; see `assign_values`."""
@@ -113,30 +123,37 @@ class SegFile:
     @cached_property
     def reference(self) -> Reference:
         """The images that it was made from."""
-        series = self.file.value("ReferencedSeriesSequence") or []
-        images = [i for s in series for i in s.get("ReferencedInstanceSequence") or []]
+        path = self.file.path
+        series = self.file.items("ReferencedSeriesSequence")
+        images = [i for s in series for i in items_of(s, "ReferencedInstanceSequence", path)]
         return Reference(
-            self.file.path,
-            tuple(str(s.get("SeriesInstanceUID", "")) for s in series),
-            frozenset(str(i.get("ReferencedSOPInstanceUID", "")) for i in images),
+            path,
+            _uids(series, "SeriesInstanceUID", path),
+            frozenset(_uids(images, "ReferencedSOPInstanceUID", path)),
             self.file.text("FrameOfReferenceUID"),
         )
 
 
-def _segment(item: Dataset) -> Segment:
+def _uids(items: Sequence[Dataset], keyword: str, path: Path) -> tuple[str, ...]:
+    found = (text_of(value_of(item, keyword, path)) for item in items)
+    return tuple(uid for uid in found if uid)
+
+
+def _segment(item: Dataset, path: Path) -> Segment:
     codes = {
         "category": "SegmentedPropertyCategoryCodeSequence",
         "property": "SegmentedPropertyTypeCodeSequence",
         "region": "AnatomicRegionSequence",
     }
     meaning = {
-        key: str(found[0].get("CodeMeaning", ""))
+        key: text_of(value_of(found[0], "CodeMeaning", path))
         for key, keyword in codes.items()
-        if (found := item.get(keyword))
+        if (found := items_of(item, keyword, path))
     }
-    algorithm = str(item.get("SegmentAlgorithmType", "") or "")
-    if algorithm:
+    if algorithm := text_of(value_of(item, "SegmentAlgorithmType", path)):
         meaning["algorithm"] = algorithm
-    number = int(item.get("SegmentNumber", 0))
-    name = str(item.get("SegmentLabel", "") or "").strip()
-    return Segment(number, name, number, meaning)
+    number = integer_of(item, "SegmentNumber", path)
+    if not 0 <= number <= LARGEST_LABEL_VALUE:
+        problem = f"SegmentNumber is {number}, which is outside 0 to {LARGEST_LABEL_VALUE}."
+        raise InputError(problem, remedy=FETCH_AGAIN, path=path)
+    return Segment(number, text_of(value_of(item, "SegmentLabel", path)), number, meaning)

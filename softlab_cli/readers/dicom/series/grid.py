@@ -50,6 +50,12 @@ class SeriesGrid:
     geometry: Geometry
     warnings: tuple[str, ...] = ()
 
+    def checked(self) -> SeriesGrid:
+        """The same, unless a slice's file ends before its pixels do."""
+        for file in dict.fromkeys(frame.file for frame in self.frames):
+            file.check_pixels()
+        return self
+
     def slices_of(self, uid: str) -> list[int]:
         """Indices along Z of the slices that the file with this SOP instance UID holds."""
         return [z for z, frame in enumerate(self.frames) if frame.uid == uid]
@@ -78,8 +84,8 @@ def build_grid(path: Path, uid: str, frames: Sequence[Frame]) -> SeriesGrid:
     if not uid:
         warnings.append("the series has no UID; files of one folder were taken as one series.")
     reference = one_value(path, kept, "frames of reference", _element("FrameOfReferenceUID"))
-    rows = int(one_value(path, kept, "numbers of rows", _element("Rows")) or 0)
-    columns = int(one_value(path, kept, "numbers of columns", _element("Columns")) or 0)
+    rows = int(one_value(path, kept, "numbers of rows", _integer("Rows")))
+    columns = int(one_value(path, kept, "numbers of columns", _integer("Columns")))
     if len(kept) == 1 and kept[0].find("ImagePositionPatient") is None:
         geometry, more = _picture(kept[0], rows, columns)
         return SeriesGrid(path, uid, reference, tuple(kept), geometry, (*warnings, *more))
@@ -98,6 +104,10 @@ def build_grid(path: Path, uid: str, frames: Sequence[Frame]) -> SeriesGrid:
 
 def _element(keyword: str) -> Callable[[Frame], str]:
     return lambda frame: frame.file.text(keyword)
+
+
+def _integer(keyword: str) -> Callable[[Frame], str]:
+    return lambda frame: str(frame.file.integer(keyword))
 
 
 def _without_localizers(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
