@@ -16,6 +16,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.label_object import Description, NamedLabel
+from softlab_cli.readers.label_values import BUFFER_BYTES
 from softlab_cli.readers.lattice import find_turn
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.overlaps import BYTES_PER_VOXEL, Combinations, value_bytes
@@ -90,7 +91,7 @@ class ClassFilesObject:
         voxels = int(np.prod(seen.geometry.shape, dtype=object))
         held = voxels * value_bytes(self._segments)
         kept = voxels * BYTES_PER_VOXEL
-        on_read = kept + max(held, seen.bytes_on_read, 2 * seen.bytes_held)
+        on_read = kept + max(held, seen.bytes_on_read, 2 * seen.bytes_held) + BUFFER_BYTES
         return FileProbe(
             self.source.path, seen.geometry, seen.dtype, 1, held, on_read, seen.warnings
         )

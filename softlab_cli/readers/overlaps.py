@@ -79,8 +79,13 @@ class Combinations:
         """
         for start in range(0, stored.size, PIECE_VOXELS):
             numbers = number_of(stored[start : start + PIECE_VOXELS])
-            if numbers.any():
-                held = self._of_voxel[start : start + PIECE_VOXELS]
+            if not numbers.any():
+                continue
+            held = self._of_voxel[start : start + PIECE_VOXELS]
+            if held.any():
+                where = np.flatnonzero(numbers != 0)
+                held[where] = self._joined(held[where], numbers[where])
+            else:
                 held[:] = self._joined(held, numbers)
 
     def _joined(self, held: NDArray[np.uint16], numbers: NDArray[Any]) -> NDArray[np.int32]:
