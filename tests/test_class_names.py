@@ -341,7 +341,7 @@ def test_regions_of_one_class_do_not_conflict(softlab, tmp_path) -> None:
     refused = softlab("onehot", *ONE, "--in", tmp_path / "in", "--out", tmp_path / "r.zarr",
                       "--labels", "0,1=Lung*,2=lung*|Heart")  # fmt: skip
     assert refused.exit_code == 1
-    assert "segments overlap: Lung and Heart: 8 voxels" in refused.output
+    assert "segments overlap: Lung_L and lung left: 8 voxels" in refused.output
 
 
 def test_loose_names_of_one_file_do_not_conflict(softlab, tmp_path) -> None:
