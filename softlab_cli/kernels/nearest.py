@@ -64,9 +64,7 @@ def mark_alone(
             other_rows[j] < row or (other_rows[j] == row and other_columns[j] < column)
         ):
             j += 1
-        alone[i] = not (
-            j < len(other_rows) and other_rows[j] == row and other_columns[j] == column
-        )
+        alone[i] = not (j < len(other_rows) and other_rows[j] == row and other_columns[j] == column)
 
 
 @kernel

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +97,7 @@ def _cells(points: PointSet) -> Cells:
     _, along_y, along_x = -(-extent // side)
     z, y, x = (places - lowest[:, None]) // side
     cell_of = (z.astype(np.int64) * along_y + y) * along_x + x
-    numbers = int(prod(-(-extent.astype(np.int64) // side)))
+    numbers = int(math.prod(-(-extent.astype(np.int64) // side)))
     room = min(numbers, len(points))
     cells = Cells(
         np.empty(room + 1, np.int64),
@@ -112,8 +112,8 @@ def _cells(points: PointSet) -> Cells:
 
 def _side(count: int, extent: NDArray[np.int32]) -> int:
     """Points along each axis of a cell."""
-    flat = extent.min() == 1
-    side = max(2, round((count / CELL_POINTS) ** (1 / 3 if flat else 1 / 6)))
-    while prod(-(-int(n) // side) for n in extent) > max(MOST_CELLS, count):
+    power = 1 / 3 if int(extent.min()) == 1 else 1 / 6
+    side = max(2, round(math.pow(count / CELL_POINTS, power)))
+    while math.prod(-(-int(n) // side) for n in extent) > max(MOST_CELLS, count):
         side *= 2
     return side

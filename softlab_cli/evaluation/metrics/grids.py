@@ -56,18 +56,14 @@ def _indices(values: Indices, classes: Sequence[int]) -> Indices:
     return read_only(np.ascontiguousarray(values))
 
 
-def ignore_together(reference: Indices, prediction: Indices, ignore_index: int | None) -> Indices:
-    """The prediction, with no class where the reference is not labelled.
-
-    A copy where there are such voxels.
-    """
+def ignore_together(reference: Indices, other: Indices, ignore_index: int | None) -> Indices:
+    """The other map, with the ignore index where the reference has it; a copy where it has."""
     if ignore_index is None:
-        return prediction
+        return other
     ignored = reference == ignore_index
     if not ignored.any():
-        return prediction
-    none = prediction.dtype.type(np.iinfo(prediction.dtype).max)
-    return read_only(np.where(ignored, none, prediction))
+        return other
+    return read_only(np.where(ignored, np.array(ignore_index, reference.dtype), other))
 
 
 def check_spacing(spacing_mm: Sequence[float], axes: int) -> None:

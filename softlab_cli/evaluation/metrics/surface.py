@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.threads import ordered_map
-from softlab_cli.evaluation.metrics.distances import PointSet, nearest_distances
+from softlab_cli.evaluation.metrics.distances import nearest_distances
 from softlab_cli.evaluation.metrics.grids import check_spacing, ignore_together, on_one_grid
 from softlab_cli.evaluation.metrics.surfel_areas import contour_lengths, surfel_areas
 from softlab_cli.evaluation.metrics.surfel_lists import SurfelLists, find_surfels
@@ -202,15 +202,10 @@ def surface_distances(
     first, second = on_one_grid(reference, prediction, wanted)
     check_spacing(spacing_mm, first.ndim)
     areas = (contour_lengths if first.ndim == 2 else surfel_areas)(spacing_mm)
-    lists = [
-        find_surfels(indices, wanted, threads)
-        for indices in (first, ignore_together(first, second, ignore_index))
-    ]
-
-    def compare(class_index: int) -> SurfaceDistances:
-        return _compare(class_index, *lists, spacing_mm, areas, tolerances)
-
-    return list(ordered_map(compare, wanted, threads))
+    one = find_surfels(first, wanted, threads)
+    two = find_surfels(ignore_together(first, second, ignore_index), wanted, threads)
+    compare = _Comparison(one, two, tuple(spacing_mm), areas, tolerances)
+    return list(ordered_map(compare.of, wanted, threads))
 
 
 def check_tolerances(tolerances_mm: Sequence[float]) -> tuple[float, ...]:
@@ -262,22 +257,28 @@ def _pool(directions: Sequence[Direction]) -> Direction:
     )
 
 
-def _compare(
-    class_index: int,
-    reference: SurfelLists,
-    prediction: SurfelLists,
-    spacing_mm: Sequence[float],
-    areas: NDArray[np.float64],
-    tolerances_mm: tuple[float, ...],
-) -> SurfaceDistances:
-    one, two = reference.points(class_index), prediction.points(class_index)
-    directions = [
-        _direction(nearest_distances(points, others, spacing_mm), lists.codes(class_index), areas,
-                   tolerances_mm)
-        for points, others, lists in ((one, two, reference), (two, one, prediction))
-    ]  # fmt: skip
-    missing = not (len(one) and len(two))
-    return SurfaceDistances(class_index, tolerances_mm, *directions, int(missing))
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """Two surfaces of all classes, and how to measure them."""
+
+    reference: SurfelLists
+    prediction: SurfelLists
+    spacing_mm: tuple[float, ...]
+    areas: NDArray[np.float64]
+    tolerances_mm: tuple[float, ...]
+
+    def of(self, class_index: int) -> SurfaceDistances:
+        """The figures of a class."""
+        one = self._direction(class_index, self.reference, self.prediction)
+        two = self._direction(class_index, self.prediction, self.reference)
+        missing = not (one.measured and two.measured)
+        return SurfaceDistances(class_index, self.tolerances_mm, one, two, int(missing))
+
+    def _direction(self, class_index: int, one: SurfelLists, other: SurfelLists) -> Direction:
+        distances = nearest_distances(
+            one.points(class_index), other.points(class_index), self.spacing_mm
+        )
+        return _direction(distances, one.codes(class_index), self.areas, self.tolerances_mm)
 
 
 def _direction(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.threads import ordered_map
 from softlab_cli.evaluation.metrics.distances import PointSet
+from softlab_cli.kernels.sizes import read_only
+
+if TYPE_CHECKING:
+    from softlab_cli.kernels.surfels import Surfels
 
 __all__ = ["SurfelLists", "find_surfels"]
 
@@ -60,13 +64,13 @@ def find_surfels(
     threads
         Each does some planes; the result does not depend on it.
     """
-    from softlab_cli.kernels.surfels import Surfels, walk_surfels
+    from softlab_cli.kernels.surfels import walk_surfels
 
     flat = class_indices.ndim == 2
     volume = class_indices[None] if flat else class_indices
     planes = 1 if flat else len(volume) + 1
     largest = int(np.iinfo(volume.dtype).max)
-    blank = np.full(volume.shape[2], largest, volume.dtype)
+    blank = read_only(np.full(volume.shape[2], largest, volume.dtype))
     wanted = np.zeros(largest + 1, np.bool_)
     wanted[list(classes)] = True
     parts = min(max(threads, 1), planes)
@@ -78,8 +82,8 @@ def find_surfels(
         walk_surfels(volume, blank, wanted, first, last, flat, places[part], surfels)
 
     def walk_all(surfels: Surfels) -> None:
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(lambda part: walk(part, surfels), range(parts)))
+        for _ in ordered_map(lambda part: walk(part, surfels), range(parts), threads):
+            pass
 
     walk_all(_room(0))
     counts = places.copy()
@@ -90,12 +94,10 @@ def find_surfels(
     surfels = _room(int(ends[-1, -1]))
     if len(surfels.codes):
         walk_all(surfels)
-    return SurfelLists(starts, *surfels, volume.shape[1] + 1)
+    return SurfelLists(starts, surfels.rows, surfels.columns, surfels.codes, volume.shape[1] + 1)
 
 
-def _room(count: int) -> Any:
+def _room(count: int) -> Surfels:
     from softlab_cli.kernels.surfels import Surfels
 
-    return Surfels(
-        np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint8)
-    )
+    return Surfels(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint8))
