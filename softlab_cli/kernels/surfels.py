@@ -126,7 +126,7 @@ def _list(
         label = around[Unsigned(lowest_bit(rest))]
         code = 0
         for bit in range(8):
-            code |= np.int64(around[Unsigned(bit)] == label) << bit
+            code |= int(around[Unsigned(bit)] == label) << bit
         rest &= ~code
         # A corner inside of a label has no surface.
         if label >= 0 and code != EVERYWHERE and wanted[Unsigned(label)]:

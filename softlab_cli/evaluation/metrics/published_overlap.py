@@ -141,7 +141,8 @@ def curvas2024_overlap(
         Of the raters and of the soft prediction.
     """
     stack = np.stack([np.asarray(rater, np.bool_) for rater in raters])
-    said, disputed = stack.all(axis=0), stack.any(axis=0) & ~stack.all(axis=0)
+    said: NDArray[np.bool_] = np.logical_and.reduce(stack)
+    disputed = np.logical_or.reduce(stack) & ~said
     predicted = np.asarray(prediction, np.bool_) & ~disputed
     reference = said[:, 1:].sum(axis=-1)
     total = reference + predicted[:, 1:].sum(axis=-1)
