@@ -290,7 +290,8 @@ def test_crps_is_the_integral_that_it_says(volumes: tuple[float, ...], predicted
 
     assert crps_empirical(volumes, predicted) == integral((shares - step) ** 2)
     assert crps_gaussian(volumes, predicted) == integral((cdf - step) ** 2)
-    assert crps_saturating(volumes, predicted) == integral(((linear - step) ** 2)[inside], 2 * width)
+    cut = ((linear - step) ** 2)[inside]
+    assert crps_saturating(volumes, predicted) == integral(cut, 2 * width)
 
 
 def test_volumes_of_float16_are_summed_exactly() -> None:
