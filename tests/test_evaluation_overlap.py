@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from softlab_cli.core.errors import GeometryError, UsageError
+from softlab_cli.core.errors import GeometryError, InputError, UsageError
 from softlab_cli.evaluation.metrics.overlap import (
     Confusion,
     Overlap,
@@ -113,6 +113,7 @@ def test_blocks_and_cases_are_added_up_beyond_32_bits() -> None:
     large = Confusion(np.full((2, 2), 2**33, np.int64))
     assert (large + large).overlap(0) == Overlap(0, 2**35, 2**35, 2**34)
     assert (large + large).overlap(0).dice == 0.5
+    assert Overlap(2, 10, 4, 3) + Overlap(2, 5, 6, 1) == Overlap(2, 15, 10, 4)
 
 
 def test_volumes_in_mm3() -> None:
@@ -151,6 +152,8 @@ def test_what_has_no_meaning_is_refused() -> None:
         raters_against_others([a], [1])
     with pytest.raises(UsageError, match="ascending"):
         threshold_counts(a, a, 2, thresholds=[0.5, 0.5])
+    with pytest.raises(InputError, match="1 of 24 predicted values are NaN"):
+        threshold_counts(np.where(np.arange(24) == 3, np.nan, 0.5).reshape(2, 3, 4), a, 2)
     with pytest.raises(UsageError, match="one finite number"):
         crps_gaussian([], 1.0)
 

@@ -42,6 +42,15 @@ class Overlap:
     prediction_voxels: int
     common_voxels: int
 
+    def __add__(self, other: Overlap) -> Overlap:
+        """The voxels of the class in both: pooled figures of several cases."""
+        return Overlap(
+            self.class_index,
+            self.reference_voxels + other.reference_voxels,
+            self.prediction_voxels + other.prediction_voxels,
+            self.common_voxels + other.common_voxels,
+        )
+
     @property
     def is_absent(self) -> bool:
         """Whether neither has the class; it is left out of means over classes then."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.errors import UsageError
+from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.evaluation.metrics.grids import ignore_together, on_one_grid
 from softlab_cli.evaluation.metrics.overlap import Confusion, confusion
 
@@ -301,6 +301,13 @@ def threshold_counts(
         Ascending; above means more than.
     counted
         (Z, Y, X), where voxels count; None is everywhere.
+
+    Raises
+    ------
+    InputError
+        The prediction is NaN where voxels count.
+    GeometryError, UsageError
+        The arrays have different shapes; thresholds do not ascend.
     """
     steps = np.asarray(thresholds, np.float64)
     if not len(steps) or (np.diff(steps) <= 0).any():
@@ -315,8 +322,15 @@ def threshold_counts(
     where = None if counted is None else counted.reshape(-1)
     for start in range(0, len(flat), BLOCK):
         inside = slice(start, start + BLOCK)
+        kept = slice(None) if where is None else where[inside]
         # In float64: a threshold is not to be rounded to the type of the prediction.
-        level = np.searchsorted(steps, flat[inside].astype(np.float64), side="left")
-        pairs = level_of_votes[said[inside]] * n + level
-        levels += np.bincount(pairs if where is None else pairs[where[inside]], minlength=n * n)
+        values = flat[inside][kept].astype(np.float64)
+        if np.isnan(values).any():
+            raise InputError(
+                f"{np.count_nonzero(np.isnan(values))} of {len(values)} predicted values are NaN.",
+                remedy="NaN is above no threshold and below none: predict a number.",
+            )
+        level = np.searchsorted(steps, values, side="left")
+        pairs = level_of_votes[said[inside][kept]] * n + level
+        levels += np.bincount(pairs, minlength=n * n)
     return ThresholdCounts(tuple(map(float, steps)), levels.reshape(n, n))
