@@ -148,8 +148,8 @@ def surface_metrics(quick: bool) -> str:
     ]
     title = "## Surface DSC, HD95 and mean distance: two raters of AAL, 181 x 217 x 181"
     remark = (
-        "*CPU s* is processor time of the metrics alone, *added MiB* the most that was held "
-        "beyond what it held after reading and a tiny pair of masks (Linux). Peers are "
+        "*CPU s* is processor time of the metrics alone, *added MiB* the most memory "
+        "beyond that after reading and a tiny pair of masks (Linux). Peers are "
         "measured where they can be imported; where only some of the classes were done (\\*), the "
         "time is multiplied up."
     )
