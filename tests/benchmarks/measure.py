@@ -93,6 +93,8 @@ class Result:
         Size of what it wrote.
     share
         Part of the work that was done; below 1 the times and the size are extrapolated.
+    facts
+        What the program said of itself in its last run.
     """
 
     job: Job
@@ -103,6 +105,7 @@ class Result:
     peak_mib: list[float] = field(default_factory=list)
     store_mib: float = 0.0
     share: float = 1.0
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def add(self, other: Result) -> None:
         """Add the runs of another result of the same job."""
@@ -133,6 +136,7 @@ def run_job(result: Result) -> None:
     job = result.job
     run = _run_process(job)
     result.share = run.facts.get("share", 1.0)
+    result.facts = run.facts
     result.peak_mib.append(run.peak_mib)
     result.cpu_s.append(run.cpu_s)
     result.cpu_share.append(run.cpu_s / run.seconds)

@@ -14,6 +14,7 @@ from .geols import whole_geols
 from .inputs import INPUTS, RATERS, ROOT
 from .measure import Job, Result, alternate, facts_of, run_job
 from .report import comparison, number, show_command, table
+from .surfaces import surface_metrics
 
 __all__ = ["TABLES", "Table"]
 
@@ -373,4 +374,5 @@ TABLES = {
     "geols": Table(("aal-5", "aal-117"), whole_geols),
     "nnunet-loader": Table((), nnunet_loader),
     "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
+    "surfaces": Table(("raters-5", "raters-117"), surface_metrics),
 }
