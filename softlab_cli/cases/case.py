@@ -32,6 +32,8 @@ class Case:
         DICOM series is the folder that holds it.
     raters
         Where each label map comes from, in the order of `label_maps`.
+    class_names
+        The class of each label map, where each holds one class; empty otherwise.
     problem
         Why the case cannot be done although it was found, if so; whoever does
         the case raises it.
@@ -41,6 +43,7 @@ class Case:
     label_maps: tuple[Path, ...]
     images: tuple[Path, ...] = ()
     raters: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
     problem: InputError | None = field(default=None, compare=False)
 
 
@@ -53,6 +56,7 @@ class Finding:
     rater: str
     images: tuple[Path, ...] = ()
     problem: InputError | None = None
+    class_name: str = ""
 
 
 def natural_order(text: str) -> tuple[list[str | int], str]:
@@ -100,6 +104,7 @@ def _case(group: tuple[Finding, ...]) -> Case:
         label_maps=tuple(f.label_map for f in group),
         images=next((f.images for f in group if f.images), ()),
         raters=tuple(f.rater for f in group),
+        class_names=tuple(f.class_name for f in group if f.class_name),
         problem=_problem(group),
     )
 
@@ -110,14 +115,22 @@ def _problem(group: tuple[Finding, ...]) -> InputError | None:
         check_case_id(group[0].case_id)
     except InputError as error:
         return InputError(error.problem, remedy=error.remedy, path=group[0].label_map)
-    seen: dict[str, Path] = {}
+    seen: dict[tuple[str, str], Path] = {}
     for finding in group:
-        if finding.rater in seen:
+        drawn = (finding.rater, finding.class_name)
+        if drawn in seen and finding.class_name:
             return InputError(
-                f"has the case id {finding.case_id!r}, like {seen[finding.rater]}.",
+                f"is of the case {finding.case_id!r} and the class {finding.class_name!r}, like "
+                f"{seen[drawn]}.",
+                remedy="Rename or remove one of the two files, or check --class-pattern.",
+                path=finding.label_map,
+            )
+        if drawn in seen:
+            return InputError(
+                f"has the case id {finding.case_id!r}, like {seen[drawn]}.",
                 remedy="Rename or remove one of the two files. If two raters drew them, say so: "
                 "with --rater-pattern, or in the column rater of a manifest.",
                 path=finding.label_map,
             )
-        seen[finding.rater] = finding.label_map
+        seen[drawn] = finding.label_map
     return next((finding.problem for finding in group if finding.problem), None)

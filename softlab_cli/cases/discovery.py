@@ -28,10 +28,16 @@ from softlab_cli.cases.kinds import (
     tell_subfolders,
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
-from softlab_cli.cases.naming import NamePattern
+from softlab_cli.cases.naming import ClassPattern, NamePattern
+from softlab_cli.cases.soft import find_soft
 from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.core.folders import files_in, header_beside
+from softlab_cli.core.folders import (
+    files_in,
+    header_beside,
+    holds_probabilities,
+    is_probabilities,
+)
 from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
@@ -45,6 +51,8 @@ def discover_cases(
     *,
     series: str | None = None,
     rater_pattern: str | None = None,
+    class_pattern: str | None = None,
+    soft: bool = False,
     tell: Tell = log.info,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
@@ -64,6 +72,10 @@ def discover_cases(
     rater_pattern
         How file names tell case and rater, see `softlab_cli.cases.naming`; the
         inputs are folders or label maps then.
+    class_pattern
+        The same for case and class, where each file holds one class of a case.
+    soft
+        Whether soft labels are looked for, which nnU-Net's probabilities and stores hold.
     tell
         Is told of files that are left out, counted and named, and what may be a slip.
 
@@ -81,12 +93,12 @@ def discover_cases(
     paths = [Path(p) for p in inputs]
     if not paths:
         raise UsageError("no input is given.", remedy="Name label maps with --in.")
-    if rater_pattern is not None:
-        pattern = NamePattern(rater_pattern)
+    pattern = _pattern(rater_pattern, class_pattern)
+    if pattern is not None:
         found = [_explained(path, lambda path: _find_named(path, pattern, tell)) for path in paths]
     else:
         found = [
-            _explained(path, partial(_find, rater=rater, series=series, tell=tell))
+            _explained(path, partial(_find, rater=rater, series=series, soft=soft, tell=tell))
             for path, rater in zip(paths, _rater_names(paths), strict=True)
         ]
         if len(paths) > 1:
@@ -96,6 +108,17 @@ def discover_cases(
         cases = _with_images(cases, Path(images), tell)
     _tell_oddities(cases, tell)
     return sorted(cases, key=lambda case: natural_order(case.case_id))
+
+
+def _pattern(rater_pattern: str | None, class_pattern: str | None) -> NamePattern | None:
+    if rater_pattern is not None and class_pattern is not None:
+        raise UsageError(
+            "--rater-pattern and --class-pattern are given together.",
+            remedy="Leave one of them out.",
+        )
+    if class_pattern is not None:
+        return ClassPattern(class_pattern)
+    return None if rater_pattern is None else NamePattern(rater_pattern)
 
 
 def _tell_oddities(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
@@ -117,7 +140,9 @@ def class_names_from(inputs: Sequence[Path]) -> Path | None:
         As for `discover_cases`; nnU-Net datasets and datalists may name classes.
     """
     for path in map(Path, inputs):
-        file = path / DATASET_FILE if path.is_dir() and is_dataset(path) else path
+        folder = path.parent if is_probabilities(path) else path
+        known = folder.is_dir() and (is_dataset(folder) or holds_probabilities(folder))
+        file = folder / DATASET_FILE if known else path
         if file.suffix.lower() != ".json" or not file.is_file():
             continue
         content = load_json(file)
@@ -135,7 +160,9 @@ def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Findin
         raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
 
 
-def _find(path: Path, rater: str, series: str | None, tell: Tell) -> list[Finding]:
+def _find(path: Path, rater: str, series: str | None, soft: bool, tell: Tell) -> list[Finding]:
+    if soft and (found := find_soft(path, rater, tell)):
+        return found
     if path.is_dir():
         if is_dataset(path):
             return find_in_dataset(path, rater, tell)
@@ -169,7 +196,7 @@ def _find_named(path: Path, pattern: NamePattern, tell: Tell) -> list[Finding]:
     found = pattern.match(path, path.parent)
     if found is None:
         raise InputError(
-            f"is not named like {pattern.text!r}.", remedy="Check --rater-pattern.", path=path
+            f"is not named like {pattern.text!r}.", remedy=f"Check {pattern.option}.", path=path
         )
     return [found]
 

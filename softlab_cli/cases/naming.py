@@ -1,10 +1,11 @@
-"""Cases and raters from file names, by a pattern such as ``{case}_{rater}.nii.gz``."""
+"""Cases, and raters or classes, from file names: ``{case}_{rater}.nii.gz``."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from softlab_cli.cases.case import Finding, natural_order
 from softlab_cli.cases.kinds import Tell, whole_files
@@ -12,9 +13,8 @@ from softlab_cli.core.caseid import image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import files_below, some_of
 
-__all__ = ["NamePattern"]
+__all__ = ["ClassPattern", "NamePattern"]
 
-FIELDS = ("case", "rater")
 NAMED_AT_MOST = 3
 
 
@@ -38,13 +38,24 @@ class NamePattern:
 
     text: str
 
+    told: ClassVar[str] = "rater"
+    """What names tell beside the case; the option is called like it."""
+
     def __post_init__(self) -> None:
-        fields = re.findall(r"\{(\w*)\}", self.text)
-        if sorted(fields) != sorted(FIELDS):
+        if not self._is_sound(sorted(re.findall(r"\{(\w*)\}", self.text))):
             raise UsageError(
-                f"{self.text!r} is no pattern of rater files.",
-                remedy="Write {case} and {rater} once each, as in {case}_{rater}.nii.gz.",
+                f"{self.text!r} is no pattern of {self.told} files.",
+                remedy=f"Write {{case}} and {{{self.told}}} once each, as in "
+                f"{{case}}_{{{self.told}}}.nii.gz.",
             )
+
+    @property
+    def option(self) -> str:
+        """The option of the command line that gives it."""
+        return f"--{self.told}-pattern"
+
+    def _is_sound(self, fields: list[str]) -> bool:
+        return fields == sorted(("case", self.told))
 
     def find(self, folder: Path, tell: Tell) -> list[Finding]:
         """The label maps of a folder and its subfolders whose names fit; others are left out.
@@ -73,7 +84,7 @@ class NamePattern:
         if not found:
             raise InputError(
                 f"holds no label map named like {self.text!r}; there are {named or 'none'}.",
-                remedy="Check --rater-pattern.",
+                remedy=f"Check {self.option}.",
                 path=folder,
             )
         if others:
@@ -93,10 +104,36 @@ class NamePattern:
         """
         name = file.relative_to(folder).as_posix()
         fits = self._expression.fullmatch(name if image_suffix(self.text) else strip_suffix(name))
-        return Finding(fits["case"], file, fits["rater"]) if fits else None
+        return self._finding(fits.groupdict(), file, folder) if fits else None
+
+    def _finding(self, told: dict[str, str], file: Path, folder: Path) -> Finding:
+        return Finding(told["case"], file, told["rater"])
 
     @property
     def _expression(self) -> re.Pattern[str]:
         escaped = re.escape(self.text)
         escaped = escaped.replace(re.escape("{case}"), "(?P<case>[^/]+)")
-        return re.compile(escaped.replace(re.escape("{rater}"), "(?P<rater>[^/]+?)"))
+        return re.compile(
+            escaped.replace(re.escape(f"{{{self.told}}}"), f"(?P<{self.told}>[^/]+?)")
+        )
+
+
+@dataclass(frozen=True)
+class ClassPattern(NamePattern):
+    """How file names tell the case and the class, where each file holds one class of a case.
+
+    Parameters
+    ----------
+    text
+        As for `NamePattern`, with ``{class}`` in the place of ``{rater}``. Without
+        ``{case}`` all files are one case, which is called like the folder.
+    """
+
+    told: ClassVar[str] = "class"
+
+    def _is_sound(self, fields: list[str]) -> bool:
+        return super()._is_sound(fields) or fields == ["class"]
+
+    def _finding(self, told: dict[str, str], file: Path, folder: Path) -> Finding:
+        case_id = told.get("case", folder.resolve().name)
+        return Finding(case_id, file, "", class_name=told["class"])

@@ -14,10 +14,11 @@ from click.core import ParameterSource
 from softlab_cli.cli.main import DEBUG
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.fractions import OVERLAP_RULES
+from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
 from softlab_cli.core.memory import parse_bytes
 
 __all__ = [
+    "class_pattern",
     "debug",
     "progress",
     "rater_weights",
@@ -26,6 +27,7 @@ __all__ = [
     "run_options",
     "series",
     "smoothing",
+    "soft_options",
     "store_argument",
     "svls_options",
     "together",
@@ -192,6 +194,38 @@ raters = [
     ),
 ]
 """Where the raters of a case are, and what becomes of them."""
+
+class_pattern = click.option(
+    "--class-pattern",
+    metavar="PATTERN",
+    help="How file names tell case and class, where each file holds one class of a case: "
+    "'{case}/{class}.nii.gz'. Without {case} all files are one case.",
+)
+
+soft_options = [
+    class_pattern,
+    click.option(
+        "--background",
+        type=click.Choice(BACKGROUNDS),
+        help="Of several volumes in a file, whether the first one is background, or background "
+        "is the rest.  [default: the first, if they sum to 1 everywhere]",
+    ),
+    click.option(
+        "--sums",
+        type=click.Choice(SUM_RULES),
+        default="error",
+        show_default=True,
+        help="What happens where the classes of a voxel do not sum to 1: refuse, or divide by "
+        "their sum.",
+    ),
+    click.option(
+        "--scale",
+        type=float,
+        metavar="N",
+        help="Number that stands for 1 in the files, such as 100 for per cent, or 255.",
+    ),
+]
+"""How soft labels in plain files are read."""
 
 smoothing = click.option(
     "--smoothing",

@@ -21,10 +21,25 @@ __all__ = ["Occurring", "class_values", "common_classes", "number_as"]
 
 @dataclass(frozen=True)
 class Occurring:
-    """Label values that occur in a case, and the names that its file gives them."""
+    """Label values that occur in a case, and the names that its file gives them.
+
+    Parameters
+    ----------
+    values
+        Label values.
+    names
+        Label value to name, of named segments.
+    background
+        Of soft labels without names: whether their first volume is background
+        (``first``) or what they leave (``rest``).
+    note
+        What the user should know, once for a run.
+    """
 
     values: frozenset[int]
     names: Mapping[int, str] = field(default_factory=dict)
+    background: str = ""
+    note: str = ""
 
 
 def common_classes(
@@ -56,6 +71,14 @@ def common_classes(
         When names disagree and other cases have label values without names.
     """
     plain, numbers = {0}, dict[str, set[int]]()
+    found = list(found)
+    notes = [*dict.fromkeys(case.note for case in found if case.note)]
+    if len({case.background for case in found if case.background}) > 1:
+        raise ClassError(
+            "in some cases the volumes sum to 1 everywhere, so that the first is background, and "
+            "in others they do not.",
+            remedy="Say which it is with --background first or rest.",
+        )
     for case in found:
         plain |= case.values - set(case.names)
         for value, name in case.names.items():
@@ -64,7 +87,7 @@ def common_classes(
     pairs = {(v, name) for name, values in numbers.items() for v in values}
     if len({v for v, _ in pairs}) == len(pairs) == len(numbers):
         names = dict(pairs)
-        return ClassTable.from_values({*plain, *names}, names, ignored), ""
+        return ClassTable.from_values({*plain, *names}, names, ignored), "; ".join(notes)
     if plain - {0} - ignored:
         raise ClassError(
             "some cases have label values without names, and in others the same names have "
@@ -72,8 +95,10 @@ def common_classes(
             remedy="Say which value each name has, such as --labels 0,1=liver,2=spleen.",
         )
     names = {i: name for i, name in enumerate(sorted(numbers), 1)}
-    note = "segments are numbered differently in different cases; label values go by their names"
-    return ClassTable.from_values({0, *names}, names, ignored), note
+    notes.append(
+        "segments are numbered differently in different cases; label values go by their names"
+    )
+    return ClassTable.from_values({0, *names}, names, ignored), "; ".join(notes)
 
 
 def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:

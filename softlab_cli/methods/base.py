@@ -32,7 +32,7 @@ from softlab_cli.methods.softener import InWorkspace, Workspace, scratch_bytes
 
 if TYPE_CHECKING:
     from softlab_cli.cases import Case
-    from softlab_cli.core.fractions import SoftSegments
+    from softlab_cli.core.fractions import SoftClasses
     from softlab_cli.core.volume import Image
     from softlab_cli.labels.case import HardLabels, RaterLabels
     from softlab_cli.readers import FileProbe
@@ -111,7 +111,7 @@ class CaseInput(Protocol):
         """The image, (channels, Z, Y, X) float32, on the grid of the label map."""
         ...
 
-    def fractions(self, supersample: int | None) -> SoftSegments:
+    def fractions(self, supersample: int | None) -> SoftClasses:
         """The soft labels that the files have; contours with `supersample` points a side."""
         ...
 
@@ -253,7 +253,7 @@ class Method(ABC):
 
 def _check_one_label_map(case: Case) -> None:
     count, names = len(case.label_maps), ", ".join(case.raters)
-    if count > 1:
+    if count > 1 and not case.class_names:
         raise InputError(
             f"has {count} label maps ({names}), and this method takes one.",
             remedy="Several --in are raters of the same cases: softlab msvls and softlab fuse "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from softlab_cli.core.fractions import OverlapRule
+from softlab_cli.core.fractions import Background, OverlapRule, SumRule
 from softlab_cli.readers.regrid import Resampling
 
 __all__ = ["Padding", "ReadingOptions"]
@@ -36,6 +36,13 @@ class ReadingOptions:
     value_map
         Label values to replace, for each rater; ``""`` is for those that have no
         entry of their own.
+    background
+        Of soft labels with several volumes: whether the first one is background, or
+        background is what they leave. By default the files decide.
+    sums
+        What happens where soft labels of a voxel do not sum to 1: refuse, or divide.
+    scale
+        Number that stands for a soft label of 1, such as 100 for per cent.
     """
 
     series: str | None = None
@@ -45,6 +52,9 @@ class ReadingOptions:
     padding: Padding = "background"
     resample_labels: Resampling | None = None
     value_map: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    background: Background | None = None
+    sums: SumRule = "error"
+    scale: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What was chosen, without what nobody chose."""

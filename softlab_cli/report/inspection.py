@@ -7,15 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.cases import discover_cases
+from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import SoftlabError
+from softlab_cli.core.folders import files_in, holds_probabilities, is_probabilities
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
+from softlab_cli.labels.shares import ShareReader
+from softlab_cli.labels.softfiles import open_soft_input
 from softlab_cli.readers import LabelObject, dicom, is_dicom, probe, read_label_map
 from softlab_cli.readers.options import ReadingOptions
+from softlab_cli.readers.soft import open_soft_file
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.store.documents import softlab_facts
@@ -147,6 +151,8 @@ def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
     if path.suffix.lower() in LIST_SUFFIXES:
         cases = [case.case_id for case in discover_cases([path])]
         return Found(path, "list of cases", facts={"cases": cases})
+    if is_probabilities(path):
+        return _probabilities(path)
     if is_dicom(path):
         return _dicom_file(path, images)
     return _file(path)
@@ -172,6 +178,9 @@ def _file(path: Path) -> Found:
         label_map = read_label_map(path)
         counts = distinct_values(label_map.values)
     except SoftlabError as error:
+        if (use := _use_of_soft(path)) is not None:
+            kind = "probability map" if seen.channels == 1 else "soft labels"
+            return Found(path, kind, seen.geometry, (), {**facts, "use": use}, seen.warnings)
         if seen.channels == 1 and _is_damaged(path):
             return Found(path, UNREADABLE, seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
@@ -179,6 +188,32 @@ def _file(path: Path) -> Found:
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     labels = tuple(Label(v, "", n) for v, n in counts.items())
     return Found(path, "label map", seen.geometry, labels, facts, label_map.warnings)
+
+
+def _use_of_soft(path: Path) -> str | None:
+    """What is said of a file whose numbers are all of 0 to 1; None for any other."""
+    case = Case(path.name, (path,))
+    try:
+        source = open_soft_input(case, ReadingOptions())
+        reader = ShareReader(source, None)
+        for number in range(len(source.parts)):
+            reader.read(number)
+    except SoftlabError:
+        return None
+    if len(source.parts) == 1:
+        return "soft labels of one class, or an image of 0 to 1: softlab import takes them"
+    return f"soft labels of {len(source.parts)} volumes: softlab import takes them"
+
+
+def _probabilities(path: Path) -> Found:
+    """What nnU-Net saved with ``--save_probabilities``."""
+    file = open_soft_file(path)
+    facts = {
+        "voxel_type": file.dtype.name,
+        "channels": file.count,
+        "use": "soft labels, the first of them background: softlab import takes them",
+    }
+    return Found(path, "nnU-Net's probabilities", file.geometry, (), facts, file.warnings)
 
 
 def _is_damaged(path: Path) -> bool:
@@ -252,7 +287,8 @@ def _series(path: Path) -> list[Found]:
 
 
 def _folder(path: Path, most_files: int | None) -> Found:
-    files = sorted(file for file in image_files(path) if file.is_file())
+    looked_at = [*image_files(path), *(f for f in files_in(path) if is_probabilities(f))]
+    files = sorted(file for file in looked_at if file.is_file())
     seen = files[:most_files]
     parts = [inspect_path(p) for p in seen]
     if not files or holds_dicom_files(path):
@@ -277,7 +313,7 @@ def _cases(path: Path) -> tuple[list[str], list[str]]:
     """Case ids that ``--in`` would find here, and what it would leave out or refuse."""
     notes: list[str] = []
     try:
-        cases = discover_cases([path], tell=notes.append)
+        cases = discover_cases([path], soft=holds_probabilities(path), tell=notes.append)
     except SoftlabError as error:
         return [], [*notes, f"no case: {_words(error)}"]
     return [case.case_id for case in cases], notes

@@ -104,6 +104,8 @@ def _expected_cases(
             list(inputs) or kept,
             series=next(iter(_texts(config, "series")), None),
             rater_pattern=next(iter(_texts(config, "rater-pattern")), None),
+            class_pattern=next(iter(_texts(config, "class-pattern")), None),
+            soft=config.get("command") == "import",
         )
     except SoftlabError:
         if inputs:

@@ -14,6 +14,7 @@ from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
 from softlab_cli.core.volume import Geometry
+from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods.base import Method, Needs
@@ -167,6 +168,8 @@ class _Draft:
             request.images,
             series=request.reading.series,
             rater_pattern=request.rater_pattern,
+            class_pattern=request.class_pattern,
+            soft=method.takes == "fractions",
             tell=lambda message: listen(Notice(message)),
         )
         part = select_part(cases, *request.part) if request.part else cases
@@ -193,7 +196,8 @@ class _Draft:
         for case_id, case in list(self.todo.items()):
             try:
                 check_case(case, self.method, request.min_raters)
-                self.probes[case_id] = call_for(case, _probe_case, case, request.reading)
+                probe = probe_fractions if self.method.takes == "fractions" else _probe_case
+                self.probes[case_id] = call_for(case, probe, case, request.reading)
             except SoftlabError as error:
                 self.fail(failure(case_id, error))
 

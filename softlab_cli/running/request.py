@@ -42,6 +42,9 @@ class Request:
         Label values of voxels that are not labelled.
     rater_pattern
         How file names tell case and rater, such as ``{case}_{rater}.nii.gz``.
+    class_pattern
+        How file names tell case and class, where each file holds one class of a case,
+        such as ``{case}/{class}.nii.gz``.
     min_raters
         Raters that a case must have, for methods that take several.
     keep_raters
@@ -75,6 +78,7 @@ class Request:
     classes_from: Path | None = None
     ignore_labels: Sequence[int] = ()
     rater_pattern: str | None = None
+    class_pattern: str | None = None
     min_raters: int = 1
     keep_raters: bool = False
     labels_only: bool = False

@@ -10,13 +10,13 @@ from pathlib import Path
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import SoftlabError, naming
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.folders import is_probabilities, segmentation_beside
 from softlab_cli.core.provenance import Role
-from softlab_cli.core.volume import LabelMap
+from softlab_cli.labels.fractions import occurring_fractions
 from softlab_cli.labels.indices import distinct_values
 from softlab_cli.labels.likeness import check_no_image
 from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
-from softlab_cli.readers import open_label_object, read_label_map
 
 __all__ = [
     "ScanTask",
@@ -28,7 +28,9 @@ __all__ = [
 
 def case_files(case: Case) -> list[tuple[Path, Role]]:
     """Every file that a case is made from, with its role."""
-    labels: list[tuple[Path, Role]] = [(path, "label") for path in case.label_maps]
+    beside = [segmentation_beside(p) for p in case.label_maps if is_probabilities(p)]
+    files = [*case.label_maps, *(path for path in beside if path)]
+    labels: list[tuple[Path, Role]] = [(path, "label") for path in files]
     return labels + [(path, "image") for path in case.images]
 
 
@@ -61,6 +63,9 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
     try:
         if case.problem is not None:
             raise case.problem
+        if task.soft:
+            with naming(case.label_maps[0]):
+                return (occurring_fractions(case, task.reading),)
         return tuple(_occurring(task, number) for number in range(len(case.label_maps)))
     except Exception as error:
         return failure(case.case_id, error, started)
@@ -69,21 +74,12 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
 def _occurring(task: ScanTask, number: int) -> Occurring:
     path = task.case.label_maps[number]
     with naming(path):
-        names = open_label_object(path).names(task.reading.rois) if task.soft else None
-        if names is not None:
-            return Occurring(frozenset(), names)
-        label_map = _read(task, number)
+        case = task.case
+        label_map = read_labels(path, case.images, task.reading, rater=case.raters[number])
         values = distinct_values(label_map.values)
         if not task.images_too:
             check_no_image(label_map.values, values, path)
         return Occurring(frozenset(values), label_map.metadata.get("names", {}))
-
-
-def _read(task: ScanTask, number: int) -> LabelMap:
-    case, path = task.case, task.case.label_maps[number]
-    if task.soft:
-        return read_label_map(path)
-    return read_labels(path, case.images, task.reading, rater=case.raters[number])
 
 
 def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
