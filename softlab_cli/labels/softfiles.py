@@ -20,6 +20,7 @@ from softlab_cli.core.volume import Geometry, describe_both
 from softlab_cli.labels.read import image_grid
 from softlab_cli.labels.stores import is_store_case, open_store_case
 from softlab_cli.readers import FileProbe
+from softlab_cli.readers.label_values import BUFFER_BYTES
 from softlab_cli.readers.lattice import find_turn
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.soft import SoftFile, in_agreement, open_soft_file, turned
@@ -208,6 +209,6 @@ def probe_soft_input(case: Case, options: ReadingOptions) -> FileProbe:
         source.files[0].dtype,
         len(source.parts),
         bytes_held=held,
-        bytes_on_read=held + BYTES_PER_VOXEL * prod(source.geometry.shape),
+        bytes_on_read=held + BUFFER_BYTES + BYTES_PER_VOXEL * prod(source.geometry.shape),
         warnings=source.warnings,
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.api import open_store
-from softlab_cli.cases import discover_cases
+from softlab_cli.cases import Case, discover_cases
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import Listener
+from softlab_cli.running.scan import case_files
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.reader import Store
 from softlab_cli.store.softening import LocalSoftener
@@ -111,7 +112,11 @@ def _expected_cases(
         if inputs:
             raise
         return None
-    return {case.case_id: case.label_maps if inputs else () for case in found}
+    return {case.case_id: _label_files(case) if inputs else () for case in found}
+
+
+def _label_files(case: Case) -> tuple[Path, ...]:
+    return tuple(path for path, role in case_files(case) if role == "label")
 
 
 def _texts(config: Mapping[str, Any], name: str) -> list[str]:

@@ -61,7 +61,6 @@ def _open_nifti(path: Path) -> SoftFile:
         header.channels,
         volumes.read,
         step=abs(header.slope) if header.dtype.kind in "iu" else 0.0,
-        bytes_held=nifti.probe(path).bytes_on_read,
         warnings=header.warnings,
     )
 
