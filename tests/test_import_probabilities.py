@@ -279,4 +279,19 @@ def test_stores_without_soft_labels_and_other_groups_are_refused(softlab, tmp_pa
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     with pytest.raises(StoreError, match="other"):
-        discover_cases([tmp_path / "other"], soft=True)
+        discover_cases([tmp_path / "other"])
+
+
+def test_the_hard_label_of_a_store_is_a_label_map(softlab, tmp_path, store) -> None:
+    out = tmp_path / "ls.zarr"
+    done = softlab("ls", "--in", store, "--out", out, "--workers", 1)
+    assert done.exit_code == 1, done.output  # s0 has voxels that are not labelled
+    assert "s0: has 18 voxels that are not labelled" in done.output
+    one, other = softlab_cli.open_store(store), softlab_cli.open_store(out)
+    assert other.classes.names == ("background", "a", "b")
+    np.testing.assert_array_equal(other["s1"].read_label(), one["s1"].read_label())
+    command = ["onehot", "--in", store, "--out", out, "--roi", "b", "--overwrite"]
+    softlab(*command)
+    hot = softlab_cli.open_store(out)["s1"]
+    assert hot.classes.names == ("background", "b")
+    np.testing.assert_array_equal(hot.read_label() == 1, one["s1"].read_label() == 2)

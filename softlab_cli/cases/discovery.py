@@ -29,7 +29,7 @@ from softlab_cli.cases.kinds import (
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.cases.naming import ClassPattern, NamePattern
-from softlab_cli.cases.soft import find_soft
+from softlab_cli.cases.soft import find_in_store, find_probabilities, is_store
 from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import (
@@ -60,7 +60,7 @@ def discover_cases(
     Parameters
     ----------
     inputs
-        Each a folder of label maps, one label map, an nnU-Net raw dataset, a
+        Each a folder of label maps, one label map, a store, an nnU-Net raw dataset, a
         MONAI datalist (``.json``), a manifest (``.csv``, ``.tsv``), or DICOM (see
         `softlab_cli.cases.dicom`). Several inputs are raters of the same cases,
         paired by case id; a case keeps the raters that it has.
@@ -75,7 +75,7 @@ def discover_cases(
     class_pattern
         The same for case and class, where each file holds one class of a case.
     soft
-        Whether soft labels are looked for, which nnU-Net's probabilities and stores hold.
+        Whether soft labels are wanted, such as nnU-Net's probabilities.
     tell
         Is told of files that are left out, counted and named, and what may be a slip.
 
@@ -161,7 +161,9 @@ def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Findin
 
 
 def _find(path: Path, rater: str, series: str | None, soft: bool, tell: Tell) -> list[Finding]:
-    if soft and (found := find_soft(path, rater, tell)):
+    if is_store(path):
+        return find_in_store(path, rater)
+    if soft and (found := find_probabilities(path, rater, tell)):
         return found
     if path.is_dir():
         if is_dataset(path):

@@ -1,4 +1,4 @@
-"""Cases whose soft labels are there already: nnU-Net's probabilities, and stores."""
+"""Cases of stores, and of nnU-Net's probabilities."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from softlab_cli.cases.case import Finding, natural_order
 from softlab_cli.cases.kinds import Tell, ignore, tell_left_out
 from softlab_cli.core.caseid import PROBABILITY_SUFFIX
+from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import (
     files_in,
     holds_probabilities,
@@ -16,17 +17,38 @@ from softlab_cli.core.folders import (
 from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.files import METADATA, list_cases
 
-__all__ = ["find_soft"]
+__all__ = ["find_in_store", "find_probabilities", "is_store"]
 
 
-def find_soft(path: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
-    """The cases of a store, or of nnU-Net's probabilities (``case.npz``).
+def is_store(path: Path) -> bool:
+    """Whether an input is a store, or another Zarr group."""
+    return (path / METADATA).is_file()
+
+
+def find_in_store(path: Path, rater: str) -> list[Finding]:
+    """The cases of a store; the label map of each is its folder there.
+
+    Raises
+    ------
+    StoreError
+        When it is a Zarr group of another kind.
+    InputError
+        When it has no case.
+    """
+    read_store_info(path)
+    cases = [Finding(case_id, path / case_id, rater) for case_id in list_cases(path)]
+    if not cases:
+        raise InputError("is a store without a case.", remedy="Fill it first.", path=path)
+    return cases
+
+
+def find_probabilities(path: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
+    """The cases of nnU-Net's probabilities (``case.npz``).
 
     Parameters
     ----------
     path
-        A store, a folder with probabilities, or a file of them. Probabilities go before
-        anything else in a folder.
+        A folder with probabilities, which go before anything else in it, or a file of them.
     rater
         Name for what is found.
     tell
@@ -36,15 +58,7 @@ def find_soft(path: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
     -------
     list of Finding
         Empty where the input is something else.
-
-    Raises
-    ------
-    StoreError
-        When a folder is a Zarr group of another kind.
     """
-    if (path / METADATA).is_file():
-        read_store_info(path)
-        return [Finding(case_id, path / case_id, rater) for case_id in list_cases(path)]
     if is_probabilities(path) and path.is_file():
         return [_finding(path, rater)]
     if not holds_probabilities(path):

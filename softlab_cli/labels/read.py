@@ -17,12 +17,12 @@ import numpy as np
 from softlab_cli.core.errors import ClassError
 from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
 from softlab_cli.labels.indices import replace_values
+from softlab_cli.labels.stores import open_labels
 from softlab_cli.readers import (
     FileProbe,
     LabelObject,
     dicom,
     is_dicom,
-    open_label_object,
     probe,
 )
 from softlab_cli.readers.lattice import find_turn
@@ -128,7 +128,7 @@ def read_labels(
     ClassError
         When label values of named segments are to be replaced.
     """
-    source = open_label_object(path)
+    source = open_labels(path)
     series = series_for(source, images, options)
     label_map = source.label_map(series, options)
     target = _target(series, images, options, onto)
@@ -175,7 +175,7 @@ def probe_labels(
     onto: Geometry | None = None,
 ) -> FileProbe:
     """What the headers say of a label map once it is read as by `read_labels`."""
-    source = open_label_object(path)
+    source = open_labels(path)
     series = series_for(source, images, options)
     seen = source.probe(series)
     target = _target(series, images, options, onto)
