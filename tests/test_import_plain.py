@@ -12,6 +12,7 @@ import softlab_cli
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
+from softlab_cli.labels.fractions import open_case_fractions
 from softlab_cli.labels.softfiles import open_soft_input
 from softlab_cli.labels.softlabels import SoftLabels, occurring_in_soft
 from softlab_cli.readers.options import ReadingOptions
@@ -399,3 +400,49 @@ def test_svls_sends_maps_of_0_to_1_to_import(softlab, tmp_path) -> None:
     path = save(tmp_path / "a.nii.gz", shares(2)[0])
     refused = softlab("svls", "--in", path, "--out", tmp_path / "o.zarr")
     assert "probability map (softlab import takes those)" in refused.output
+
+
+def test_overlapping_maps_of_0_and_1_are_no_rounding(tmp_path) -> None:
+    labels = (blobs(SHAPE, 3) == 1).astype(np.uint8)
+    files = tuple(save(tmp_path / f"{n}.nii.gz", labels) for n in range(5))
+    case = Case("c", files, class_names=tuple("abcde"))
+    table = ClassTable.from_values(range(6), dict(enumerate("abcde", 1)))
+    with pytest.raises(InputError, match=rf"at {labels.sum()} voxels .*\(to 5 at most"):
+        SoftLabels.open(case, table, ReadingOptions())
+    soft = SoftLabels.open(case, table, ReadingOptions(sums="normalise"))
+    np.testing.assert_array_equal(soft.read(2), labels * np.float32(0.2))
+
+
+def test_files_of_classes_go_by_name_alone(softlab, tmp_path) -> None:
+    """What is the second file of one case may be the third of another."""
+    for case, names in (("s1", "ab"), ("s2", "b")):
+        for number, name in enumerate(names):
+            save(tmp_path / "in" / case / f"{name}.nii.gz", shares(3)[number])
+    out = tmp_path / "o.zarr"
+    command = ["import", "--in", tmp_path / "in", "--class-pattern", "{case}/{class}"]
+    command += ["--out", out]
+    refused = softlab(*command, "--labels", "0-2")
+    assert "'a', 'b': no such class" in refused.output
+    done = softlab(*command, "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert "cases have different numbers of files of classes: 's2' has 1, 's1' has 2" in done.output
+    store = softlab_cli.open_store(out)
+    assert store.classes.names == ("background", "a", "b")
+    np.testing.assert_array_equal(store["s2"].read()[2], shares(3)[0].astype(np.float16))
+    assert not store["s2"].read()[1].any()
+
+
+def test_there_is_no_minus_zero_in_a_store(softlab, tmp_path) -> None:
+    share = shares(2)[0]
+    share[0] = -0.0
+    share[1, 0] = -1e-7
+    path = save(tmp_path / "s1.nii.gz", share)
+    assert softlab("import", "--in", path, "--out", tmp_path / "o.zarr").exit_code == 0
+    assert softlab("verify", tmp_path / "o.zarr").exit_code == 0
+    assert not np.signbit(softlab_cli.open_store(tmp_path / "o.zarr")["s1"].read()).any()
+
+
+def test_segments_are_no_soft_labels(tmp_path) -> None:
+    path = write_image(tmp_path / "s1.seg.nrrd", (blobs(SHAPE, 2) == 1).astype(np.uint8))
+    with pytest.raises(InputError, match="is a hard label map: there is no soft label to import"):
+        open_case_fractions(Case("s1", (path,)), None, TWO, ReadingOptions())

@@ -126,7 +126,8 @@ def _tell_oddities(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
     counts = {len(case.raters): case.case_id for case in reversed(cases)}
     if len(counts) > 1:
         named = ", ".join(f"{counts[n]!r} has {n}" for n in sorted(counts))
-        tell(f"cases have different numbers of raters: {named}")
+        what = "raters" if any(not case.class_names for case in cases) else "files of classes"
+        tell(f"cases have different numbers of {what}: {named}")
     for reason in hard_to_carry([case.case_id for case in cases]):
         tell(f"{reason}: other systems (Windows, macOS) cannot hold this store")
 

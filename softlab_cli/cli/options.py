@@ -243,8 +243,8 @@ _INPUT = [
         multiple=True,
         required=True,
         help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json), a "
-        "manifest (.csv), a store, or DICOM SEG and RTSTRUCT (a file, or folders of cases). Repeat it for "
-        "the raters of the same cases.",
+        "manifest (.csv), a store, or DICOM SEG and RTSTRUCT (a file, or folders of cases). "
+        "Repeat it for the raters of the same cases.",
     ),
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="The store to write."

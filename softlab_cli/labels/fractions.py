@@ -29,6 +29,9 @@ from softlab_cli.readers.regrid import resample_soft
 
 __all__ = ["occurring_fractions", "open_case_fractions", "open_fractions", "probe_fractions"]
 
+SEGMENTS = (".seg.nrrd",)
+"""Endings of files whose volumes are layers of named segments, and no classes."""
+
 
 def open_case_fractions(
     case: Case, supersample: int | None, classes: ClassTable, options: ReadingOptions
@@ -50,7 +53,8 @@ def open_case_fractions(
     if _is_plain(case, options):
         return SoftLabels.open(case, classes, options)
     soft = open_fractions(case.label_maps[0], case.images, supersample, classes, options)
-    return replace(soft, on_overlap=options.on_overlap)
+    divides = options.sums == "normalise" and options.on_overlap == "error"
+    return replace(soft, on_overlap="highest" if divides else options.on_overlap)
 
 
 def probe_fractions(case: Case, options: ReadingOptions) -> FileProbe:
@@ -79,7 +83,8 @@ def _is_plain(case: Case, options: ReadingOptions) -> bool:
     path = case.label_maps[0]
     if case.class_names or is_probabilities(path) or is_store_case(path):
         return True
-    return bool(image_suffix(path.name)) and options.resample_labels != "linear"
+    suffix = image_suffix(path.name)
+    return bool(suffix) and suffix not in SEGMENTS and options.resample_labels != "linear"
 
 
 def open_fractions(

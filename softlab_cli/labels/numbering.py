@@ -128,10 +128,15 @@ def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:
     return replace(label_map, values=lookup[label_map.values])
 
 
-def class_values(names: Mapping[int, str], classes: ClassTable, path: Path) -> dict[int, int]:
-    """Label value in the class table of each numbered name; see `number_as`."""
+def class_values(
+    names: Mapping[int, str], classes: ClassTable, path: Path, *, by_number: bool = True
+) -> dict[int, int]:
+    """Label value in the class table of each numbered name; see `number_as`.
+
+    Without `by_number` a name must be that of a class.
+    """
     by_name = {c.name: c.value for c in classes.classes}
-    unnamed = {c.value for c in classes.classes if c.name == f"label_{c.value}"}
+    unnamed = {c.value for c in classes.classes if by_number and c.name == f"label_{c.value}"}
     values = {n: by_name.get(name, n if n in unnamed else -1) for n, name in names.items()}
     if strange := [names[n] for n, value in values.items() if value < 0]:
         raise ClassError(

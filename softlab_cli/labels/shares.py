@@ -53,8 +53,9 @@ class ShareReader:
     @property
     def tolerance(self) -> float:
         """How far from 1 the sum of a voxel may be by rounding alone."""
-        steps = sum(part.file.step for part in self.source.parts)
-        return ROUNDING + steps / (self.scale or 1.0) / 2 if steps < np.inf else ROUNDING
+        steps = [part.file.step / (self.scale or 1.0) for part in self.source.parts]
+        # Whole numbers are 0 and 1 to the bit, and no rounding of anything.
+        return ROUNDING + sum(step for step in steps if step < 1) / 2
 
     @property
     def is_hard(self) -> bool:
@@ -72,6 +73,7 @@ class ShareReader:
         values = self.source.read(index)
         if self.scale is not None:
             values /= np.float32(self.scale)
+        values += np.float32(0)  # there is no -0 in a store
         least, largest = float(values.min()), float(values.max())
         if least >= 0 and largest <= 1:
             return values
@@ -80,7 +82,8 @@ class ShareReader:
         far = np.count_nonzero((values < -WORTH_SAYING) | (values > 1 + WORTH_SAYING))
         if far:
             self._rounded[index] = int(far), max(-least, largest - 1)
-        return np.clip(values, 0, 1, out=values)
+        np.maximum(values, np.float32(0), out=values)
+        return np.minimum(values, np.float32(1), out=values)
 
     def notes(self) -> tuple[str, ...]:
         """What was rounded in the volumes that were read."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.cases import Case
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.folders import is_probabilities
 from softlab_cli.core.volume import Geometry, describe_both
@@ -126,6 +127,11 @@ def open_soft_input(case: Case, options: ReadingOptions, *, agree: bool = False)
     if case.class_names:
         return _of_classes(path, geometry, files, case.class_names, options)
     (file,) = files
+    if file.count > LARGEST_LABEL_VALUE:
+        raise InputError(
+            f"holds {file.count:,} volumes; there are at most {LARGEST_LABEL_VALUE} classes.",
+            path=file.path,
+        )
     parts = tuple(SoftPart(file, volume) for volume in range(file.count))
     return SoftInput(path, geometry, parts, _has_background(file, options))
 

@@ -113,13 +113,16 @@ class SoftLabels:
     def __init__(self, source: SoftInput, table: ClassTable, options: ReadingOptions) -> None:
         self.geometry: Geometry = source.geometry
         self.table = table
+        _refuse_turns(source, options)
         self._reader = ShareReader(source, options.scale)
         self._parts, self._is_complete = _assigned(source, table, options)
         self._sum: NDArray[np.float32] = _total(self._reader, self._volumes())
-        self._kept = KEPT_HALF if _all_half(source) else KEPT
+        self._kept = KEPT_HALF if options.scale is None and _all_half(source) else KEPT
+        self._divides = options.sums == "normalise" or options.on_overlap == "highest"
+        self._fills = self._is_complete and self._divides and not source.is_store
         self.warnings: tuple[str, ...] = (
             *source.warnings,
-            *self._checked(options),
+            *self._checked(),
             *self._reader.notes(),
         )
         self.metadata: dict[str, Any] = {
@@ -161,50 +164,32 @@ class SoftLabels:
             far |= (total < 1 - self._kept) & (total > 0)
         np.divide(plane, total, out=plane, where=far)
 
-    def _checked(self, options: ReadingOptions) -> Iterator[str]:
+    def _checked(self) -> Iterator[str]:
         """What there is to say of sums; raises `InputError` where they are refused."""
         source, allowed = self._reader.source, self._reader.tolerance
-        divides = options.sums == "normalise" or options.on_overlap == "highest"
-        if options.on_overlap in ("first", "last"):
-            raise InputError(
-                f"holds soft labels of 0 to 1, of which --on-overlap {options.on_overlap} takes "
-                "none before another.",
-                remedy="Leave it out; --sums normalise divides by the sum.",
-                path=source.path,
-            )
-        self._fills = self._is_complete and divides and not source.is_store
         above = int(np.count_nonzero(self._sum > 1 + allowed))
         if above:
-            said = (
-                f"at {above:,} voxels the classes sum to more than 1 (to "
-                f"{float(self._sum.max()):.4g} at most)"
-            )
-            yield self._divided(said, divides)
+            most = float(self._sum.max())
+            yield self._divided(f"at {above:,} voxels the classes sum to more than 1 (to {most:.4g}"
+                                " at most)")  # fmt: skip
         if self._is_complete:
-            yield from self._checked_below(allowed, divides)
+            low = self._sum < 1 - allowed
+            if source.is_store:
+                low &= self._sum > 0
+            below, least = int(np.count_nonzero(low)), float(self._sum.min(where=low, initial=1))
+            if below:
+                yield self._divided(f"at {below:,} voxels the classes sum to less than 1 (to "
+                                    f"{least:.4g} at least)")  # fmt: skip
         if self._reader.is_hard:
             yield "holds 0 and 1 alone: a hard label, stored as it is."
 
-    def _checked_below(self, allowed: float, divides: bool) -> Iterator[str]:
-        low = self._sum < 1 - allowed
-        if self._reader.source.is_store:
-            low &= self._sum > 0
-        below = int(np.count_nonzero(low))
-        if below:
-            least = float(self._sum.min(where=low, initial=1))
-            said = f"at {below:,} voxels the classes sum to less than 1 (to {least:.4g} at least)"
-            yield self._divided(said, divides)
-
-    def _divided(self, said: str, divides: bool) -> str:
-        if divides:
+    def _divided(self, said: str) -> str:
+        if self._divides:
             return f"{said}; divided by the sum{FILLED if self._fills else ''}."
-        raise InputError(
-            f"{said}.",
-            remedy="Divide by the sum with --sums normalise"
-            + (", or say with --background rest that the first volume is no background."
-               if self._is_complete and not self._reader.source.is_named else "."),
-            path=self._reader.source.path,
-        )  # fmt: skip
+        source, remedy = self._reader.source, "Divide by the sum with --sums normalise"
+        if self._is_complete and not source.is_named:
+            remedy += ", or say with --background rest that the first volume is no background"
+        raise InputError(f"{said}.", remedy=f"{remedy}.", path=source.path)
 
 
 FILLED = ", and where it is 0 background"
@@ -222,6 +207,16 @@ def _total(reader: ShareReader, volumes: Sequence[int]) -> NDArray[np.float32]:
 
 def _all_half(source: SoftInput) -> bool:
     return all(file.dtype == np.float16 for file in source.files)
+
+
+def _refuse_turns(source: SoftInput, options: ReadingOptions) -> None:
+    if options.on_overlap in ("first", "last"):
+        raise InputError(
+            f"holds soft labels of 0 to 1, of which --on-overlap {options.on_overlap} takes none "
+            "before another.",
+            remedy="Leave it out; --sums normalise divides by the sum.",
+            path=source.path,
+        )
 
 
 def _refuse_rois(source: SoftInput, options: ReadingOptions) -> None:
@@ -280,7 +275,8 @@ def _assigned_by_name(
     kept = _chosen(source, options)
     index_of = {c.value: c.index for c in table.classes}
     names = {p.value: p.name for p in (source.parts[i] for i in kept) if p.value}
-    values = class_values(names, table, source.path) | {0: 0}
+    # The files of a case are numbered here; those of another may have other numbers.
+    values = class_values(names, table, source.path, by_number=source.is_store) | {0: 0}
     assigned: dict[int, list[int]] = {}
     for number, part in enumerate(source.parts):
         if number in kept and part.value:
