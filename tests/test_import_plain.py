@@ -404,13 +404,13 @@ def test_svls_sends_maps_of_0_to_1_to_import(softlab, tmp_path) -> None:
 
 def test_overlapping_maps_of_0_and_1_are_no_rounding(tmp_path) -> None:
     labels = (blobs(SHAPE, 3) == 1).astype(np.uint8)
-    files = tuple(save(tmp_path / f"{n}.nii.gz", labels) for n in range(5))
-    case = Case("c", files, class_names=tuple("abcde"))
-    table = ClassTable.from_values(range(6), dict(enumerate("abcde", 1)))
-    with pytest.raises(InputError, match=rf"at {labels.sum()} voxels .*\(to 5 at most"):
+    files = tuple(save(tmp_path / f"{n}.nii.gz", labels) for n in range(2))
+    case = Case("c", files, class_names=("a", "b"))
+    table = ClassTable.from_values(range(3), {1: "a", 2: "b"})
+    with pytest.raises(InputError, match=rf"at {labels.sum()} voxels .*\(to 2 at most"):
         SoftLabels.open(case, table, ReadingOptions())
     soft = SoftLabels.open(case, table, ReadingOptions(sums="normalise"))
-    np.testing.assert_array_equal(soft.read(2), labels * np.float32(0.2))
+    np.testing.assert_array_equal(soft.read(2), labels * np.float32(0.5))
 
 
 def test_files_of_classes_go_by_name_alone(softlab, tmp_path) -> None:
@@ -435,7 +435,6 @@ def test_files_of_classes_go_by_name_alone(softlab, tmp_path) -> None:
 def test_there_is_no_minus_zero_in_a_store(softlab, tmp_path) -> None:
     share = shares(2)[0]
     share[0] = -0.0
-    share[1, 0] = -1e-7
     path = save(tmp_path / "s1.nii.gz", share)
     assert softlab("import", "--in", path, "--out", tmp_path / "o.zarr").exit_code == 0
     assert softlab("verify", tmp_path / "o.zarr").exit_code == 0

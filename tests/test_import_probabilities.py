@@ -179,7 +179,7 @@ def read_all(path: Path) -> None:
         file.read(index)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "no zip", "longer", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "stored", "no zip", "longer", "empty"])
 def test_damaged_archives_are_named(tmp_path, damage) -> None:
     path = save_probabilities(tmp_path, "s1", shares(3))
     content = bytearray(path.read_bytes())
@@ -192,6 +192,11 @@ def test_damaged_archives_are_named(tmp_path, damage) -> None:
     elif damage == "empty":
         content = bytearray()
     path.write_bytes(content)
+    if damage == "stored":  # one bit of a number, of which the checksum alone tells
+        np.savez(path, probabilities=shares(3))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x01
+        path.write_bytes(content)
     if damage == "longer":  # the header promises more than there is
         with zipfile.ZipFile(path, "w") as archive, archive.open("probabilities.npy", "w") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (2**20, *SHAPE)}

@@ -220,8 +220,7 @@ class _Member:
                 done += count
         self._next += 1
         if self._next == self.layout.shape[0]:
-            self._stream.read(1)  # at the end of the data the checksum is compared
-            self._stream.close()
+            self._stream.close()  # with the last byte its checksum was compared
             self._stream = None
         return values.reshape(self.layout.volume)
 
@@ -266,7 +265,7 @@ def _header(stream: IO[bytes], path: Path) -> _Layout:
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = read(stream)
-    if dtype.hasobject or dtype.kind != "f" or dtype.itemsize > 8:
+    if dtype.kind != "f" or dtype.itemsize > 8:
         raise InputError(
             f"holds {KEY} of the type {dtype}; expected float16, float32 or float64.",
             remedy="Arrays of Python objects are never read; save numbers.",
