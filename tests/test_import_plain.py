@@ -445,3 +445,15 @@ def test_segments_are_no_soft_labels(tmp_path) -> None:
     path = write_image(tmp_path / "s1.seg.nrrd", (blobs(SHAPE, 2) == 1).astype(np.uint8))
     with pytest.raises(InputError, match="is a hard label map: there is no soft label to import"):
         open_case_fractions(Case("s1", (path,)), None, TWO, ReadingOptions())
+
+
+def test_several_inputs_are_cases_of_one_store(softlab, tmp_path) -> None:
+    paths = [save(tmp_path / name / "s.nii.gz", shares(2)[0]) for name in "ab"]
+    other = save(tmp_path / "t.nii.gz", shares(2)[1])
+    out = tmp_path / "o.zarr"
+    done = softlab("import", "--in", paths[0], "--in", other, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert list(softlab_cli.open_store(out)) == ["s", "t"]
+    refused = softlab("import", "--in", paths[0], "--in", paths[1], "--out", tmp_path / "p.zarr")
+    assert "has 2 label maps" in refused.output
+    assert "Files that hold one class each are told by --class-pattern" in refused.output

@@ -75,7 +75,8 @@ def discover_cases(
     class_pattern
         The same for case and class, where each file holds one class of a case.
     soft
-        Whether soft labels are wanted, such as nnU-Net's probabilities.
+        Whether soft labels are wanted, such as nnU-Net's probabilities. Several inputs
+        need no case in common then.
     tell
         Is told of files that are left out, counted and named, and what may be a slip.
 
@@ -101,7 +102,7 @@ def discover_cases(
             _explained(path, partial(_find, rater=rater, series=series, soft=soft, tell=tell))
             for path, rater in zip(paths, _rater_names(paths), strict=True)
         ]
-        if len(paths) > 1:
+        if len(paths) > 1 and not soft:  # several raters have no soft label in common
             _check_paired(found)
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:

@@ -201,7 +201,7 @@ class Method(ABC):
             For several label maps where one is taken, and for a missing image.
         """
         if self.takes != "raters":
-            _check_one_label_map(case)
+            _check_one_label_map(case, SEVERAL_CLASSES if self.takes == "fractions" else "")
         if self.takes == "label map and image":
             from softlab_cli.labels.images import check_images
 
@@ -251,13 +251,16 @@ class Method(ABC):
         return None
 
 
-def _check_one_label_map(case: Case) -> None:
+SEVERAL_CLASSES = " Files that hold one class each are told by --class-pattern."
+
+
+def _check_one_label_map(case: Case, hint: str) -> None:
     count, names = len(case.label_maps), ", ".join(case.raters)
     if count > 1 and not case.class_names:
         raise InputError(
             f"has {count} label maps ({names}), and this method takes one.",
             remedy="Several --in are raters of the same cases: softlab msvls and softlab fuse "
-            "take them.",
+            f"take them.{hint}",
             path=case.label_maps[0],
         )
 
