@@ -133,6 +133,21 @@ def test_classes_are_never_held_together(tmp_path, kind) -> None:
     assert peak < 14 * volume  # of 40; buffers of 256 KiB, which are two volumes here
 
 
+def test_arrays_that_lie_about_are_no_cases(tmp_path) -> None:
+    np.savez(tmp_path / "notes.npz", x=np.zeros(3))
+    (case,) = discover_cases([tmp_path], soft=True)
+    assert case.case_id == "notes"  # there is nothing else: it says why it is refused
+    save(tmp_path / "s1.nii.gz", shares(2)[0])
+    said: list[str] = []
+    (case,) = discover_cases([tmp_path], soft=True, tell=said.append)
+    assert case.case_id == "s1"
+    assert "notes.npz" in said[0]
+    save_probabilities(tmp_path, "s2", shares(2))
+    found = discover_cases([tmp_path], soft=True, tell=said.append)
+    assert [case.case_id for case in found] == ["notes", "s2"]
+    assert said[-1].endswith("left out 1 file that is no probabilities: s1.nii.gz")
+
+
 class Bomb:
     """Makes a file where it is unpickled."""
 

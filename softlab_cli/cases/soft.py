@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from softlab_cli.cases.case import Finding, natural_order
-from softlab_cli.cases.kinds import Tell, ignore, tell_left_out
+from softlab_cli.cases.kinds import (
+    Tell,
+    holds_dicom_files,
+    ignore,
+    image_files,
+    tell_left_out,
+)
 from softlab_cli.core.caseid import PROBABILITY_SUFFIX
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import (
@@ -48,7 +54,8 @@ def find_probabilities(path: Path, rater: str, tell: Tell = ignore) -> list[Find
     Parameters
     ----------
     path
-        A folder with probabilities, which go before anything else in it, or a file of them.
+        A folder with probabilities, which go before anything else in it where a segmentation
+        lies beside one of them; or a file.
     rater
         Name for what is found.
     tell
@@ -65,7 +72,10 @@ def find_probabilities(path: Path, rater: str, tell: Tell = ignore) -> list[Find
         return []
     files = sorted(files_in(path), key=lambda file: natural_order(file.name))
     found = [_finding(file, rater) for file in files if is_probabilities(file)]
-    taken = {file for f in found for file in (f.label_map, segmentation_beside(f.label_map))}
+    beside = {segmentation_beside(f.label_map) for f in found} - {None}
+    if not beside and (image_files(path) or holds_dicom_files(path)):
+        return []  # arrays of another kind
+    taken = {*beside, *(f.label_map for f in found)}
     tell_left_out(path, [f for f in files if f not in taken], "no probabilities", tell)
     return found
 

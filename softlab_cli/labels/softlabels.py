@@ -125,9 +125,8 @@ class SoftLabels:
             *self._checked(),
             *self._reader.notes(),
         )
-        self.metadata: dict[str, Any] = {
-            "background": "first" if self._is_complete else "rest",
-        }
+        among = "named" if source.is_named else "first"
+        self.metadata: dict[str, Any] = {"background": among if self._is_complete else "rest"}
 
     @classmethod
     def open(cls, case: Case, table: ClassTable, options: ReadingOptions) -> SoftLabels:
