@@ -109,6 +109,9 @@ def test_overlapping_fractions_need_a_rule(softlab, tmp_path) -> None:
     assert softlab(*command, "--on-overlap", "first", "--overwrite").exit_code == 0
     soft = softlab_cli.open_store(tmp_path / "soft.zarr")["p1"].read()
     np.testing.assert_allclose(soft[:, 0, 0, 0], [0, 0.8, 0.2], atol=1e-3)
+    assert softlab(*command, "--sums", "normalise", "--overwrite").exit_code == 0
+    soft = softlab_cli.open_store(tmp_path / "soft.zarr")["p1"].read()
+    np.testing.assert_allclose(soft[:, 0, 0, 0], [0, 0.5, 0.5], atol=1e-3)
 
 
 def test_a_label_map_resampled_linearly_is_soft(softlab, tmp_path) -> None:

@@ -30,9 +30,16 @@ from softlab_cli.cases.kinds import (
 )
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.cases.naming import ClassPattern, NamePattern
+from softlab_cli.cases.soft import find_in_store, find_probabilities, is_store
 from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.core.folders import files_in, header_beside, some_of
+from softlab_cli.core.folders import (
+    files_in,
+    header_beside,
+    holds_probabilities,
+    is_probabilities,
+    some_of,
+)
 from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
@@ -47,6 +54,7 @@ def discover_cases(
     series: str | None = None,
     rater_pattern: str | None = None,
     class_pattern: str | None = None,
+    soft: bool = False,
     tell: Tell = log.info,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
@@ -54,7 +62,7 @@ def discover_cases(
     Parameters
     ----------
     inputs
-        Each a folder of label maps, one label map, an nnU-Net raw dataset, a
+        Each a folder of label maps, one label map, a store, an nnU-Net raw dataset, a
         MONAI datalist (``.json``), a manifest (``.csv``, ``.tsv``), or DICOM (see
         `softlab_cli.cases.dicom`). Several inputs are raters of the same cases,
         paired by case id; a case keeps the raters that it has.
@@ -68,6 +76,9 @@ def discover_cases(
         inputs are folders or label maps then.
     class_pattern
         The same for case and class, where each file holds one class of a case.
+    soft
+        Whether soft labels are wanted, such as nnU-Net's probabilities. Several inputs
+        need no case in common then.
     tell
         Is told of files that are left out, counted and named, and what may be a slip.
 
@@ -88,14 +99,14 @@ def discover_cases(
     pattern = _pattern(rater_pattern, class_pattern)
     if pattern is not None:
         found = [_explained(path, lambda path: _find_named(path, pattern, tell)) for path in paths]
-        if class_pattern is not None:
+        if class_pattern is not None and not soft:  # soft labels are one case's, not raters'
             found = _drawn_by(found, _rater_names(paths))
     else:
         found = [
-            _explained(path, partial(_find, rater=rater, series=series, tell=tell))
+            _explained(path, partial(_find, rater=rater, series=series, soft=soft, tell=tell))
             for path, rater in zip(paths, _rater_names(paths), strict=True)
         ]
-        if len(paths) > 1:
+        if len(paths) > 1 and not soft:  # several raters have no soft label in common
             _check_paired(found)
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:
@@ -125,10 +136,12 @@ def _drawn_by(found: list[list[Finding]], raters: list[str]) -> list[list[Findin
 
 def _tell_oddities(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
     """What may be meant, or be a slip: missing raters, names that other systems cannot hold."""
-    counts = {len(case.drawings): case.case_id for case in reversed(cases)}
-    if len(counts) > 1:
-        named = ", ".join(f"{counts[n]!r} has {n}" for n in sorted(counts))
-        tell(f"cases have different numbers of raters: {named}")
+    raters = {len(case.drawings): case.case_id for case in reversed(cases)}
+    classes = {len({*case.class_names}): case.case_id for case in reversed(cases)}
+    for what, counts in (("raters", raters), ("files of classes", classes)):
+        if len(counts) > 1:
+            named = ", ".join(f"{counts[n]!r} has {n}" for n in sorted(counts))
+            tell(f"cases have different numbers of {what}: {named}")
     for reason in hard_to_carry([case.case_id for case in cases]):
         tell(f"{reason}: other systems (Windows, macOS) cannot hold this store")
 
@@ -142,7 +155,9 @@ def class_names_from(inputs: Sequence[Path]) -> Path | None:
         As for `discover_cases`; nnU-Net datasets and datalists may name classes.
     """
     for path in map(Path, inputs):
-        file = path / DATASET_FILE if path.is_dir() and is_dataset(path) else path
+        folder = path.parent if is_probabilities(path) else path
+        known = folder.is_dir() and (is_dataset(folder) or holds_probabilities(folder))
+        file = folder / DATASET_FILE if known else path
         if file.suffix.lower() != ".json" or not file.is_file():
             continue
         content = load_json(file)
@@ -160,7 +175,11 @@ def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Findin
         raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
 
 
-def _find(path: Path, rater: str, series: str | None, tell: Tell) -> list[Finding]:
+def _find(path: Path, rater: str, series: str | None, soft: bool, tell: Tell) -> list[Finding]:
+    if is_store(path):
+        return find_in_store(path, rater)
+    if soft and (found := find_probabilities(path, rater, tell)):
+        return found
     if path.is_dir():
         if is_dataset(path):
             return find_in_dataset(path, rater, tell)

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from softlab_cli.cli.main import DEBUG
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.fractions import OVERLAP_RULES
+from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
 from softlab_cli.core.memory import parse_bytes
 from softlab_cli.core.numbers import parse_number
 
@@ -28,6 +28,7 @@ __all__ = [
     "run_options",
     "series",
     "smoothing",
+    "soft_options",
     "store_argument",
     "svls_options",
     "together",
@@ -221,6 +222,30 @@ class_pattern = click.option(
     "'{case}/{class}.nii.gz'. Without {case} all files are one case.",
 )
 
+soft_options = [
+    click.option(
+        "--background",
+        type=click.Choice(BACKGROUNDS),
+        help="Of several volumes in a file, whether the first one is background, or background "
+        "is the rest.  [default: the first, if they sum to 1 everywhere]",
+    ),
+    click.option(
+        "--sums",
+        type=click.Choice(SUM_RULES),
+        default="error",
+        show_default=True,
+        help="What happens where the classes of a voxel do not sum to 1: refuse, or divide by "
+        "their sum.",
+    ),
+    click.option(
+        "--scale",
+        type=float,
+        metavar="N",
+        help="Number that stands for 1 in the files, such as 100 for per cent, or 255.",
+    ),
+]
+"""How soft labels in plain files are read."""
+
 smoothing = click.option(
     "--smoothing",
     type=float,
@@ -237,8 +262,8 @@ _INPUT = [
         multiple=True,
         required=True,
         help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json), a "
-        "manifest (.csv), or DICOM SEG and RTSTRUCT (a file, or folders of cases). Repeat it for "
-        "the raters of the same cases.",
+        "manifest (.csv), a store, or DICOM SEG and RTSTRUCT (a file, or folders of cases). "
+        "Repeat it for the raters of the same cases.",
     ),
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="The store to write."

@@ -40,8 +40,9 @@ def soften(method: Method, options: dict[str, Any]) -> None:
     progress, verbose = options.pop("progress"), options.pop("verbose")
     dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
     options["part"] = options["part"] or slurm_part()
-    given = [f.name for f in fields(ReadingOptions) if f.name in options]
-    reading = ReadingOptions(**{name: options.pop(name) for name in given})
+    # Not every command has every way of reading.
+    chosen = [f.name for f in fields(ReadingOptions) if f.name in options]
+    reading = ReadingOptions(**{name: options.pop(name) for name in chosen})
     config = config_of(click.get_current_context())
     shown = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=shown, verbose=verbose, log_json=log_json) as listen:

@@ -18,6 +18,7 @@ __all__ = [
     "NRRD_SUFFIXES",
     "PARTIAL_MARK",
     "PICTURE_SUFFIXES",
+    "PROBABILITY_SUFFIX",
     "check_case_id",
     "hard_to_carry",
     "image_suffix",
@@ -32,6 +33,9 @@ PICTURE_SUFFIXES = (".png", ".tiff", ".tif")
 NIBABEL_SUFFIXES = (".mgz", ".mgh", ".hdr")
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES, *NIBABEL_SUFFIXES)
 """Endings of images and label maps; DICOM files are known by their content."""
+
+PROBABILITY_SUFFIX = ".npz"
+"""Ending of nnU-Net's probabilities, which lie beside the segmentation of the same name."""
 
 PARTIAL_MARK = ".partial-"
 """Part of the names of unfinished cases in a store."""

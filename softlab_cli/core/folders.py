@@ -11,12 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from softlab_cli.core.caseid import IMAGE_SUFFIXES, PROBABILITY_SUFFIX
+
 __all__ = [
     "files_below",
     "files_in",
     "folders_in",
     "header_beside",
+    "holds_probabilities",
     "is_litter",
+    "is_probabilities",
+    "segmentation_beside",
     "some_of",
     "voxels_beside",
 ]
@@ -67,6 +72,23 @@ def header_beside(voxels: Path) -> Path | None:
     stem = voxels.name.removesuffix(ending)
     headers = (voxels.with_name(stem + e) for e in (".hdr", ".HDR"))
     return next((file for file in headers if file.exists()), None)
+
+
+def is_probabilities(path: Path) -> bool:
+    """Whether a file has the ending of nnU-Net's probabilities."""
+    return path.name.lower().endswith(PROBABILITY_SUFFIX)
+
+
+def holds_probabilities(folder: Path) -> bool:
+    """Whether nnU-Net's probabilities lie in a folder itself."""
+    return folder.is_dir() and any(map(is_probabilities, files_in(folder)))
+
+
+def segmentation_beside(probabilities: Path) -> Path | None:
+    """The segmentation that nnU-Net writes beside probabilities; None when there is none."""
+    stem = probabilities.name[: -len(PROBABILITY_SUFFIX)]
+    beside = (probabilities.with_name(stem + ending) for ending in IMAGE_SUFFIXES)
+    return next((file for file in beside if file.is_file()), None)
 
 
 def some_of(items: Sequence[object], most: int = 5) -> str:

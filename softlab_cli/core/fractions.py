@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,62 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry
 
-__all__ = ["OVERLAP_RULES", "PADDING_VALUE", "OverlapRule", "SoftSegments"]
+__all__ = [
+    "BACKGROUNDS",
+    "OVERLAP_RULES",
+    "PADDING_VALUE",
+    "SUM_RULES",
+    "Background",
+    "OverlapRule",
+    "SoftClasses",
+    "SoftSegments",
+    "SumRule",
+]
 
 OverlapRule = Literal["error", "first", "last", "highest"]
 
 OVERLAP_RULES: tuple[OverlapRule, ...] = ("error", "first", "last", "highest")
 """What to do where segments overlap; the names of ``--on-overlap``."""
 
+Background = Literal["first", "rest"]
+
+BACKGROUNDS: tuple[Background, ...] = ("first", "rest")
+"""Where background is among several volumes; the names of ``--background``."""
+
+SumRule = Literal["error", "normalise"]
+
+SUM_RULES: tuple[SumRule, ...] = ("error", "normalise")
+"""What to do where soft labels do not sum to 1; the names of ``--sums``."""
+
 PADDING_VALUE = 65535
 """Label value of padding pixels that are to be ignored."""
+
+
+class SoftClasses(Protocol):
+    """The soft label of a case that its files have: every class, one at a time.
+
+    Attributes
+    ----------
+    geometry
+        The grid.
+    warnings
+        What was found odd.
+    metadata
+        Facts of the files.
+    """
+
+    @property
+    def geometry(self) -> Geometry: ...  # noqa: D102
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def metadata(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def classes(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Label value and (Z, Y, X) soft label of each class; at a voxel they sum to 1."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry, Image, check_same_grid
 from softlab_cli.labels.read import series_for
-from softlab_cli.readers import is_dicom, open_label_object, probe, read_image
+from softlab_cli.labels.stores import open_labels
+from softlab_cli.readers import is_dicom, probe, read_image
 from softlab_cli.readers.options import ReadingOptions
 
 __all__ = ["ImageProbe", "check_images", "probe_images", "read_images"]
@@ -120,5 +121,5 @@ def _read(case: Case, path: Path, options: ReadingOptions) -> Image:
         return read_image(path)
     from softlab_cli.readers.dicom.series.read import read_series
 
-    series = series_for(open_label_object(case.label_maps[0]), [path], options)
+    series = series_for(open_labels(case.label_maps[0]), [path], options)
     return read_series(series or path, options.series)

@@ -23,11 +23,28 @@ __all__ = ["Occurring", "class_values", "common_classes", "no_such_class", "numb
 
 @dataclass(frozen=True)
 class Occurring:
-    """Label values that occur in a case, and the names and colours that its file gives them."""
+    """Label values that occur in a case, and the names and colours that its file gives them.
+
+    Parameters
+    ----------
+    values
+        Label values.
+    names
+        Label value to name, of named segments.
+    colours
+        Name to colour, six hex digits, where the file has colours.
+    background
+        Of soft labels without names: whether their first volume is background
+        (``first``) or what they leave (``rest``).
+    note
+        What the user should know, once for a run.
+    """
 
     values: frozenset[int]
     names: Mapping[int, str] = field(default_factory=dict)
     colours: Mapping[str, str] = field(default_factory=dict)
+    background: str = ""
+    note: str = ""
 
 
 def common_classes(
@@ -61,7 +78,15 @@ def common_classes(
         When names disagree and other cases have label values without names.
     """
     plain, numbers = {0}, dict[str, set[int]]()
-    for case in _one_spelling(list(found)) if loose_names else found:
+    found = list(found)
+    notes = [*dict.fromkeys(case.note for case in found if case.note)]
+    if len({case.background for case in found if case.background}) > 1:
+        raise ClassError(
+            "in some cases the volumes sum to 1 everywhere, so that the first is background, and "
+            "in others they do not.",
+            remedy="Say which it is with --background first or rest.",
+        )
+    for case in _one_spelling(found) if loose_names else found:
         plain |= case.values - set(case.names)
         for value, name in case.names.items():
             numbers.setdefault(name, set()).add(value)
@@ -69,7 +94,7 @@ def common_classes(
     pairs = {(v, name) for name, values in numbers.items() for v in values}
     if len({v for v, _ in pairs}) == len(pairs) == len(numbers):
         names = dict(pairs)
-        return ClassTable.from_values({*plain, *names}, names, ignored), ""
+        return ClassTable.from_values({*plain, *names}, names, ignored), "; ".join(notes)
     if plain - {0} - ignored:
         raise ClassError(
             "some cases have label values without names, and in others the same names have "
@@ -77,8 +102,10 @@ def common_classes(
             remedy="Say which value each name has, such as --labels 0,1=liver,2=spleen.",
         )
     names = {i: name for i, name in enumerate(sorted(numbers), 1)}
-    note = "segments are numbered differently in different cases; label values go by their names"
-    return ClassTable.from_values({0, *names}, names, ignored), note
+    notes.append(
+        "segments are numbered differently in different cases; label values go by their names"
+    )
+    return ClassTable.from_values({0, *names}, names, ignored), "; ".join(notes)
 
 
 def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:
@@ -108,10 +135,15 @@ def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:
     return replace(label_map, values=lookup[label_map.values])
 
 
-def class_values(names: Mapping[int, str], classes: ClassTable, path: Path) -> dict[int, int]:
-    """Label value in the class table of each numbered name; see `number_as`."""
+def class_values(
+    names: Mapping[int, str], classes: ClassTable, path: Path, *, by_number: bool = True
+) -> dict[int, int]:
+    """Label value in the class table of each numbered name; see `number_as`.
+
+    Without `by_number` a name must be that of a class.
+    """
     by_name = {c.name: c.value for c in classes.classes}
-    unnamed = {c.value for c in classes.classes if c.name == f"label_{c.value}"}
+    unnamed = {c.value for c in classes.classes if by_number and c.name == f"label_{c.value}"}
     unnamed |= set(classes.ignore_values)
     values = {n: by_name.get(name, n if n in unnamed else -1) for n, name in names.items()}
     if strange := [names[n] for n, value in values.items() if value < 0]:

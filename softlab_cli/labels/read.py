@@ -17,13 +17,13 @@ import numpy as np
 from softlab_cli.core.errors import ClassError
 from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
 from softlab_cli.labels.segments import as_classes, check_needed, choose_segments
+from softlab_cli.labels.stores import open_labels
 from softlab_cli.readers import (
     FileProbe,
     LabelObject,
     LabelSource,
     dicom,
     is_dicom,
-    open_label_object,
     path_of,
     probe,
 )
@@ -131,7 +131,7 @@ def read_labels(
     ClassError
         When label values of named segments are to be replaced.
     """
-    source, path = open_label_object(path), path_of(path)
+    source, path = open_labels(path), path_of(path)
     if options.values_of(rater) and source.names(()) is not None:
         raise ClassError(
             "has named segments, whose label values --map cannot replace.",
@@ -180,7 +180,7 @@ def probe_labels(
     A file may lack classes that it needs: what its names are is told, for the run to say
     what no file has.
     """
-    source, path = open_label_object(path), path_of(path)
+    source, path = open_labels(path), path_of(path)
     chosen = choose_segments(source, options, path)
     series = series_for(source, images, chosen.options)
     seen = replace(source.probe(series), names=chosen.names or {})

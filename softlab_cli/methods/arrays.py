@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Grid, Region, region_shape
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.fractions import PADDING_VALUE, SoftSegments
+from softlab_cli.core.fractions import PADDING_VALUE, SoftClasses
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.labels.case import HardLabels, RaterLabels, count_indexed
@@ -105,7 +105,7 @@ class ArrayCase:
             raise UsageError("this method follows the image.", remedy="Give the image as well.")
         return Image(self.channels, geometry)
 
-    def fractions(self, supersample: int | None) -> SoftSegments:
+    def fractions(self, supersample: int | None) -> SoftClasses:
         """Refuse with a `UsageError`: an array has none."""
         raise UsageError(
             "an array of label values has no soft labels to import.", remedy="Choose a method."

@@ -32,7 +32,7 @@ from softlab_cli.methods.softener import InWorkspace, Workspace, scratch_bytes
 
 if TYPE_CHECKING:
     from softlab_cli.cases import Case
-    from softlab_cli.core.fractions import SoftSegments
+    from softlab_cli.core.fractions import SoftClasses
     from softlab_cli.core.volume import Image
     from softlab_cli.labels.case import HardLabels, RaterLabels
     from softlab_cli.readers import FileProbe
@@ -111,7 +111,7 @@ class CaseInput(Protocol):
         """The image, (channels, Z, Y, X) float32, on the grid of the label map."""
         ...
 
-    def fractions(self, supersample: int | None) -> SoftSegments:
+    def fractions(self, supersample: int | None) -> SoftClasses:
         """The soft labels that the files have; contours with `supersample` points a side."""
         ...
 
@@ -201,7 +201,7 @@ class Method(ABC):
             For several label maps where one is taken, and for a missing image.
         """
         if self.takes != "raters":
-            _check_one_label_map(case)
+            _check_one_label_map(case, SEVERAL_CLASSES if self.takes == "fractions" else "")
         if self.takes == "label map and image":
             from softlab_cli.labels.images import check_images
 
@@ -251,13 +251,16 @@ class Method(ABC):
         return None
 
 
-def _check_one_label_map(case: Case) -> None:
+SEVERAL_CLASSES = " Files that hold one class each are told by --class-pattern."
+
+
+def _check_one_label_map(case: Case, hint: str) -> None:
     count, names = len(case.drawings), ", ".join(case.drawings)
     if count > 1:
         raise InputError(
             f"has {count} label maps ({names}), and this method takes one.",
             remedy="Several --in are raters of the same cases: softlab msvls and softlab fuse "
-            "take them.",
+            f"take them.{hint}",
             path=case.label_maps[0],
         )
 

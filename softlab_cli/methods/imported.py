@@ -1,7 +1,8 @@
 """Soft labels that a source already has, stored as they are, class by class.
 
-Fractions of a DICOM SEG, contours with partial volume, and label maps that are
-resampled linearly. Of the classes, one volume is held at a time; what is found on
+Fractions of a DICOM SEG, contours with partial volume, label maps that are resampled
+linearly, and what `softlab_cli.labels.softlabels` reads: maps of classes in plain files,
+nnU-Net's probabilities, and stores. Of the classes, one volume is held at a time; what is found on
 the way (the largest fraction so far, its class, ties, entropy) takes nine bytes a
 voxel.
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region, region_shape
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.fractions import SoftClasses
 from softlab_cli.core.memory import PROCESS_BYTES, SHARD_BUFFER_BYTES
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.threads import ordered_map
@@ -108,7 +109,7 @@ class PreparedFractions:
         None: where soft labels come from is not told.
     """
 
-    soft: SoftSegments
+    soft: SoftClasses
     classes: ClassTable
     raters: tuple[str, ...] = ()
 
@@ -124,8 +125,8 @@ class PreparedFractions:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What kind of segmentation it was."""
-        kept = ("type", "fractional_type")
+        """What kind of segmentation or soft label it was."""
+        kept = ("type", "fractional_type", "background")
         return {k: v for k, v in self.soft.metadata.items() if k in kept}
 
     def write(self, sink: Sink, *, soft: bool, threads: int) -> Written:

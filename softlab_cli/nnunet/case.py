@@ -13,7 +13,7 @@ import numpy as np
 from softlab_cli.core.blocks import Grid
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, UsageError
-from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.fractions import SoftClasses
 from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.labels.case import HardLabels, RaterLabels, count_labels
@@ -121,7 +121,7 @@ class HookCase:
         """The preprocessed image."""
         return Image(self.case.intensities, geometry)
 
-    def fractions(self, supersample: int | None) -> SoftSegments:
+    def fractions(self, supersample: int | None) -> SoftClasses:
         """Refuse: there are none.
 
         Raises

@@ -52,6 +52,10 @@ class ByteStream:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing can be read any more."""
         self._file.close()
 
     @property

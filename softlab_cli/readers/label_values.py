@@ -193,7 +193,9 @@ class _Rounding:
         raise InputError(
             f"holds {voxels} whose value is not within {self.tolerance:.3g} of an integer; "
             f"the first is {self.first_value:.9g} at voxel (x={x}, y={y}, z={z}).",
-            remedy=hint or "Give a label map of whole numbers, not an image or a probability map.",
+            remedy=hint
+            or "Give a label map of whole numbers, not an image or a probability map "
+            "(softlab import takes those).",
             path=path,
         )
 

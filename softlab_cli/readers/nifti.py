@@ -41,7 +41,7 @@ from softlab_cli.readers.nifti_header import LONGEST_HEADER, NiftiHeader, parse_
 from softlab_cli.readers.replacing import Replacing
 from softlab_cli.readers.surplus import surplus_warnings
 
-__all__ = ["probe", "read_image", "read_label_map"]
+__all__ = ["Volumes", "probe", "read_image", "read_label_map"]
 
 
 def probe(path: Path) -> FileProbe:
@@ -115,6 +115,61 @@ def read_image(path: Path) -> Image:
         warnings = surplus_warnings(stream, header.bytes_promised, path)
     shape = (header.channels, *header.geometry.shape)
     return Image(values.reshape(shape), header.geometry, (*header.warnings, *warnings))
+
+
+class Volumes:
+    """The volumes of a file, one at a time.
+
+    In their order the file is read, and inflated, once; going back begins again.
+
+    Parameters
+    ----------
+    path
+        A NIfTI-1 or NIfTI-2 file in one piece, compressed or not, with one number for
+        each voxel of a volume.
+
+    Raises
+    ------
+    InputError
+        When the file is damaged, stores colours, or has volumes along two axes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header = _read_header(path)
+        check_one_value(self.header.components, self.header.components, path)
+        if sum(length > 1 for length in self.header.dims[3:]) > 1:
+            axes = " x ".join(map(str, self.header.dims[3:]))
+            raise InputError(
+                f"holds {axes} volumes; expected them along one axis.",
+                remedy="Save a file for each.",
+                path=path,
+            )
+        self._stream: ByteStream | None = None
+        self._next = 0
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        """(Z, Y, X) float32 of one volume; what float32 cannot hold becomes infinite."""
+        header = self.header
+        if self._stream is None or index < self._next:
+            self._close()
+            self._stream, self._next = _at_voxels(self.path, header), 0
+        self._stream.skip((index - self._next) * header.voxels * header.dtype.itemsize)
+        values, start = np.empty(header.voxels, np.float32), 0
+        with np.errstate(over="ignore"):
+            for piece in _pieces(self._stream, header):
+                values[start : start + piece.size] = piece
+                start += piece.size
+        self._next = index + 1
+        if self._next == header.channels:
+            surplus_warnings(self._stream, header.bytes_promised, self.path)
+            self._close()
+        return values.reshape(header.geometry.shape)
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
 
 
 def _read_header(path: Path) -> NiftiHeader:

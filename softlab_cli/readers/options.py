@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from softlab_cli.core.fractions import PADDING_VALUE, OverlapRule
+from softlab_cli.core.fractions import PADDING_VALUE, Background, OverlapRule, SumRule
 from softlab_cli.core.names import NameRule
 from softlab_cli.readers.regrid import Resampling
 from softlab_cli.readers.replacing import Replacing
@@ -51,6 +51,13 @@ class ReadingOptions:
         class are one when they are painted.
     unlabelled
         Numbers outside 0..65535, or NaN, that mean "not labelled"; they are read as 65535.
+    background
+        Of soft labels with several volumes: whether the first one is background, or
+        background is what they leave. By default the files decide.
+    sums
+        What happens where soft labels of a voxel do not sum to 1: refuse, or divide.
+    scale
+        Number that stands for a soft label of 1, such as 100 for per cent.
     """
 
     series: str | None = None
@@ -64,6 +71,9 @@ class ReadingOptions:
     loose_names: bool = False
     names: NameRule | None = None
     unlabelled: tuple[float, ...] = ()
+    background: Background | None = None
+    sums: SumRule = "error"
+    scale: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What was chosen, without what nobody chose."""

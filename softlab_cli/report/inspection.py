@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import ClassError, InputError, SoftlabError
+from softlab_cli.core.folders import files_in, holds_probabilities, is_probabilities
 from softlab_cli.core.places import refuse_url
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.labels.indices import check_range, distinct_values, wide_values
 from softlab_cli.labels.likeness import looks_like_image
 from softlab_cli.labels.read import series_for
+from softlab_cli.labels.shares import ShareReader
+from softlab_cli.labels.softfiles import open_soft_input
 from softlab_cli.readers import (
     ClassFiles,
     LabelObject,
@@ -30,6 +33,7 @@ from softlab_cli.readers import (
 from softlab_cli.readers.label_values import NAN_REMEDY
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.replacing import Replacing
+from softlab_cli.readers.soft import open_soft_file
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.running.names import merging_hint
@@ -164,6 +168,8 @@ def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
     if path.suffix.lower() in LIST_SUFFIXES:
         cases = [case.case_id for case in discover_cases([path])]
         return Found(path, "list of cases", facts={"cases": cases})
+    if is_probabilities(path):
+        return _probabilities(path)
     if is_dicom(path):
         return _dicom_file(path, images)
     source = open_label_object(path)
@@ -189,6 +195,9 @@ def _file(path: Path) -> Found:
     try:  # grey may be stored as colours; other files with channels are refused by their header
         label_map, missing = _label_values(path)
     except SoftlabError as error:
+        if (use := _use_of_soft(path)) is not None:
+            kind = "probability map" if seen.channels == 1 else "soft labels"
+            return Found(path, kind, seen.geometry, (), {**facts, "use": use}, seen.warnings)
         if seen.channels == 1 and _is_damaged(path):
             return Found(path, UNREADABLE, seen.geometry, (), facts, (_words(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
@@ -216,6 +225,32 @@ def _outside(values: NDArray[Any]) -> Iterator[str]:
         check_range(values)
     except ClassError as error:
         yield _words(error)
+
+
+def _use_of_soft(path: Path) -> str | None:
+    """What is said of a file whose numbers are all of 0 to 1; None for any other."""
+    case = Case(path.name, (path,))
+    try:
+        source = open_soft_input(case, ReadingOptions())
+        reader = ShareReader(source, None)
+        for number in range(len(source.parts)):
+            reader.read(number)
+    except SoftlabError:
+        return None
+    if len(source.parts) == 1:
+        return "soft labels of one class, or an image of 0 to 1: softlab import takes them"
+    return f"soft labels of {len(source.parts)} volumes: softlab import takes them"
+
+
+def _probabilities(path: Path) -> Found:
+    """What nnU-Net saved with ``--save_probabilities``."""
+    file = open_soft_file(path)
+    facts = {
+        "voxel_type": file.dtype.name,
+        "channels": file.count,
+        "use": "soft labels, the first of them background: softlab import takes them",
+    }
+    return Found(path, "nnU-Net's probabilities", file.geometry, (), facts, file.warnings)
 
 
 def _is_damaged(path: Path) -> bool:
@@ -299,7 +334,8 @@ def _series(path: Path) -> list[Found]:
 
 
 def _folder(path: Path, most_files: int | None) -> Found:
-    files = sorted(file for file in image_files(path) if file.is_file())
+    looked_at = [*image_files(path), *(f for f in files_in(path) if is_probabilities(f))]
+    files = sorted(file for file in looked_at if file.is_file())
     seen = files[:most_files]
     parts = [inspect_path(p) for p in seen]
     if not files or holds_dicom_files(path):
@@ -350,7 +386,7 @@ def _cases(path: Path) -> tuple[list[Case], list[str]]:
     """Cases that ``--in`` would find here, and what it would leave out or refuse."""
     notes: list[str] = []
     try:
-        cases = discover_cases([path], tell=notes.append)
+        cases = discover_cases([path], soft=holds_probabilities(path), tell=notes.append)
     except SoftlabError as error:
         return [], [*notes, f"no case: {_words(error)}"]
     return cases, notes

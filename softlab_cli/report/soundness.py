@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.api import open_store
-from softlab_cli.cases import discover_cases
+from softlab_cli.cases import Case, discover_cases
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import Listener
 from softlab_cli.core.places import refuse_url
+from softlab_cli.running.scan import case_files
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.reader import Store
 from softlab_cli.store.softening import LocalSoftener
@@ -107,12 +108,17 @@ def _expected_cases(
             series=next(iter(_texts(config, "series")), None),
             rater_pattern=next(iter(_texts(config, "rater-pattern")), None),
             class_pattern=next(iter(_texts(config, "class-pattern")), None),
+            soft=config.get("command") == "import",
         )
     except SoftlabError:
         if inputs:
             raise
         return None
-    return {case.case_id: case.label_maps if inputs else () for case in found}
+    return {case.case_id: _label_files(case) if inputs else () for case in found}
+
+
+def _label_files(case: Case) -> tuple[Path, ...]:
+    return tuple(path for path, role in case_files(case) if role == "label")
 
 
 def _texts(config: Mapping[str, Any], name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Which cases are read in a process of their own, since their decoders may crash.
 
-NIfTI files are read by softlab itself, in Python. The others go through decoders in
-C and C++, which a damaged file may take down, and the process with them.
+NIfTI files, nnU-Net's probabilities and stores are read in Python. The others go through
+decoders in C and C++, which a damaged file may take down, and the process with them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from softlab_cli.cases import Case
 from softlab_cli.core.caseid import NIFTI_SUFFIXES
+from softlab_cli.core.folders import is_probabilities, segmentation_beside
 from softlab_cli.running.executors import call_apart
+from softlab_cli.store.files import METADATA
 
 __all__ = ["call_for", "may_crash", "may_crash_on"]
 
@@ -21,6 +23,11 @@ Result = TypeVar("Result")
 
 def may_crash_on(path: Path) -> bool:
     """Whether a file, or what a folder holds, is read by a decoder that may crash."""
+    if is_probabilities(path):
+        beside = segmentation_beside(path)
+        return beside is not None and may_crash_on(beside)
+    if (path / METADATA).is_file():
+        return False
     return not path.name.lower().endswith(NIFTI_SUFFIXES)
 
 

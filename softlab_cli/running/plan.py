@@ -13,6 +13,7 @@ from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
 from softlab_cli.core.volume import Geometry
+from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods.base import Method, Needs
@@ -162,6 +163,12 @@ def _probe_case(case: Case, options: ReadingOptions) -> tuple[FileProbe, list[Fi
     return most, [FileNames(case.case_id, path, p.names) for path, p in files if p.names]
 
 
+def _probe_fractions(case: Case, options: ReadingOptions) -> tuple[FileProbe, list[FileNames]]:
+    """The same of a case whose soft label is wanted."""
+    seen = probe_fractions(case, options)
+    return seen, [FileNames(case.case_id, seen.path, seen.names)] if seen.names else []
+
+
 @dataclass
 class _Draft:
     """Cases while they are being sorted into to do, complete and failed."""
@@ -186,6 +193,7 @@ class _Draft:
             series=request.reading.series,
             rater_pattern=request.rater_pattern,
             class_pattern=request.class_pattern,
+            soft=method.takes == "fractions",
             tell=lambda message: listen(Notice(message)),
         )
         part = select_part(cases, *request.part) if request.part else cases
@@ -212,7 +220,9 @@ class _Draft:
         for case_id, case in list(self.todo.items()):
             try:
                 check_case(case, self.method, request.min_raters)
-                self.probes[case_id], names = call_for(case, _probe_case, case, request.reading)
+                soft = self.method.takes == "fractions"
+                probe = _probe_fractions if soft else _probe_case
+                self.probes[case_id], names = call_for(case, probe, case, request.reading)
                 self.names += names
             except Exception as error:  # an unforeseen one is its own case's matter, too
                 self.fail(failure(case_id, error))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from softlab_cli.cases import Case
 from softlab_cli.core.blocks import Grid
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import naming
-from softlab_cli.core.fractions import SoftSegments
+from softlab_cli.core.fractions import SoftClasses
 from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.labels.case import (
     HardLabels,
@@ -18,7 +18,7 @@ from softlab_cli.labels.case import (
     read_hard_labels,
     read_rater_labels,
 )
-from softlab_cli.labels.fractions import open_fractions
+from softlab_cli.labels.fractions import open_case_fractions
 from softlab_cli.labels.images import read_images
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.methods.base import Method
@@ -124,11 +124,9 @@ class FileCase:
         """All channels of the images, on the grid of the label map."""
         return read_images(self.case, geometry, self.reading)
 
-    def fractions(self, supersample: int | None) -> SoftSegments:
-        """The soft labels that the label map's file has."""
-        source, images = next(iter(self.case.drawings.values())), self.case.images
-        soft = open_fractions(source, images, supersample, self.classes, self.reading)
-        return replace(soft, on_overlap=self.reading.on_overlap)
+    def fractions(self, supersample: int | None) -> SoftClasses:
+        """The soft labels that the case's files have."""
+        return open_case_fractions(self.case, supersample, self.classes, self.reading)
 
     def grid(self, geometry: Geometry) -> Grid:
         """The blocks of the store."""

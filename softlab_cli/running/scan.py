@@ -10,8 +10,9 @@ from pathlib import Path
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import SoftlabError, naming
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.folders import is_probabilities, segmentation_beside
 from softlab_cli.core.provenance import Role
-from softlab_cli.core.volume import LabelMap
+from softlab_cli.labels.fractions import occurring_fractions
 from softlab_cli.labels.indices import check_range, wide_values
 from softlab_cli.labels.likeness import check_no_image
 from softlab_cli.labels.numbering import Occurring
@@ -29,7 +30,9 @@ __all__ = [
 
 def case_files(case: Case) -> list[tuple[Path, Role]]:
     """Every file that a case is made from, with its role."""
-    labels: list[tuple[Path, Role]] = [(path, "label") for path in case.label_maps]
+    beside = [segmentation_beside(p) for p in case.label_maps if is_probabilities(p)]
+    files = [*case.label_maps, *(path for path in beside if path)]
+    labels: list[tuple[Path, Role]] = [(path, "label") for path in files]
     return labels + [(path, "image") for path in case.images]
 
 
@@ -62,32 +65,27 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
     try:
         if case.problem is not None:
             raise case.problem
+        if task.soft:
+            with naming(case.label_maps[0]):
+                return (occurring_fractions(case, task.reading),)
         return tuple(_occurring(task, rater, drawn) for rater, drawn in case.drawings.items())
     except Exception as error:
         return failure(case.case_id, error, started)
 
 
 def _occurring(task: ScanTask, rater: str, drawn: LabelSource) -> Occurring:
-    # The names of files are their classes; reading them all would take as long as the case.
-    unread = task.soft or isinstance(drawn, ClassFiles)
     with naming(path := path_of(drawn)):
-        if unread:
+        # The names of files are their classes; reading them all would take as long as the case.
+        if isinstance(drawn, ClassFiles):
             chosen = choose_segments(open_label_object(drawn), task.reading, path)
-            if chosen.names is not None:
-                return Occurring(frozenset(), chosen.classes)
-        label_map = _read(task, rater, drawn)
+            return Occurring(frozenset(), chosen.classes)
+        label_map = read_labels(drawn, task.case.images, task.reading, rater=rater)
         values = wide_values(label_map.values)
         if not task.images_too:  # an image is told from what it looks like, whatever its values
             check_no_image(label_map.values, values, path)
         check_range(label_map.values)
         facts = label_map.metadata
         return Occurring(frozenset(values), facts.get("names", {}), facts.get("colours", {}))
-
-
-def _read(task: ScanTask, rater: str, drawn: LabelSource) -> LabelMap:
-    if task.soft:
-        return open_label_object(drawn).label_map(None, task.reading)
-    return read_labels(drawn, task.case.images, task.reading, rater=rater)
 
 
 def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
