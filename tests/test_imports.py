@@ -23,6 +23,7 @@ LAYERS = [
     {"cases", "output"},
     {"labels"},
     {"methods"},
+    {"evaluation"},
     {"api", "running"},
     {"report", "trainers"},
     {"nnunet"},
