@@ -13,8 +13,10 @@ CURVAS has it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -283,41 +285,41 @@ def equal_counts(tallies: Tallies, bin_count: int, threshold: float = -1.0) -> l
     found = []
     for c in range(tallies.class_count):
         used = np.flatnonzero(above & (tallies.count[c] > 0))
-        steps = tallies.cells.steps[used].tolist()
         counts = tallies.count[c, used].tolist()
-        gaps = [0] * len(used) if lacking is None else lacking[c, used].tolist()
-        mass = [
-            Fraction(step * n - gap, tallies.cells.scale)
-            for step, n, gap in zip(steps, counts, gaps, strict=True)
-        ]
-        true = [Fraction(int(k), tallies.unit) for k in tallies.positive[c, used].tolist()]
-        found.append(_cut(counts, mass, true, bin_count))
+        mass = [s * n for s, n in zip(tallies.cells.steps[used].tolist(), counts, strict=True)]
+        if lacking is not None:
+            mass = [m - gap for m, gap in zip(mass, lacking[c, used].tolist(), strict=True)]
+        ranks = _ranks(sum(counts), bin_count)
+        ends = list(accumulate(counts, initial=0))
+        places = [max(0, bisect_left(ends, rank) - 1) for rank in ranks]
+        shares = [Fraction(r - ends[p], counts[p]) if r else None
+                  for r, p in zip(ranks, places, strict=True)]  # fmt: skip
+        true = tallies.positive[c, used].tolist()
+        found.append(
+            Reliability(
+                tuple(b - a for a, b in pairwise(ranks)),
+                _between(mass, places, shares, tallies.cells.scale),
+                _between(true, places, shares, tallies.unit),
+            )
+        )
     return found
 
 
-def _cut(
-    counts: list[int], mass: list[Fraction], true: list[Fraction], bin_count: int
-) -> Reliability:
-    size = sum(counts) // bin_count
-    made_count, made_mass, made_true = (
-        [0] * bin_count,
-        [Fraction(0)] * bin_count,
-        [Fraction(0)] * bin_count,
-    )
-    place = 0
-    for n, p, k in zip(counts, mass, true, strict=True):
-        left = n
-        while left:
-            room = size - made_count[place] if place < bin_count - 1 else left
-            if room <= 0:
-                place += 1
-                continue
-            taken = min(room, left)
-            made_count[place] += taken
-            made_mass[place] += p * taken / n
-            made_true[place] += k * taken / n
-            left -= taken
-    return Reliability(tuple(made_count), tuple(made_mass), tuple(made_true))
+def _ranks(votes: int, bin_count: int) -> list[int]:
+    """Votes before each bin, and all of them."""
+    return [votes // bin_count * place for place in range(bin_count)] + [votes]
+
+
+def _between(
+    values: list[int], places: list[int], shares: list[Fraction | None], scale: int
+) -> tuple[Fraction, ...]:
+    """Sums between ranks, each so far into a cell, of the sums of the cells."""
+    sums = list(accumulate(values, initial=0))
+    reached = [
+        Fraction(0) if share is None else (sums[place] + share * values[place]) / scale
+        for place, share in zip(places, shares, strict=True)
+    ]
+    return tuple(b - a for a, b in pairwise(reached))
 
 
 def ace(tallies: Tallies, bin_count: int = 15, *, foreground: bool = False) -> ClassMean:

@@ -268,6 +268,8 @@ class Gatherer:
         # Each thread has some classes to itself, so their counts are those of one thread.
         squares = np.zeros((len(self._count), self.class_count), np.int64)
 
+        used = len(self._slot_of)
+
         def count(classes: range) -> None:
             first, last = classes.start, classes.stop
             if self.cells.single:
@@ -276,7 +278,8 @@ class Gatherer:
                     self._count, self._residual, squares,
                 )  # fmt: skip
             else:
-                count_halves(cells, slots, weight, first, last, self._count)
+                scratch = np.empty((2, used, len(self.cells)), np.uint32)
+                count_halves(cells, slots, weight, first, last, self._count[:used], scratch)
 
         for _ in ordered_map(count, self._shares_of_classes(), self.threads):
             pass
@@ -369,8 +372,8 @@ class Gatherer:
 
     def _tallies(self, slot: int) -> Tallies:
         count = self._count[slot]
-        votes = int(self._top[0, slot].sum())
-        count[:, 0] += votes - count.sum(axis=1)  # cell 0 has not been counted
+        if self.cells.single:  # cell 0 has not been counted
+            count[:, 0] += int(self._top[0, slot].sum()) - count.sum(axis=1)
         single = None
         if self.cells.single:
             single = Single(
