@@ -136,7 +136,7 @@ def nll(tallies: Tallies) -> float:
     if not tallies.votes:
         return math.nan
     if tallies.single is not None:
-        return tallies.single.surprise / tallies.unit / FIXED / tallies.votes
+        return tallies.single.surprise / FIXED / tallies.votes
     by_cell = tallies.positive.sum(axis=0)
     used = np.flatnonzero(by_cell)
     logarithms = -np.log(np.maximum(tallies.cells.upper[used], CLIP))
