@@ -16,7 +16,8 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,8 @@ class Reliability:
 
     def expected(self) -> float:
         """Sum over bins of n_b / N times abs(acc_b - conf_b); NaN without votes."""
-        total = sum((abs(gap) for gap in self.gaps()), Fraction(0))
-        return float(total / self.votes) if self.votes else math.nan
+        total = math.fsum(float(abs(gap)) for gap in self.gaps())
+        return total / self.votes if self.votes else math.nan
 
     def largest(self) -> float:
         """Largest abs(acc_b - conf_b) of a bin that is not empty; NaN without votes."""
@@ -99,7 +100,8 @@ class Reliability:
     def mean(self) -> float:
         """Mean of abs(acc_b - conf_b) over bins that are not empty; NaN without votes."""
         pairs = [(gap, n) for gap, n in zip(self.gaps(), self.count, strict=True) if n]
-        return float(sum(abs(gap) / n for gap, n in pairs) / len(pairs)) if pairs else math.nan
+        total = math.fsum(float(abs(gap)) / n for gap, n in pairs)
+        return total / len(pairs) if pairs else math.nan
 
     def signed(self) -> float:
         """Mean confidence minus mean accuracy: above 0 is over-confident."""
@@ -285,21 +287,20 @@ def equal_counts(tallies: Tallies, bin_count: int, threshold: float = -1.0) -> l
     found = []
     for c in range(tallies.class_count):
         used = np.flatnonzero(above & (tallies.count[c] > 0))
-        counts = tallies.count[c, used].tolist()
-        mass = [s * n for s, n in zip(tallies.cells.steps[used].tolist(), counts, strict=True)]
+        # 64 bits are enough for less than a billion billion parts, else Python's numbers.
+        few = tallies.votes * max(tallies.cells.scale, tallies.unit) < 1 << 62
+        counts = tallies.count[c, used].astype(np.int64 if few else object)
+        mass = counts * tallies.cells.steps[used]
         if lacking is not None:
-            mass = [m - gap for m, gap in zip(mass, lacking[c, used].tolist(), strict=True)]
-        ranks = _ranks(sum(counts), bin_count)
-        ends = list(accumulate(counts, initial=0))
+            mass -= lacking[c, used]
+        ranks = _ranks(int(counts.sum()), bin_count)
+        ends = [0, *np.cumsum(counts).tolist()]
         places = [max(0, bisect_left(ends, rank) - 1) for rank in ranks]
-        shares = [Fraction(r - ends[p], counts[p]) if r else None
-                  for r, p in zip(ranks, places, strict=True)]  # fmt: skip
-        true = tallies.positive[c, used].tolist()
         found.append(
             Reliability(
                 tuple(b - a for a, b in pairwise(ranks)),
-                _between(mass, places, shares, tallies.cells.scale),
-                _between(true, places, shares, tallies.unit),
+                _between(mass, ends, ranks, places, tallies.cells.scale),
+                _between(tallies.positive[c, used], ends, ranks, places, tallies.unit),
             )
         )
     return found
@@ -311,14 +312,18 @@ def _ranks(votes: int, bin_count: int) -> list[int]:
 
 
 def _between(
-    values: list[int], places: list[int], shares: list[Fraction | None], scale: int
+    values: NDArray[Any], ends: list[int], ranks: list[int], places: list[int], scale: int
 ) -> tuple[Fraction, ...]:
-    """Sums between ranks, each so far into a cell, of the sums of the cells."""
-    sums = list(accumulate(values, initial=0))
-    reached = [
-        Fraction(0) if share is None else (sums[place] + share * values[place]) / scale
-        for place, share in zip(places, shares, strict=True)
-    ]
+    """Sums of the cells' values between ranks, each rank somewhere in its place's cell."""
+    sums = [0, *np.cumsum(values).tolist()]
+    reached = []
+    for rank, place in zip(ranks, places, strict=True):
+        if rank == 0:
+            reached.append(Fraction(0))
+            continue
+        size, taken = ends[place + 1] - ends[place], rank - ends[place]
+        inside = (sums[place + 1] - sums[place]) * taken
+        reached.append(Fraction(sums[place] * size + inside, size * scale))
     return tuple(b - a for a, b in pairwise(reached))
 
 

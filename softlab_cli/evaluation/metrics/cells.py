@@ -20,6 +20,7 @@ More bits of mantissa make it finer: 16 is good for a million voxels and a few c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -202,16 +203,22 @@ def exact_sums(count: NDArray[np.int64], factors: NDArray[np.int64], power: int 
     One sum for each row, in order.
     """
     # Both are cut into parts whose products can be added up in 64 bits.
-    squared = [int(f) ** power for f in factors.tolist()] if power > 1 else factors.tolist()
     rows = count.reshape(-1, count.shape[-1])
-    used = np.flatnonzero(rows.any(axis=0))
-    rows = rows[:, used]
+    many = int(rows.max(initial=0)) >> 24 > 0
     totals = [0] * len(rows)
-    for shift in range(0, 80, 16):
-        part = np.array([(squared[i] >> shift) & 0xFFFF for i in used.tolist()], np.int64)
-        if not part.any():
-            continue
-        for high, counts in ((0, rows & 0xFFFFFF), (24, rows >> 24)):
-            for row, total in enumerate((counts @ part).tolist()):
-                totals[row] += total << (shift + high)
+    for shift, part in _parts(factors, power):
+        sums = (((rows & 0xFFFFFF) if many else rows) @ part).tolist()
+        high = ((rows >> 24) @ part).tolist() if many else [0] * len(rows)
+        for row, total in enumerate(sums):
+            totals[row] += (total + (high[row] << 24)) << shift
     return totals
+
+
+def _parts(factors: NDArray[np.int64], power: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Powers of the factors in parts of 16 bits, and where each begins."""
+    wide = int(factors.max(initial=0)) ** power >= 1 << 62
+    powers = (factors.astype(object) if wide else factors) ** power
+    for shift in range(0, 80 if wide else 62, 16):
+        part = ((powers >> shift) & 0xFFFF).astype(np.int64)
+        if part.any():
+            yield shift, part
