@@ -19,6 +19,7 @@ from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.evaluation.metrics import calibration, scores
 from softlab_cli.evaluation.metrics.cells import Cells, exact_sums
 from softlab_cli.evaluation.metrics.gathering import Gatherer
+from softlab_cli.evaluation.metrics.keeping import load_counts, save_counts
 from softlab_cli.evaluation.metrics.published import PUBLISHED, svls
 from softlab_cli.evaluation.metrics.regions import Reach, band, foreground, region_codes
 from softlab_cli.evaluation.metrics.soundness import find_faults, renormalised
@@ -460,6 +461,15 @@ def test_what_is_no_probability_is_refused_by_name(dtype: Any, value: float, wor
     assert find_faults(p).unusable == 1
 
 
+def test_soft_references_are_looked_at() -> None:
+    p = np.full((2, 1, 1, 2), 0.5, np.float16)
+    for value in (np.nan, -0.25, 1.5):
+        soft = p.copy()
+        soft[1, 0, 0, 1] = value
+        with pytest.raises(InputError, match="reference has 1 values"):
+            gathered(p, soft, soft=True)
+
+
 def test_minus_zero_is_zero() -> None:
     p = np.array([[1.0, 0.5], [-0.0, 0.5]], np.float16).reshape(2, 1, 1, 2)
     labels = np.array([[[0, 1]]], np.uint8)
@@ -581,3 +591,27 @@ def test_shapes_and_types_that_do_not_fit_are_refused() -> None:
 def test_tempering_adds_up() -> None:
     one = Tempering(2, (1, 2), -3)
     assert one + one == Tempering(4, (2, 4), -6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_counts_come_back_from_their_file(dtype: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    p = softmax(rng.normal(size=(3, 4, 5, 6))).astype(dtype)
+    labels = rng.integers(0, 3, (3, 4, 5, 6)).astype(np.uint8)
+    names, codes = region_codes({"a": rng.random((4, 5, 6)) < 0.5})
+    cells = Cells.half() if dtype is np.float16 else Cells.ranges()
+    counts = gathered(
+        p, labels, codes, raters=3, regions=names, cells=cells, temperatures=True, ordered=True
+    )
+    path = tmp_path / "case.npz"
+    with path.open("wb") as file:
+        save_counts(file, counts)
+    assert path.stat().st_size < 60_000
+    again = load_counts(path)
+    assert (again.voxels, again.faults) == (counts.voxels, counts.faults)
+    for region in ("all", "a"):
+        same(counts.within(region), again.within(region))
+    same((counts + again).within(), (counts + counts).within())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match="cannot be read"):
+        load_counts(path)

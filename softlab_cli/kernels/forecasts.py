@@ -172,13 +172,12 @@ def count_halves(
         even[:] = 0
         odd[:] = 0
         for pair in range(len(slots) // 2):
-            x = Unsigned(2 * pair)
-            even[Unsigned(offsets[x] + row[x])] += np.uint32(weight[x])
-            x = Unsigned(2 * pair + 1)
-            odd[Unsigned(offsets[x] + row[x])] += np.uint32(weight[x])
+            here, next_one = Unsigned(2 * pair), Unsigned(2 * pair + 1)
+            even[Unsigned(offsets[here] + row[here])] += np.uint32(weight[here])
+            odd[Unsigned(offsets[next_one] + row[next_one])] += np.uint32(weight[next_one])
         if len(slots) % 2:
-            x = Unsigned(len(slots) - 1)
-            even[Unsigned(offsets[x] + row[x])] += np.uint32(weight[x])
+            end = Unsigned(len(slots) - 1)
+            even[Unsigned(offsets[end] + row[end])] += np.uint32(weight[end])
         for slot in range(count.shape[0]):
             line = count[slot, c]
             for i in range(size):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .inputs import AAL_SHAPE, ROOT
-from .measure import Job, alternate
+from .measure import Job, alternate, facts_of
 from .report import number, show_command, table
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def calibration_tools(quick: bool) -> str:
         ours = results[0].median("job_s") or 0.0
         for job, result in zip(jobs, results, strict=True):
             seconds = result.median("job_s") or 0.0
-            value = _value(job)
+            value = float(facts_of(job)["value"])
             peak = result.median("peak_mib") or 0.0
             rows.append([title, job.name, number(seconds), number(seconds / ours), number(peak),
                          f"{value:.9f}"])  # fmt: skip
@@ -149,15 +149,6 @@ def calibration_tools(quick: bool) -> str:
     head = ["", "tool", "job s", "times softlab's", "peak MiB", "class-wise error, 20 bins"]
     title = "## Calibration of a stored float16 prediction, 181 x 217 x 181 (small: 16 slices)"
     return "\n\n".join([title, table(head, rows), "\n".join(["```", *commands, "```"])])
-
-
-VALUES: dict[str, float] = {}
-
-
-def _value(job: Job) -> float:
-    from .measure import facts_of
-
-    return float(facts_of(job)["value"])
 
 
 def _job(name: str, classes: int, shape: tuple[int, ...]) -> Job:

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.threads import ordered_map
-from softlab_cli.evaluation.metrics.cells import CLIP, Cells
-from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, find_faults
+from softlab_cli.evaluation.metrics.beside import Placed, add_hard, add_soft, votes_of
+from softlab_cli.evaluation.metrics.cells import Cells
+from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, check_soft, survey
 from softlab_cli.evaluation.metrics.tallies import Counts, Faults, Single, Tallies
 from softlab_cli.evaluation.metrics.temperature import partition_table
 from softlab_cli.kernels.forecasts import (
@@ -36,8 +37,6 @@ from softlab_cli.kernels.forecasts import (
     count_soft_targets,
     count_targets,
     rank,
-    survey_halves,
-    survey_singles,
 )
 from softlab_cli.kernels.tempered import add_partitions
 
@@ -199,13 +198,14 @@ class Gatherer:
     def _add(self, values: NDArray[Any], target: NDArray[Any], slots: NDArray[np.uint8]) -> None:
         if self.cells.single:
             values = values.astype(np.float32, copy=False)
-        top, values = self._survey(values)
+        top, values, faults = survey(values, self.cells, self.sum_tolerance)
+        self._faults += faults
         weight = self._weight(target)
         cells = self.cells.find(values)
         self._vote(cells, top, slots, weight, target)
         self._count_cells(cells, values, slots, weight)
         if self.cells.single:
-            self._add_single(cells, top, values, target, slots, weight)
+            self._add_single(cells, top, values, target, slots)
         if self.soft or self.raters > 1 or self.ordered:
             self._add_shares(values, target, slots, weight)
         if self._table is not None:
@@ -215,28 +215,6 @@ class Gatherer:
         labelled = int(np.count_nonzero(weight))
         self._voxels += labelled
         self._ignored += len(weight) - labelled
-
-    def _survey(self, values: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[Any]]:
-        top = np.empty(values.shape[1], np.uint16)
-        if self.cells.single:
-            sums: NDArray[Any] = np.empty(len(top), np.float64)
-            bad, scale = survey_singles(values, top, sums), 1.0
-        else:
-            kind = np.uint32 if self.class_count < 255 else np.uint64
-            sums = np.empty(len(top), kind)
-            bad, scale = survey_halves(values.view(np.uint16), top, sums), 2.0**-24
-        if bad:
-            faults = find_faults(values, self.sum_tolerance)
-            if faults.unusable:
-                raise InputError(
-                    f"the prediction has {faults}.",
-                    remedy="Write probabilities from 0 to 1 that sum to 1.",
-                )
-            return self._survey(np.abs(values))  # -0 was all
-        gap = np.abs(sums * scale - 1.0)
-        wrong = int(np.count_nonzero(gap > self.sum_tolerance))
-        self._faults += Faults(wrong_sum=wrong, largest_gap=float(gap.max(initial=0.0)))
-        return top, values
 
     def _weight(self, target: NDArray[Any]) -> NDArray[np.uint8]:
         if self.soft:
@@ -250,6 +228,7 @@ class Gatherer:
         out = (self._positive, self._predicted, self._top[0], self._top[1])
         if self.soft:
             soft = target.astype(np.float64)
+            check_soft(soft)
             count_soft_targets(cells, top, slots, weight, soft, float(SOFT_UNIT), *out)
             return
         labels = np.ascontiguousarray(target)
@@ -292,29 +271,15 @@ class Gatherer:
 
     def _add_single(
         self, cells: NDArray[Any], top: NDArray[np.uint16], values: NDArray[Any],
-        target: NDArray[Any], slots: NDArray[np.uint8], weight: NDArray[np.uint8],
+        target: NDArray[Any], slots: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        def lacking(c: Any, voxels: Any) -> NDArray[np.int64]:
-            exact = np.rint(values[c, voxels].astype(np.float64) * FIXED).astype(np.int64)
-            return np.asarray(self.cells.steps[cells[c, voxels]] - exact, np.int64)
-
+        place = Placed(self.cells.steps, cells, values, top, slots)
         residual = np.zeros(self._positive_residual.shape, np.int64)
         surprise = np.zeros(len(self._surprise), np.int64)
-        places = range(self.class_count) if self.soft else range(self.raters)
-        for row in places:
-            labels = np.full(len(top), row) if self.soft else target[row].astype(np.int64)
-            inside = np.flatnonzero((weight > 0) & (labels != self.ignore_index))
-            labels, slot = labels[inside], slots[inside]
-            votes = target[row, inside].astype(np.float64) if self.soft else np.float64(1.0)
-            part = np.rint(votes * lacking(labels, inside)).astype(np.int64)
-            np.add.at(residual, (slot, labels), part)
-            chance = np.maximum(values[labels, inside].astype(np.float64), CLIP)
-            part = np.rint(votes * -np.log(chance) * FIXED).astype(np.int64)
-            np.add.at(surprise, slot, part)
-            if row == 0 or not self.soft:
-                best = top[inside].astype(np.int64)
-                where = (slot, np.full(len(slot), row), cells[best, inside])
-                np.add.at(self._top_residual, where, lacking(best, inside))
+        if self.soft:
+            add_soft(place, target.astype(np.float64), residual, surprise, self._top_residual)
+        else:
+            add_hard(place, target, self.ignore_index, residual, surprise, self._top_residual)
         self._positive_residual += residual
         self._surprise += surprise
 
@@ -322,7 +287,7 @@ class Gatherer:
         self, values: NDArray[Any], target: NDArray[Any], slots: NDArray[np.uint8],
         weight: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        votes = self._votes(target)
+        votes = votes_of(target, self.class_count, self.soft)
         numbers = np.ascontiguousarray(values, np.float32)
         slot_count = len(self._count)
         if self.ordered:
@@ -338,15 +303,6 @@ class Gatherer:
                 for place in np.argwhere(spread[..., n]):
                     steps = int(spread[place[0], place[1], n])
                     self._spread[place[0], place[1]] += Fraction(steps, n * int(FIXED))
-
-    def _votes(self, target: NDArray[Any]) -> NDArray[np.float64]:
-        if self.soft:
-            return np.ascontiguousarray(target, np.float64)
-        classes = np.arange(self.class_count, dtype=target.dtype)[:, np.newaxis]
-        votes = np.zeros((self.class_count, target.shape[1]))
-        for labels in target:
-            votes += labels == classes
-        return votes
 
     def counts(self) -> Counts:
         """What has been counted so far; the gatherer is not to be used afterwards."""
