@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.evaluation.metrics.cells import CLIP
+from softlab_cli.evaluation.metrics.tallies import Tallies
 from softlab_cli.kernels.forecasts import FIXED
 
-__all__ = ["Placed", "add_hard", "add_soft", "votes_of"]
+__all__ = ["Placed", "add_hard", "add_soft", "votes_of", "with_absolute"]
 
 Whole = NDArray[np.int64]
 
@@ -99,3 +100,15 @@ def votes_of(target: NDArray[Any], class_count: int, soft: bool) -> NDArray[np.f
         for c in range(class_count):
             votes[c] += labels == c
     return votes
+
+
+def with_absolute(tallies: Tallies) -> Tallies:
+    """Fill in `Tallies.absolute` of one rater: p where the class is not, 1 - p where it is."""
+    absolute = [
+        round((mass - 2 * overlap + votes) * int(FIXED))
+        for mass, overlap, votes in zip(
+            tallies.mass, tallies.overlap, tallies.positive.sum(axis=1).tolist(), strict=True
+        )
+    ]
+    tallies.absolute[:] = absolute
+    return tallies

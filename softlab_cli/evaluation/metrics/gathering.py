@@ -24,7 +24,13 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.threads import ordered_map
-from softlab_cli.evaluation.metrics.beside import Placed, add_hard, add_soft, votes_of
+from softlab_cli.evaluation.metrics.beside import (
+    Placed,
+    add_hard,
+    add_soft,
+    votes_of,
+    with_absolute,
+)
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, check_soft, survey
 from softlab_cli.evaluation.metrics.tallies import Counts, Faults, Single, Tallies
@@ -343,19 +349,7 @@ class Gatherer:
             int(self._ranked[slot]) if self.ordered else None,
             None if self._table is None else self._tempered[slot], single,
         )  # fmt: skip
-        return found if self.soft or self.raters > 1 else _with_absolute(found)
-
-
-def _with_absolute(tallies: Tallies) -> Tallies:
-    """For one rater it follows: p where the class is not, 1 - p where it is."""
-    absolute = [
-        round((mass - 2 * overlap + votes) * int(FIXED))
-        for mass, overlap, votes in zip(
-            tallies.mass, tallies.overlap, tallies.positive.sum(axis=1).tolist(), strict=True
-        )
-    ]
-    tallies.absolute[:] = absolute
-    return tallies
+        return found if self.soft or self.raters > 1 else with_absolute(found)
 
 
 def _check_numbers(class_count: int, raters: int, soft: bool, regions: tuple[str, ...]) -> None:
