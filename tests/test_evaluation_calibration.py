@@ -564,7 +564,13 @@ def test_cases_that_were_counted_differently_are_not_pooled() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"class_count": 1}, {"raters": 0}, {"raters": 2, "soft": True}, {"regions": tuple("abcdef")}],
+    [
+        {"class_count": 1},
+        {"raters": 0},
+        {"raters": 2, "soft": True},
+        {"regions": tuple("abcdef")},
+        {"regions": ("all",)},
+    ],
 )
 def test_what_cannot_be_counted_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="cannot be"):

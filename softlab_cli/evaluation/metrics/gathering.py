@@ -33,7 +33,7 @@ from softlab_cli.evaluation.metrics.beside import (
 )
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, check_soft, survey
-from softlab_cli.evaluation.metrics.tallies import Counts, Faults, Single, Tallies
+from softlab_cli.evaluation.metrics.tallies import ALL, Counts, Faults, Single, Tallies
 from softlab_cli.evaluation.metrics.temperature import partition_table
 from softlab_cli.kernels.forecasts import (
     FIXED,
@@ -360,8 +360,8 @@ def _check_numbers(class_count: int, raters: int, soft: bool, regions: tuple[str
             f"{raters} raters cannot be counted.",
             remedy=f"Give 1 to {LARGEST_RATERS}; soft labels are one.",
         )
-    if len(regions) > LARGEST_REGIONS or len(set(regions)) < len(regions):
+    if len(regions) > LARGEST_REGIONS or len({ALL, *regions}) <= len(regions):
         raise UsageError(
             f"regions {', '.join(regions)} cannot be counted.",
-            remedy=f"Give at most {LARGEST_REGIONS}, each once.",
+            remedy=f"Give at most {LARGEST_REGIONS}, each once; {ALL!r} is there anyway.",
         )

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -105,22 +106,23 @@ class Tempering:
             self.logarithms + other.logarithms,
         )
 
+    @cached_property
     def coefficients(self) -> NDArray[np.float64]:
         """(K,) of the polynomials of Chebyshev that make up the mean of ln Z."""
         means = np.array([value / (FIXED * max(self.votes, 1)) for value in self.partitions])
-        return chebyshev.chebfit(chebyshev.chebpts1(NODES), means, NODES - 1)
+        return np.asarray(chebyshev.chebfit(chebyshev.chebpts1(NODES), means, NODES - 1))
 
     @property
     def error(self) -> float:
         """Estimate of what `nll` is off by, in nats: the last coefficients."""
-        return float(np.abs(self.coefficients()[-3:]).sum())
+        return float(np.abs(self.coefficients[-3:]).sum())
 
     def nll(self, temperature: float) -> float:
         """Mean NLL in nats after a temperature from 1/4 to 8; NaN without votes."""
         if not self.votes:
             return math.nan
         place = (math.log(temperature) - MIDDLE) / HALF_WIDTH
-        partition = float(chebyshev.chebval(place, self.coefficients()))
+        partition = float(chebyshev.chebval(place, self.coefficients))
         return partition - self.logarithms / (FIXED * self.votes) / temperature
 
     def best(self) -> float:
@@ -140,8 +142,7 @@ class Tempering:
                 high -= third
             else:
                 low += third
-        ends = [math.exp((low + high) / 2), LOWEST, HIGHEST]
-        return min(ends, key=self.nll)
+        return min([LOWEST, HIGHEST, math.exp((low + high) / 2)], key=self.nll)
 
 
 def tempering(tallies: Tallies) -> Tempering:
