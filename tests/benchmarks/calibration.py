@@ -73,7 +73,6 @@ def load(classes: int, shape: tuple[int, ...]) -> Case:
 
 def softlab(case: Case, threads: int) -> float:
     """Everything that softlab says of calibration, temperatures left out."""
-    import numpy as np
 
     from softlab_cli.evaluation.metrics import calibration, scores
     from softlab_cli.evaluation.metrics.gathering import Gatherer
@@ -81,14 +80,26 @@ def softlab(case: Case, threads: int) -> float:
     prediction, labels = case
     gatherer = Gatherer(len(prediction), threads=threads)
     for z in range(0, len(labels), SLICES):
-        block = np.asarray(prediction[:, z : z + SLICES])
-        gatherer.add(block, labels[z : z + SLICES])
+        gatherer.add(_read(prediction, z), labels[z : z + SLICES])
     part = gatherer.counts().within()
     for figure in (calibration.ece, calibration.mce, scores.brier, scores.nll, scores.entropy):
         figure(part)
     for means in (calibration.ace, calibration.tace):
         means(part)
     return calibration.sce(part, BINS).mean
+
+
+def _read(prediction: Any, z: int) -> NDArray[np.float16]:
+    """Some slices of all classes; read, as pages of a map would count as memory of the process."""
+    import numpy as np
+
+    classes, depth, *plane = prediction.shape
+    block = np.empty((classes, min(SLICES, depth - z), *plane), np.float16)
+    with open(prediction.filename, "rb") as file:
+        for c in range(classes):
+            file.seek(prediction.offset + prediction[0, 0].nbytes * (c * depth + z))
+            file.readinto(block[c])
+    return block
 
 
 def monai(case: Case, threads: int) -> float:

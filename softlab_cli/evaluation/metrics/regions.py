@@ -1,6 +1,6 @@
 """Regions that calibration is judged in, as codes of a whole case.
 
-``all`` is every voxel that a rater labelled. The others:
+``all`` is every voxel that a rater labelled. The others (of 2D, give (1, Y, X)):
 
 - ``union``: within a distance of any rater's foreground. It does not depend on which
   rater is tested.
