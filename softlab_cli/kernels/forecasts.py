@@ -92,20 +92,27 @@ def survey_singles(
     values: NDArray[np.float32], top: NDArray[np.uint16], sums: NDArray[np.float64]
 ) -> bool:
     """As `survey_halves`, of (C, n) float32; `sums` are given in ones."""
-    bad = False
-    best = np.zeros(values.shape[1], np.float32)
-    top[:] = 0
-    sums[:] = 0.0
-    for c in range(values.shape[0]):
-        for x in range(values.shape[1]):
-            number = values[c, x]
-            # NaN is neither, so it is bad.
-            bad |= not (number >= np.float32(0.0) and number <= np.float32(1.0))
-            if number > best[x]:
-                best[x] = number
-                top[x] = c
-            sums[x] += np.float64(number)
-    return bad
+    odd = np.uint8(0)
+    best = np.zeros(LANES, np.float32)
+    for start in range(0, values.shape[1], LANES):
+        width = min(LANES, values.shape[1] - start)
+        best[:] = np.float32(0.0)
+        first, total = top[start : start + width], sums[start : start + width]
+        first[:] = 0
+        total[:] = 0.0
+        for c in range(values.shape[0]):
+            row = values[c, start : start + width]
+            index = np.uint16(c)
+            for x in range(width):
+                number = row[Unsigned(x)]
+                # NaN is neither, so it is odd.
+                inside = (number >= np.float32(0.0)) & (number <= np.float32(1.0))
+                odd |= np.uint8(not inside)
+                larger = number > best[Unsigned(x)]
+                first[Unsigned(x)] = index if larger else first[Unsigned(x)]
+                best[Unsigned(x)] = number if larger else best[Unsigned(x)]
+                total[Unsigned(x)] += np.float64(number)
+    return bool(odd)
 
 
 @kernel
