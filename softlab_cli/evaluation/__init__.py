@@ -1,1 +1,1 @@
-"""How good predictions are, and how well calibrated."""
+"""Predictions against references: how good, how well calibrated, how sure that is."""
