@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .calibration import calibration_tools
 from .geodesic import geodesic_engines
 from .geols import whole_geols
 from .inputs import INPUTS, RATERS, ROOT
@@ -372,6 +373,7 @@ TABLES = {
     "patches": Table(("aal-5", "aal-117"), patches),
     "loader": Table(("aal-5", "aal-117"), loaders),
     "geols": Table(("aal-5", "aal-117"), whole_geols),
+    "calibration": Table((), calibration_tools),
     "nnunet-loader": Table((), nnunet_loader),
     "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
     "surfaces": Table(("raters-5", "raters-117"), surface_metrics),
