@@ -382,3 +382,18 @@ def test_a_read_makes_no_room_for_more_than_the_file_has(tmp_path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_tile_is_not_larger_than_its_picture_by_any_factor(tmp_path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((16, 16), np.uint8), tile=(16, 16), compression="zlib")
+    content = path.read_bytes()
+    assert probe(path).geometry.shape == (1, 16, 16)
+    for tag in (322, 323):  # width and length of a tile
+        at = content.index(struct.pack("<H", tag))
+        content = content[: at + 8] + struct.pack("<I", 60000) + content[at + 12 :]
+    path.write_bytes(content)
+    message(path)
+    message(path, probe)
