@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from softlab_cli.core.ending import end_on_signals
+from softlab_cli.core.ending import Ended, end_on_signals, ended_behind
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.threads import ordered_map
 from softlab_cli.running import executors, workers
@@ -317,3 +317,20 @@ def test_a_worker_ignores_the_signals_that_its_parent_does(monkeypatch) -> None:
         worker.dismiss()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Interrupted:
+    """A signal comes while a class is made."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        raise Ended(signal.SIGINT)
+
+
+def test_a_signal_while_a_class_is_made_is_no_error() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        type("Made", (), {"field": Interrupted()})
+    ended = ended_behind(caught.value)
+    assert ended is not None
+    assert ended.code == 130
+    assert ended_behind(ended) is ended
+    assert ended_behind(KeyError("x")) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import SimpleITK as sitk
 from softlab_cli import readers
 from softlab_cli.core.provenance import describe_source, same_content
 from softlab_cli.readers import probe, read_image, read_label_map
+from softlab_cli.readers.base import open_input
 from tests.pictures_support import message, write
 from tests.test_readers_itk import VALUES, meta
 
@@ -367,3 +369,31 @@ def test_every_chunk_of_a_picture_has_its_checksum(tmp_path, capfd) -> None:
     message(tmp_path / "a.png")
     message(tmp_path / "a.png", read_image)
     assert capfd.readouterr().err == ""
+
+
+def test_a_read_makes_no_room_for_more_than_the_file_has(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(3 << 20))
+    tracemalloc.start()
+    try:
+        with open_input(path) as file:
+            file.seek(2 << 20)
+            assert len(file.read(1 << 40)) == 1 << 20
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_tile_is_not_larger_than_its_picture_by_any_factor(tmp_path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((16, 16), np.uint8), tile=(16, 16), compression="zlib")
+    content = path.read_bytes()
+    assert probe(path).geometry.shape == (1, 16, 16)
+    for tag in (322, 323):  # width and length of a tile
+        at = content.index(struct.pack("<H", tag))
+        content = content[: at + 8] + struct.pack("<I", 60000) + content[at + 12 :]
+    path.write_bytes(content)
+    message(path)
+    message(path, probe)

@@ -292,6 +292,20 @@ with small_blocks():
 """
 
 
+def test_a_signal_while_a_case_is_begun_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    """Before the ``with`` statement has begun, nobody but the writer can clean up."""
+    case = example((9, 8, 7))
+    store = StoreWriter.create_or_open(tmp_path / "store", store_info(case.classes))
+
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("softlab_cli.store.writer.write_json", interrupted)
+    with pytest.raises(KeyboardInterrupt), store.case("a", case.geometry):
+        pass
+    assert not find_partials(tmp_path / "store")
+
+
 @pytest.mark.parametrize("when", ["begun", "appended", "metadata", "rename", "between renames"])
 def test_a_kill_leaves_no_half_case(tmp_path: Path, when: str) -> None:
     path, case = tmp_path / "s", example()

@@ -16,7 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["SIGNALS", "Ended", "die_with_parent", "end_on_signals", "end_worker_on_signals", "held"]
+__all__ = [
+    "SIGNALS",
+    "Ended",
+    "die_with_parent",
+    "end_on_signals",
+    "end_worker_on_signals",
+    "ended_behind",
+    "held",
+]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and how schedulers ask a process to end."""
@@ -119,13 +127,27 @@ def end_on_signals() -> Iterator[None]:
     threading.Thread(target=_end_in_any_case, args=(_told_of_signals(),), daemon=True).start()
     try:
         yield
-    except Ended as ended:
+    except BaseException as error:
+        ended = ended_behind(error)
+        if ended is None:
+            raise
         _say(ended)
-        raise
+        raise ended from None
     finally:
         for number in SIGNALS:  # what is left is the interpreter's end, which prints tracebacks
             signal.signal(number, signal.SIG_IGN)
         _report_nothing()
+
+
+def ended_behind(error: BaseException) -> Ended | None:
+    """The `Ended` that an error is, or that was made into one.
+
+    Python raises a `RuntimeError` in place of what is raised while a class is made.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, Ended):
+        seen = seen.__cause__
+    return seen
 
 
 def _told_of_signals() -> int:

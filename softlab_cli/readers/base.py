@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,10 +84,23 @@ class Reader:
     read_image: Callable[[Path], Image]
 
 
+LARGE_READ = 1 << 20
+"""Bytes from which on a read is compared with what the file has."""
+
+
+class _Bounded(io.BufferedReader):
+    """A file that makes no room for more than it holds, whatever length its header claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > LARGE_READ:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
 def open_input(path: Path) -> BinaryIO:
     """Open a file for reading; `InputError` says why it cannot be opened."""
     try:
-        return open(path, "rb")
+        return _Bounded(io.FileIO(os.fspath(path)))
     except IsADirectoryError as error:
         raise InputError("is a folder, not an image file.", path=path) from error
     except FileNotFoundError as error:

@@ -29,6 +29,7 @@ from softlab_cli.core.ending import (
     Ended,
     die_with_parent,
     end_worker_on_signals,
+    ended_behind,
     held,
 )
 from softlab_cli.core.errors import EngineError
@@ -245,9 +246,9 @@ def _do(message: bytes) -> Answer:
         if folder:
             os.chdir(folder)  # a worker that was kept may have begun in another one
         return Answer(function(task))
-    except Ended:
-        raise
     except BaseException as error:
+        if ended := ended_behind(error):
+            raise ended from None
         return Answer(error=error)
 
 

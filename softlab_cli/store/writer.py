@@ -252,7 +252,7 @@ class CaseWriter:
                 for name, layout in self.arrays.items():
                     (self._folder / name).mkdir()
                     write_json(self._folder / name / METADATA, layout.to_json())
-        except StoreError:
+        except BaseException:  # a signal as well: nobody calls `__exit__` then
             remove(self._folder)
             raise
         return self

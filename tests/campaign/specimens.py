@@ -21,6 +21,17 @@ SHAPE = (5, 8, 10)
 LABELS = blobs(SHAPE, 4, seed=3)
 
 
+SEGMENTS = {
+    f"Segment{number}_{key}": value
+    for number, name in enumerate(("liver", "spleen", "kidney"))
+    for key, value in (
+        ("ID", f"Segment_{number + 1}"), ("Name", name), ("LabelValue", str(number + 1)),
+        ("Layer", "0"), ("Extent", "0 9 0 7 0 4"), ("Color", "0.5 0.25 1"),
+    )
+}  # fmt: skip
+"""What 3D Slicer writes into the header of a segmentation."""
+
+
 @dataclass(frozen=True)
 class Specimen:
     """A valid input.
@@ -68,6 +79,8 @@ def _plain(folder: Path) -> list[Specimen]:
         image = sitk.GetImageFromArray(LABELS)
         image.SetSpacing((0.5, 0.75, 2.0))
         image.SetOrigin((3.0, -4.0, 5.5))
+        for key, value in (SEGMENTS if kind == "seg.nrrd" else {}).items():
+            image.SetMetaData(key, value)
         name = f"a.{kind.removeprefix('packed.')}"
         sitk.WriteImage(image, str(place / name), packed)
         changed = {path.name: _protected_from(path, packed) for path in place.iterdir()}

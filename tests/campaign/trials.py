@@ -59,7 +59,7 @@ def campaign(
     parser.add_argument("--keep", type=Path, help="work here, and leave what was made")
     chosen = parser.parse_args(arguments)
     started, trials = time.perf_counter(), []
-    with tempfile.TemporaryDirectory(prefix="campaign-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         try:

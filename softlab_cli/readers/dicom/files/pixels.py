@@ -23,7 +23,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.readers.base import FETCH_AGAIN
+from softlab_cli.readers.base import FETCH_AGAIN, open_input
 from softlab_cli.readers.dicom.files.common import DicomFile, numbers, quiet
 from softlab_cli.readers.dicom.files.frames import Frame
 
@@ -146,7 +146,8 @@ class FrameReader:
 
     @cached_property
     def _full(self) -> Dataset:
-        full = dcmread(self.file.path, force=True)
+        with open_input(self.file.path) as opened:
+            full = dcmread(opened, force=True)
         if any(k in full for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             return full
         raise InputError(
