@@ -78,8 +78,9 @@ demo-raters: data
 	@echo
 	@echo "Look at $(RATERS).png; the soft labels are in $(RATERS).zarr."
 
+# Two processes: the tests wait for processes of their own most of the time.
 test: data lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: tools
 	$(BIN)/ruff check .

@@ -23,7 +23,6 @@ LAYERS = [
     {"cases", "output"},
     {"labels"},
     {"methods"},
-    {"evaluation"},
     {"api", "running"},
     {"evaluation"},
     {"report", "trainers"},

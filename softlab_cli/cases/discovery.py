@@ -111,7 +111,7 @@ def discover_cases(
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:
         cases = _with_images(cases, Path(images), tell)
-    _tell_oddities(cases, tell)
+    _tell_oddities(cases, soft, tell)
     return sorted(cases, key=lambda case: natural_order(case.case_id))
 
 
@@ -134,14 +134,13 @@ def _drawn_by(found: list[list[Finding]], raters: list[str]) -> list[list[Findin
     return [[replace(one, rater=rater) for one in findings] for findings, rater in pairs]
 
 
-def _tell_oddities(cases: Sequence[Case], tell: Callable[[str], None]) -> None:
+def _tell_oddities(cases: Sequence[Case], soft: bool, tell: Callable[[str], None]) -> None:
     """What may be meant, or be a slip: missing raters, names that other systems cannot hold."""
-    raters = {len(case.drawings): case.case_id for case in reversed(cases)}
-    classes = {len({*case.class_names}): case.case_id for case in reversed(cases)}
-    for what, counts in (("raters", raters), ("files of classes", classes)):
-        if len(counts) > 1:
-            named = ", ".join(f"{counts[n]!r} has {n}" for n in sorted(counts))
-            tell(f"cases have different numbers of {what}: {named}")
+    what = "files of classes" if soft else "raters"
+    counts = {len(case.class_names if soft else case.drawings): case for case in reversed(cases)}
+    if len(counts) > 1:
+        named = ", ".join(f"{counts[n].case_id!r} has {n}" for n in sorted(counts))
+        tell(f"cases have different numbers of {what}: {named}")
     for reason in hard_to_carry([case.case_id for case in cases]):
         tell(f"{reason}: other systems (Windows, macOS) cannot hold this store")
 
