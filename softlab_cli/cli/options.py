@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -68,6 +69,19 @@ def _per_axis(
     if len(numbers) not in (1, 3):
         raise click.BadParameter(f"{value!r} is neither one number nor three (z,y,x).")
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _spacing(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Millimetres along z, y and x, above 0."""
+    given = _per_axis(ctx, param, value)
+    if given is None:
+        return None
+    numbers = given if isinstance(given, tuple) else (given,) * 3
+    if not all(0 < number < math.inf for number in numbers):
+        raise click.BadParameter(f"{value!r} is no distance above 0.")
+    return numbers
 
 
 def _value_map(
@@ -325,6 +339,13 @@ _READING = [
         type=click.Choice(["nearest", "linear"]),
         help="Resample label maps that lie on another grid than their image or their first "
         "rater.  [default: refuse]",
+    ),
+    click.option(
+        "--spacing-mm",
+        callback=_spacing,
+        metavar="S or Z,Y,X",
+        help="Distance of voxels in files that do not say it, such as PNG.  [default: 1, with a "
+        "warning]",
     ),
     click.option(
         "--map",

@@ -8,10 +8,11 @@ to millimetres in RAS+ (x to the right, y to the front, z to the head).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,25 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import GeometryError
 
 __all__ = [
+    "ASSUMED",
     "GRID_TOLERANCE_VOXELS",
+    "NO_POSITION",
+    "NO_SPACING",
     "Geometry",
     "Image",
     "LabelMap",
     "check_same_grid",
     "corner_voxels",
     "describe_both",
+    "with_spacing",
 ]
+
+NO_SPACING, NO_POSITION = "no spacing", "no position"
+"""What `Geometry.missing` says."""
+
+ASSUMED_MM = 1.0
+ASSUMED = "1 mm is assumed."
+"""What a warning ends with where a file does not say its spacing."""
 
 GRID_TOLERANCE_VOXELS = 1e-2
 """Two grids are one when no corner voxel moves by more than this share of a voxel.
@@ -62,6 +74,21 @@ class Geometry:
         """Whether the affine is what tools write that know none: 1 mm from the origin on."""
         return bool(np.array_equal(np.abs(self.affine), np.eye(4)))
 
+    def with_spacing(self, spacing_mm: Sequence[float] | None) -> Geometry:
+        """The grid with a spacing along (Z, Y, X) where its file says none.
+
+        Axes whose spacing the file does say (pages apart, but no pixels) stay what they are.
+        """
+        if spacing_mm is None or NO_SPACING not in self.missing:
+            return self
+        scales = [
+            given if said == ASSUMED_MM else 1.0
+            for given, said in zip(spacing_mm, self.spacing_mm, strict=True)
+        ]
+        affine = self.affine @ np.diag([*reversed(scales), 1.0])
+        missing = NO_POSITION if NO_POSITION in self.missing else ""
+        return replace(self, affine=affine, missing=missing)
+
     @property
     def doubt(self) -> str:
         """Why the file may have no geometry of its own; empty when it seems to."""
@@ -94,6 +121,29 @@ class Geometry:
         spacing = " x ".join(f"{s:g}" for s in self.spacing_mm[-self.ndim :])
         origin = ", ".join(f"{o:g}" for o in self.origin_mm)
         return f"shape {shape}, spacing {spacing} mm, origin ({origin}) RAS mm, {self.orientation}"
+
+
+class _OnGrid(Protocol):
+    """What has a grid, and warnings about it."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
+Found = TypeVar("Found", bound=_OnGrid)
+
+
+def with_spacing(found: Found, spacing_mm: Sequence[float] | None) -> Found:
+    """What was read of a file, with a spacing where it says none: `Geometry.with_spacing`."""
+    geometry = found.geometry.with_spacing(spacing_mm)
+    if geometry is found.geometry:
+        return found
+    warnings = tuple(text for text in found.warnings if not text.endswith(ASSUMED))
+    changed: Found = replace(found, geometry=geometry, warnings=warnings)  # type: ignore[type-var]
+    return changed
 
 
 def corner_voxels(shape: tuple[int, int, int]) -> NDArray[np.float64]:

@@ -142,7 +142,7 @@ def _resampled(
     options: ReadingOptions,
 ) -> SoftSegments:
     """A label map with a grid of its own, on the grid of its image."""
-    target = image_grid(images, options.series)
+    target = image_grid(images, options)
     if target is None or options.resample_labels != "linear":
         raise InputError(
             "is a hard label map: there is no soft label to import.",

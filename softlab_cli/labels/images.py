@@ -10,7 +10,7 @@ import numpy as np
 
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.volume import Geometry, Image, check_same_grid
+from softlab_cli.core.volume import Geometry, Image, check_same_grid, with_spacing
 from softlab_cli.labels.read import series_for
 from softlab_cli.labels.stores import open_labels
 from softlab_cli.readers import is_dicom, probe, read_image
@@ -118,7 +118,7 @@ def read_images(case: Case, geometry: Geometry, options: ReadingOptions) -> Imag
 
 def _read(case: Case, path: Path, options: ReadingOptions) -> Image:
     if not is_dicom(path):
-        return read_image(path)
+        return with_spacing(read_image(path), options.spacing_mm)
     from softlab_cli.readers.dicom.series.read import read_series
 
     series = series_for(open_labels(case.label_maps[0]), [path], options)

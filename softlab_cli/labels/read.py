@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softlab_cli.core.errors import ClassError
-from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid
+from softlab_cli.core.volume import Geometry, LabelMap, check_same_grid, with_spacing
 from softlab_cli.labels.segments import as_classes, check_needed, choose_segments
 from softlab_cli.labels.stores import open_labels
 from softlab_cli.readers import (
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def image_grid(images: Sequence[Path], series: str | None = None) -> Geometry | None:
+def image_grid(images: Sequence[Path], options: ReadingOptions) -> Geometry | None:
     """The one grid of a case's images, or None without images.
 
     Raises
@@ -54,7 +54,12 @@ def image_grid(images: Sequence[Path], series: str | None = None) -> Geometry | 
     """
     if not images:
         return None
-    grids = [dicom.probe(p, series).geometry if is_dicom(p) else probe(p).geometry for p in images]
+    grids = [
+        dicom.probe(path, options.series).geometry
+        if is_dicom(path)
+        else probe(path).geometry.with_spacing(options.spacing_mm)
+        for path in images
+    ]
     for path, grid in zip(images[1:], grids[1:], strict=True):
         check_same_grid(grids[0], grid, names=(images[0].name, path.name), path=path)
     return grids[0]
@@ -143,7 +148,7 @@ def read_labels(
     options = chosen.options.for_rater(rater)
     series = series_for(source, images, options)
     label_map = source.label_map(series, options)
-    label_map = as_classes(label_map, options, path)
+    label_map = with_spacing(as_classes(label_map, options, path), options.spacing_mm)
     target = _target(series, images, options, onto)
     turn = target and find_turn(label_map.geometry, target)
     if target is not None and not (turn and turn.is_identity):
@@ -161,7 +166,7 @@ def _target(
     onto: Geometry | None,
 ) -> Geometry | None:
     """The grid to bring labels to; those that lie on their series are on their image's."""
-    return onto if series else image_grid(images, options.series) or onto
+    return onto if series else image_grid(images, options) or onto
 
 
 def _names_of_grids(images: Sequence[Path]) -> tuple[str, str]:
@@ -184,6 +189,7 @@ def probe_labels(
     chosen = choose_segments(source, options, path)
     series = series_for(source, images, chosen.options)
     seen = replace(source.probe(series), names=chosen.names or {})
+    seen = with_spacing(seen, options.spacing_mm)
     target = _target(series, images, options, onto)
     turn = target and find_turn(seen.geometry, target)
     if target is not None and not (turn and turn.is_identity):

@@ -17,7 +17,7 @@ from softlab_cli.cases import Case
 from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.folders import is_probabilities
-from softlab_cli.core.volume import Geometry, describe_both
+from softlab_cli.core.volume import Geometry, describe_both, with_spacing
 from softlab_cli.labels.read import image_grid
 from softlab_cli.labels.stores import is_store_case, open_store_case
 from softlab_cli.readers import FileProbe
@@ -119,8 +119,8 @@ def open_soft_input(case: Case, options: ReadingOptions, *, agree: bool = False)
     path = case.label_maps[0]
     if is_store_case(path):
         return _of_store(case, options)
-    files = [_opened(file, agree) for file in case.label_maps]
-    grid = image_grid(case.images, options.series)
+    files = [with_spacing(_opened(file, agree), options.spacing_mm) for file in case.label_maps]
+    grid = image_grid(case.images, options)
     geometry = grid or files[0].geometry
     other = "image" if grid else path.name
     files = [_on_grid(file, geometry, other) for file in files]
@@ -199,7 +199,7 @@ def _of_classes(
 def _of_store(case: Case, options: ReadingOptions) -> SoftInput:
     path = case.label_maps[0]
     file, classes = open_store_case(path)
-    grid = image_grid(case.images, options.series)
+    grid = image_grid(case.images, options)
     file = _on_grid(file, grid or file.geometry, "image")
     parts = tuple(SoftPart(file, c.index, c.name, c.value) for c in classes.classes)
     return SoftInput(path, file.geometry, parts, has_background=True, is_store=True)

@@ -40,6 +40,8 @@ class ReadingOptions:
         enclose no area.
     resample_labels
         How a label map on another grid than its image is resampled, if at all.
+    spacing_mm
+        Distance of voxels along (Z, Y, X) in files that do not say it, such as PNG.
     value_map
         Numbers of the files to label values, for each rater; ``""`` is for those that
         have no entry of their own. Numbers are any whole ones, and NaN.
@@ -67,6 +69,7 @@ class ReadingOptions:
     padding: Padding = "background"
     lost_contours: LostContours = "refuse"
     resample_labels: Resampling | None = None
+    spacing_mm: tuple[float, float, float] | None = None
     value_map: Mapping[str, Mapping[float, int]] = field(default_factory=dict)
     loose_names: bool = False
     names: NameRule | None = None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.volume import Geometry, Image, LabelMap
+from softlab_cli.core.volume import ASSUMED, NO_POSITION, NO_SPACING, Geometry, Image, LabelMap
 from softlab_cli.readers import png, tiff
 from softlab_cli.readers.base import FileProbe, check_one_value, check_promise, file_size
 from softlab_cli.readers.geometry import affine_from_itk, sound_affine
@@ -158,12 +158,12 @@ def _opened(path: Path, *, as_labels: bool) -> _File:
 
 
 def _missing(picture: Picture) -> str:
-    return "no spacing, no position" if _unsaid(picture) else "no position"
+    return f"{NO_SPACING}, {NO_POSITION}" if _unsaid(picture) else NO_POSITION
 
 
 def _unsaid(picture: Picture) -> tuple[str, ...]:
     if picture.spacing_mm[1:] == (1.0, 1.0) and not picture.says_z:
-        return ("the file does not say how large its pixels are; 1 mm is assumed.",)
+        return (f"the file does not say how large its pixels are; {ASSUMED}",)
     if not picture.is_flat and not picture.says_z:
-        return ("a TIFF file does not say how far apart its pages are; 1 mm is assumed.",)
+        return (f"a TIFF file does not say how far apart its pages are; {ASSUMED}",)
     return ()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.volume import ASSUMED, NO_POSITION, NO_SPACING
 from softlab_cli.readers.text_headers import header_fields
 
 __all__ = ["TextGeometry", "read_text_geometry"]
@@ -35,8 +36,6 @@ NAMES = {word: (name, float(mm)) for name, (mm, *words) in _UNITS.items() for wo
 """How headers write a unit, to its name and its length in millimetres."""
 
 NOT_IN_SPACE = ("list", "vector", "color", "complex", "point", "normal", "matrix", "time")
-
-NO_SPACING = "no spacing"
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,14 @@ def read_text_geometry(path: Path) -> TextGeometry:
         missing, units = _missing_meta(fields), [fields.get("distanceunits", "")]
     mm_per_unit, warnings = _millimetres(units)
     if missing.startswith(NO_SPACING):
-        warnings.append("the file does not say how large its voxels are; 1 mm is assumed.")
+        warnings.append(f"the file does not say how large its voxels are; {ASSUMED}")
     return TextGeometry(mm_per_unit, missing, tuple(warnings))
 
 
 def _missing_meta(fields: Mapping[str, str]) -> str:
     if not {"elementspacing", "elementsize"} & fields.keys():
         return NO_SPACING
-    return "" if {"offset", "position", "origin"} & fields.keys() else "no position"
+    return "" if {"offset", "position", "origin"} & fields.keys() else NO_POSITION
 
 
 def _missing_nrrd(fields: Mapping[str, str]) -> str:
@@ -99,7 +98,7 @@ def _missing_nrrd(fields: Mapping[str, str]) -> str:
     if lacking and (fields.get("kinds") or len(steps) - len(lacking) < min(3, len(steps))):
         listed = ", ".join(str(axis + 1) for axis in lacking)
         return f"{NO_SPACING} along axis {listed}"
-    return "" if "spaceorigin" in fields or "axismins" in fields else "no position"
+    return "" if "spaceorigin" in fields or "axismins" in fields else NO_POSITION
 
 
 def _vectors(text: str) -> list[str]:
