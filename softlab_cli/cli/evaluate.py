@@ -122,7 +122,7 @@ def command(
         softlab evaluate --pred soft.zarr --ref labels/ --out results/
         softlab evaluate --pred a=net_a/ --pred b=net_b/ --baseline a \\
             --ref r1/ --ref r2/ --out results/
-    --out gets cases.csv, summary.json, summary.md and reliability.png.
+    The results are cases.csv, summary.json, summary.md and reliability.png.
     """
     from softlab_cli.evaluation.plan import plan_evaluation
     from softlab_cli.evaluation.request import EvaluationRequest, read_groups, runs_of

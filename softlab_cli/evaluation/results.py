@@ -28,7 +28,7 @@ MARK = "evaluation.json"
 """File that makes a folder one of results."""
 
 FORMAT = 1
-WRITTEN = ("cases.csv", "summary.json", "summary.md", "reliability.png", MARK)
+WRITTEN = ("cases.csv", "summary.json", "summary.md", "reliability.png")
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def refuse_foreign(out: Path) -> None:
 
 
 def clear(out: Path) -> None:
-    """Remove results, and nothing else, from a folder of results."""
+    """Remove results, and nothing else, from a folder of results; it stays one."""
     refuse_foreign(out)
     if not (out / MARK).exists():
         return
