@@ -17,6 +17,7 @@ from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
     from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls
+    from softlab_cli.evaluation.arrays import evaluate
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.report.marginals import class_weights, label_marginals
     from softlab_cli.running.runner import run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "class_weights",
+    "evaluate",
     "fuse",
     "geodesic_distance",
     "geols",
@@ -38,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "class_weights": "softlab_cli.report.marginals",
+    "evaluate": "softlab_cli.evaluation.arrays",
     "fuse": "softlab_cli.api",
     "geodesic_distance": "softlab_cli.geodesic",
     "geols": "softlab_cli.api",

@@ -26,6 +26,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     MAKE: {
         "run": "Any of these, from a configuration file.",
     },
+    "Judge predictions": {
+        "evaluate": "How good and how well calibrated, against one rater or several.",
+    },
     "Train with it": {
         "nnunet": "In nnU-Net v2: soft labels of its preprocessed cases, and a trainer.",
     },

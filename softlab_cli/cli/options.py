@@ -22,7 +22,9 @@ from softlab_cli.core.numbers import parse_number
 __all__ = [
     "class_pattern",
     "debug",
+    "evaluation_options",
     "progress",
+    "rater_pattern",
     "rater_weights",
     "raters",
     "refuse_idle",
@@ -207,13 +209,14 @@ rater_weights = click.option(
     help="Weight of a rater; give one for each.  [default: equal]",
 )
 
+rater_pattern = click.option(
+    "--rater-pattern",
+    metavar="PATTERN",
+    help="How file names tell case and rater, such as '{case}_{rater}.nii.gz' or '{rater}/{case}'.",
+)
+
 raters = [
-    click.option(
-        "--rater-pattern",
-        metavar="PATTERN",
-        help="How file names tell case and rater, such as '{case}_{rater}.nii.gz' or "
-        "'{rater}/{case}'.",
-    ),
+    rater_pattern,
     click.option(
         "--min-raters",
         type=click.IntRange(1),
@@ -268,6 +271,13 @@ smoothing = click.option(
     help="Share that is spread evenly over all classes (alpha), 0 to 1.",
 )
 
+_IMAGES = click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Images of the same cases, paired by name; or a folder of DICOM series. Label maps "
+    "are put on the grid of their image.",
+)
+
 _INPUT = [
     click.option(
         "--in",
@@ -282,12 +292,7 @@ _INPUT = [
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="The store to write."
     ),
-    click.option(
-        "--images",
-        type=click.Path(path_type=Path),
-        help="Images of the same cases, paired by name; or a folder of DICOM series. Label maps "
-        "are put on the grid of their image.",
-    ),
+    _IMAGES,
 ]
 
 _READING = [
@@ -389,13 +394,17 @@ _CLASSES = [
     ),
 ]
 
+_OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Remove what --out holds and start again."
+)
+
 _STORE = [
     click.option(
         "--labels-only",
         is_flag=True,
         help="Store the recipe and the hard labels; soft labels are computed on read.",
     ),
-    click.option("--overwrite", is_flag=True, help="Remove what --out holds and start again."),
+    _OVERWRITE,
     click.option(
         "--sync/--no-sync",
         default=True,
@@ -479,6 +488,18 @@ def refuse_idle(*names: str, needs: str) -> None:
 
 run_options = together(*_INPUT, class_pattern, *_READING, *_CLASSES, *_STORE, *_RUNNING)
 """Every option of a command that makes soft labels."""
+
+evaluation_options = together(
+    _IMAGES,
+    rater_pattern,
+    class_pattern,
+    *_READING,
+    *soft_options,
+    *_CLASSES,
+    _OVERWRITE,
+    *_RUNNING,
+)
+"""What reading, classes and running are to an evaluation."""
 
 
 def slurm_part() -> tuple[int, int] | None:

@@ -26,7 +26,12 @@ from softlab_cli.running.warned import Warned
 
 __all__ = ["JsonLog", "ProgressBar", "listeners"]
 
-VERBS = {"scan": "scanning labels", "soften": "softening", "verify": "verifying"}
+VERBS = {
+    "scan": "scanning labels",
+    "soften": "softening",
+    "verify": "verifying",
+    "evaluate": "evaluating",
+}
 
 
 class ProgressBar:

@@ -137,7 +137,7 @@ class Gatherer:
         prediction: NDArray[Any],
         reference: NDArray[Any],
         codes: NDArray[np.uint8] | None = None,
-    ) -> None:
+    ) -> NDArray[np.uint16]:
         """Count a block.
 
         Parameters
@@ -150,6 +150,11 @@ class Gatherer:
             float16 or float32, all 0 at a voxel that is not labelled.
         codes
             (z, y, x), for each voxel the regions that it lies in; bit i for the i-th.
+
+        Returns
+        -------
+        top
+            (z, y, x) uint16, the most probable class of each voxel, the first of several.
 
         Raises
         ------
@@ -167,9 +172,12 @@ class Gatherer:
             raise UsageError(f"codes of {len(code):,} voxels and probabilities of {voxels:,}.")
         slots = self._slots(code)
         step = max(1, TOGETHER // (self.class_count * self.raters))
+        top = np.empty(voxels, np.uint16)
         for start in range(0, voxels, step):
             part = slice(start, min(start + step, voxels))
-            self._add(np.ascontiguousarray(values[:, part]), target[:, part], slots[part])
+            block = np.ascontiguousarray(values[:, part])
+            top[part] = self._add(block, target[:, part], slots[part])
+        return top.reshape(prediction.shape[1:])
 
     def _flat(
         self, prediction: NDArray[Any], reference: NDArray[Any]
@@ -201,7 +209,9 @@ class Gatherer:
             table[code] = self._slot_of.setdefault(code, len(self._slot_of))
         return table[codes]
 
-    def _add(self, values: NDArray[Any], target: NDArray[Any], slots: NDArray[np.uint8]) -> None:
+    def _add(
+        self, values: NDArray[Any], target: NDArray[Any], slots: NDArray[np.uint8]
+    ) -> NDArray[np.uint16]:
         if self.cells.single:
             values = values.astype(np.float32, copy=False)
         top, values, faults = survey(values, self.cells, self.sum_tolerance)
@@ -221,6 +231,7 @@ class Gatherer:
         labelled = int(np.count_nonzero(weight))
         self._voxels += labelled
         self._ignored += len(weight) - labelled
+        return top
 
     def _weight(self, target: NDArray[Any]) -> NDArray[np.uint8]:
         if self.soft:

@@ -1,0 +1,226 @@
+"""``softlab evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from softlab_cli.cli.options import evaluation_options, slurm_part, together
+from softlab_cli.core.folders import some_of
+from softlab_cli.core.memory import format_bytes
+from softlab_cli.core.text import printable, shown
+from softlab_cli.running.progress import listeners
+
+if TYPE_CHECKING:
+    from softlab_cli.core.events import RunFinished
+    from softlab_cli.evaluation.plan import EvaluationPlan
+    from softlab_cli.evaluation.summary import Summary
+
+PARITIES = ("svls", "monai", "curvas2024", "curvas2025", "qubiq")
+
+SHOWN = 12
+"""Classes of which a line is printed."""
+
+_OWN = [
+    click.option(
+        "--pred",
+        "predictions",
+        metavar="[NAME=]PATH",
+        multiple=True,
+        required=True,
+        help="Predictions: a store, nnU-Net's probabilities (.npz beside the segmentation), NIfTI "
+        "with a volume for each class, one file a class (--class-pattern), or label maps. Those of "
+        "one name, or without one, are averaged; other names are runs side by side.",
+    ),
+    click.option(
+        "--ref",
+        "references",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        required=True,
+        help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
+        "whose raters count where it keeps them. Repeat it for several raters.",
+    ),
+    click.option(
+        "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
+    ),
+    click.option(
+        "--tolerance-mm",
+        type=float,
+        multiple=True,
+        default=(2.0,),
+        show_default=True,
+        help="Distance within which surfaces count as one; may be repeated.",
+    ),
+    click.option(
+        "--bins",
+        type=int,
+        default=15,
+        show_default=True,
+        help="Bins of the calibration errors.",
+    ),
+    click.option(
+        "--regions",
+        metavar="REGION,...",
+        multiple=True,
+        help="Where calibration is judged besides all voxels: union[=10mm] around all raters' "
+        "foreground, band[=3mm] around their borders, foreground (as published: biased). A "
+        "distance may be in voxels: band=2vox.",
+    ),
+    click.option(
+        "--baseline", metavar="NAME", help="The run of --pred that others are compared with."
+    ),
+    click.option(
+        "--groups",
+        type=click.Path(path_type=Path),
+        help="CSV with the columns case_id and patient: intervals are over patients then.",
+    ),
+    click.option(
+        "--parity",
+        type=click.Choice(PARITIES),
+        multiple=True,
+        help="Also what others would report, with their faults named; may be repeated.",
+    ),
+    click.option(
+        "--temperature/--no-temperature",
+        default=True,
+        show_default=True,
+        help="Look for the temperature that would be best; takes about half of the time.",
+    ),
+    click.option(
+        "--ordered",
+        is_flag=True,
+        help="Classes have an order, such as grades: reckon the ranked probability score.",
+    ),
+]
+
+
+@click.command("evaluate")
+@together(*_OWN)
+@evaluation_options
+def command(
+    predictions: tuple[str, ...],
+    references: tuple[Path, ...],
+    baseline: str | None,
+    groups: Path | None,
+    tolerance_mm: tuple[float, ...],
+    bins: int,
+    regions: tuple[str, ...],
+    parity: tuple[str, ...],
+    temperature: bool,
+    ordered: bool,
+    **options: Any,
+) -> None:
+    """Judge predictions by one rater or several: overlap, surfaces, calibration.
+
+    \b
+    Cases are paired by name; one that lacks a side is named, counted, and exits 1:
+        softlab evaluate --pred soft.zarr --ref labels/ --out results/
+        softlab evaluate --pred a=net_a/ --pred b=net_b/ --baseline a \\
+            --ref r1/ --ref r2/ --out results/
+    The results are cases.csv, summary.json, summary.md and reliability.png.
+    """
+    from softlab_cli.evaluation.plan import plan_evaluation
+    from softlab_cli.evaluation.request import EvaluationRequest, read_groups, runs_of
+    from softlab_cli.evaluation.run import execute_evaluation
+    from softlab_cli.evaluation.settings import Settings, parse_regions
+    from softlab_cli.labels.read import ReadingOptions
+    from softlab_cli.running.request import Request
+
+    progress, verbose = options.pop("progress"), options.pop("verbose")
+    dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
+    options["part"] = options["part"] or slurm_part()
+    chosen = [f.name for f in fields(ReadingOptions) if f.name in options]
+    reading = ReadingOptions(**{name: options.pop(name) for name in chosen})
+    settings = Settings(tolerance_mm, bins, parse_regions(regions), parity, temperature, ordered)
+    request = EvaluationRequest(
+        runs_of(predictions),
+        Request(references, reading=reading, **options),
+        settings,
+        baseline,
+        read_groups(groups) if groups else {},
+    )
+    visible = sys.stderr.isatty() if progress is None else progress
+    with listeners(progress=visible, verbose=verbose, log_json=log_json) as listen:
+        plan = plan_evaluation(request, listen)
+        if dry_run:
+            click.echo(printable("\n".join(describe_plan(plan))))
+            raise SystemExit(1 if plan.failed else 0)
+        report, summary = execute_evaluation(plan, listen)
+    if summary is not None and summary.diagrams:
+        from softlab_cli.report.reliability import draw_reliability
+
+        draw_reliability(summary.diagrams, request.out / "reliability.png")
+    click.echo(printable("\n".join(describe(report, summary, request.out))))
+    raise SystemExit(1 if report.failed else 0)
+
+
+def describe_plan(plan: EvaluationPlan) -> list[str]:
+    """What --dry-run prints."""
+    names = plan.classes.names
+    lines = [f"{len(names)} classes: {some_of([shown(n) for n in names], 6)}"]
+    lines += [
+        f"  to do     {shown(t.case_id)}" + (f"  ({t.reason})" if t.reason else "")
+        for t in plan.tasks
+    ]
+    lines += [f"  complete  {shown(k.case_id)} ({k.run})" for k in plan.kept]
+    lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in plan.failed]
+    lines.append(
+        f"{len(plan.tasks)} to do, {len(plan.kept)} complete, {len(plan.failed)} failed; "
+        f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
+        f"at most {format_bytes(plan.crew.bytes_per_worker)} each"
+    )
+    return lines
+
+
+def describe(report: RunFinished, summary: Summary | None, out: Path) -> list[str]:
+    """The closing table: how it ended, and the main figures."""
+    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
+    lines = [
+        f"{shown(out)}",
+        f"  done    {report.done:>6}  {report.seconds:.1f} s",
+        f"  skipped {report.skipped:>6}  {'complete and unchanged' if report.skipped else ''}",
+        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
+    ]
+    if summary is not None:
+        lines += figures(summary)
+    return [line.rstrip() for line in lines]
+
+
+def figures(summary: Summary) -> list[str]:
+    """A line for each run and class, and one for each run's calibration."""
+    means = {
+        (e["run"], e["class"], e["metric"]): e
+        for e in summary.content["means"]
+        if e["region"] == "all"
+    }
+    lines = []
+    for run in summary.content["runs"]:
+        classes = [name for r, name, metric in means if (r, metric) == (run, "dice")]
+        for name in [*classes[:SHOWN], *(["mean"] if len(classes) > SHOWN else [])]:
+            found = means[run, name, "dice"]
+            distance = means[run, name, "hausdorff_95_mm"]
+            lines.append(
+                f"  {shown(run)}  {shown(name)}: dice {_number(found)}, HD95 "
+                f"{_number(distance)} mm ({found['cases']} cases)"
+            )
+        pooled = {
+            e["metric"]: e
+            for e in summary.content["pooled"]
+            if (e["run"], e["class"], e["region"]) == (run, "all", "all")
+        }
+        if pooled:
+            shares = [f"{m} {_number(pooled[m])}" for m in ("ece", "brier", "nll")]
+            lines.append(f"  {shown(run)}  all voxels: {', '.join(shares)}")
+    return lines
+
+
+def _number(entry: dict[str, Any]) -> str:
+    if entry["value"] is None:
+        return "-"
+    bounds = "" if entry["low"] is None else f" [{entry['low']:.4g}, {entry['high']:.4g}]"
+    return f"{entry['value']:.4g}{bounds}"

@@ -1,0 +1,198 @@
+"""`softlab_cli.evaluate`: the figures of ``softlab evaluate``, of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.core.blocks import Region
+from softlab_cli.core.errors import GeometryError, InputError, UsageError
+from softlab_cli.evaluation.measure import Evaluation, measure_hard, measure_soft
+from softlab_cli.evaluation.metrics.grids import check_spacing
+from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, find_faults, renormalised
+from softlab_cli.evaluation.scene import Scene
+from softlab_cli.evaluation.settings import Settings, parse_regions
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    *,
+    spacing_mm: Sequence[float] | None = None,
+    class_names: Sequence[str] | None = None,
+    rater_names: Sequence[str] | None = None,
+    ignore_index: int | None = None,
+    tolerance_mm: Sequence[float] = (2.0,),
+    bins: int = 15,
+    regions: Sequence[str] = (),
+    parity: Sequence[str] = (),
+    temperature: bool = True,
+    ordered: bool = False,
+    sums: str = "error",
+    threads: int = 1,
+) -> Evaluation:
+    """Judge a prediction by one rater or several: what ``softlab evaluate`` does with a case.
+
+    Parameters
+    ----------
+    prediction
+        (C, Z, Y, X) probabilities of any floating type, which sum to 1 over the classes; or
+        (Z, Y, X) class indices, of which overlap and surfaces are reckoned only. Pictures
+        have no Z.
+    reference
+        (Z, Y, X) class indices, or (R, Z, Y, X) of R raters; integers. Class 0 is background.
+    spacing_mm
+        Of the voxels, in array order; by default 1.
+    class_names, rater_names
+        By default ``background``, ``label_1`` and so on, and ``r1``, ``r2`` and so on.
+    ignore_index
+        Number of voxels that a rater did not label.
+    tolerance_mm, bins, regions, parity, temperature, ordered, sums
+        As the options of ``softlab evaluate``.
+    threads
+        The result does not depend on it.
+
+    Returns
+    -------
+    Evaluation
+        Its ``rows`` are those of ``cases.csv``; ``figure("dice", "liver")`` is one of them.
+
+    Raises
+    ------
+    GeometryError
+        When the arrays have different shapes.
+    InputError
+        For what is no probability, or sums that are not 1.
+    UsageError
+        For arrays of other types, and options without a meaning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import softlab_cli
+    >>> truth = np.array([[0, 0, 1, 1]])
+    >>> prediction = np.stack([1 - truth, truth]).astype(np.float16)
+    >>> softlab_cli.evaluate(prediction, truth).figure("dice", "label_1")
+    1.0
+    """
+    settings = Settings(
+        tuple(tolerance_mm), bins, parse_regions(regions), tuple(parity), temperature, ordered
+    )
+    soft = prediction.dtype.kind == "f"
+    ndim = prediction.ndim - soft
+    labels = _with_raters(np.asarray(reference), prediction.shape[int(soft) :], ndim)
+    count = len(prediction) if soft else _class_count(labels, prediction, class_names, ignore_index)
+    scene = _scene(labels, count, ndim, spacing_mm, class_names, rater_names, ignore_index)
+    if not soft:
+        hard = _volume(_indices(prediction, count, ignore_index, "prediction"), ndim)
+        return measure_hard(scene, hard, settings, threads)
+    values = _sound(prediction, sums)
+    single = values.dtype != np.float16
+    source = _ArrayPrediction(values if ndim == 3 else values[:, np.newaxis], ndim)
+    return measure_soft(scene, source, settings, single=single, threads=threads)
+
+
+@dataclass(frozen=True)
+class _ArrayPrediction:
+    """A prediction in memory; see `softlab_cli.evaluation.measure.SoftPrediction`."""
+
+    values: NDArray[Any]
+    ndim: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        _, z, y, x = self.values.shape
+        return z, y, x
+
+    def read(self, region: Region) -> NDArray[Any]:
+        return np.array(self.values[(slice(None), *region)])
+
+    def unlabelled(self, region: Region) -> None:
+        return None
+
+    def volume(self, class_index: int) -> NDArray[Any]:
+        found: NDArray[Any] = self.values[class_index]
+        return found
+
+
+def _sound(prediction: NDArray[Any], sums: str) -> NDArray[Any]:
+    if sums not in ("error", "normalise"):
+        raise UsageError(f"sums is {sums!r}.", remedy="Give error or normalise.")
+    if sums == "normalise":
+        return renormalised(prediction)
+    faults = find_faults(prediction, SUM_TOLERANCE)
+    if faults.wrong_sum and not faults.unusable:
+        raise InputError(
+            f"the prediction has {faults}.", remedy='Divide by the sum with sums="normalise".'
+        )
+    return prediction if prediction.dtype == np.float16 else prediction.astype(np.float32)
+
+
+def _with_raters(reference: NDArray[Any], shape: tuple[int, ...], ndim: int) -> NDArray[Any]:
+    labels = reference[np.newaxis] if reference.ndim == ndim else reference
+    if ndim not in (2, 3) or labels.ndim != ndim + 1 or labels.shape[1:] != shape:
+        raise GeometryError(
+            f"a prediction on {shape} and a reference of shape {reference.shape} are not on one "
+            "grid.",
+            remedy="Give the reference as (Z, Y, X) or (raters, Z, Y, X), and the prediction as "
+            "(classes, Z, Y, X); pictures without Z.",
+        )
+    if not len(labels):
+        raise UsageError("there is no rater.")
+    return labels
+
+
+def _class_count(
+    labels: NDArray[Any], hard: NDArray[Any], names: Sequence[str] | None, ignored: int | None
+) -> int:
+    if names is not None:
+        return len(names)
+    largest = [int(a[a != ignored].max(initial=0)) for a in (labels, hard)]
+    return max(largest) + 1
+
+
+def _scene(
+    labels: NDArray[Any], count: int, ndim: int, spacing_mm: Sequence[float] | None,
+    class_names: Sequence[str] | None, rater_names: Sequence[str] | None, ignored: int | None,
+) -> Scene:  # fmt: skip
+    spacing = tuple(float(s) for s in spacing_mm or (1.0,) * ndim)
+    check_spacing(spacing, ndim)
+    classes = class_names or ["background", *(f"label_{c}" for c in range(1, count))]
+    raters = rater_names or [f"r{r}" for r in range(1, len(labels) + 1)]
+    if len(classes) != count or len(raters) != len(labels):
+        raise UsageError(
+            f"{len(classes)} names for {count} classes, {len(raters)} for {len(labels)} raters.",
+            remedy="Give one for each.",
+        )
+    indices = _indices(labels, count, ignored, "reference")
+    volumes = indices if ndim == 3 else indices[:, np.newaxis]
+    mark = int(np.iinfo(indices.dtype).max)
+    whole = (1.0,) * (3 - ndim) + spacing
+    return Scene(volumes, tuple(raters), tuple(classes), 0, mark, whole, ndim)
+
+
+def _volume(values: NDArray[Any], ndim: int) -> NDArray[Any]:
+    return values if ndim == 3 else values[np.newaxis]
+
+
+def _indices(
+    values: NDArray[Any], count: int, ignored: int | None, what: str
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Class indices of the least type, with its largest number where nothing is labelled."""
+    if values.dtype.kind not in "iub":
+        raise UsageError(f"the {what} is of type {values.dtype}.", remedy="Give class indices.")
+    dtype = np.uint8 if count <= 255 else np.uint16
+    nothing = np.zeros(values.shape, bool) if ignored is None else values == ignored
+    odd = values[((values < 0) | (values >= count)) & ~nothing]
+    if odd.size:
+        raise UsageError(
+            f"the {what} has class index {int(odd[0])}, and there are {count} classes.",
+            remedy="Give both the same classes, or say ignore_index.",
+        )
+    return np.where(nothing, np.iinfo(dtype).max, values).astype(dtype)

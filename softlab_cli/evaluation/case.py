@@ -1,0 +1,149 @@
+"""The way of one case of an evaluation; runs in any process, and raises nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.cases import Case
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError, naming
+from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.provenance import Role, describe_source
+from softlab_cli.core.volume import Geometry
+from softlab_cli.evaluation.measure import Evaluation, measure_hard, measure_soft
+from softlab_cli.evaluation.predictions import kind_of, open_prediction
+from softlab_cli.evaluation.references import References, read_references
+from softlab_cli.evaluation.results import CASES, keep
+from softlab_cli.evaluation.scene import Scene
+from softlab_cli.evaluation.settings import Settings
+from softlab_cli.labels.case import read_hard_labels
+from softlab_cli.labels.read import ReadingOptions
+from softlab_cli.running.scan import case_files, failure
+
+__all__ = ["EvaluationTask", "evaluate_case"]
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """Everything that one case of one run takes; travels to a worker process.
+
+    Parameters
+    ----------
+    reference
+        The case with its references.
+    run
+        Name of the run.
+    members
+        The case of each of the run's predictions, which are averaged.
+    classes
+        The class table.
+    reading
+        How files are read.
+    settings
+        What is measured.
+    single
+        Whether probabilities are counted as float32, in all cases of the run.
+    out
+        The folder of the results; it exists.
+    options
+        What the results depend on besides the files.
+    threads
+        Threads in this process.
+    reason
+        Why it is done again, if it is.
+    title
+        What it is called in messages.
+    """
+
+    reference: Case
+    run: str
+    members: tuple[Case, ...]
+    classes: ClassTable
+    reading: ReadingOptions
+    settings: Settings
+    single: bool
+    out: Path
+    options: Mapping[str, Any]
+    threads: int = 1
+    reason: str = ""
+    title: str = ""
+
+    @property
+    def case_id(self) -> str:
+        """What it is called in messages: the case, and the run where there are several."""
+        return self.title or self.reference.case_id
+
+    @property
+    def files(self) -> list[tuple[Path, Role]]:
+        """Every file that the results are made from."""
+        cases: Sequence[Case] = (self.reference, *self.members)
+        return list(dict.fromkeys(file for case in cases for file in case_files(case)))
+
+
+def evaluate_case(task: EvaluationTask) -> CaseFinished:
+    """Judge one case and keep what was found; never raises."""
+    started = time.perf_counter()
+    try:
+        sources = [describe_source(file, role) for file, role in task.files]
+        found = _evaluated(task)
+        case_id = task.reference.case_id
+        size = keep(task.out, case_id, task.run, task.options, sources, found)
+        return CaseFinished(
+            task.case_id, "done", message=task.reason, warnings=found.warnings,
+            seconds=time.perf_counter() - started, facts={"stored_bytes": size},
+            raters=found.raters,
+        )  # fmt: skip
+    except Exception as error:
+        return failure(task.case_id, error, started)
+
+
+def _evaluated(task: EvaluationTask) -> Evaluation:
+    for case in (task.reference, *task.members):
+        if case.problem is not None:
+            raise case.problem
+    kinds = {kind_of(case, task.reading) for case in task.members}
+    if "hard" not in kinds:
+        return _soft(task)
+    if len(task.members) > 1:
+        raise UsageError(
+            "label maps cannot be averaged.",
+            remedy="Give probabilities, or each run a name of its own: --pred NAME=PATH.",
+            path=task.members[0].label_maps[0],
+        )
+    labels = read_hard_labels(task.members[0], task.classes, task.reading)
+    references = _references(task, labels.geometry)
+    scene = _scene(task, references, labels.geometry)
+    found = measure_hard(scene, labels.class_indices, task.settings, task.threads)
+    return replace(found, warnings=(*labels.warnings, *references.warnings))
+
+
+def _soft(task: EvaluationTask) -> Evaluation:
+    beside = task.out / CASES
+    path = task.members[0].label_maps[0]
+    with open_prediction(task.members, task.classes, task.reading, beside) as prediction:
+        references = _references(task, prediction.geometry)
+        scene = _scene(task, references, prediction.geometry)
+        with naming(path):
+            found = measure_soft(
+                scene, prediction, task.settings, single=task.single,
+                refuse_sums=task.reading.sums == "error" and not prediction.is_checked,
+                threads=task.threads,
+            )  # fmt: skip
+        warnings = (*prediction.warnings, *references.warnings, *found.warnings)
+    return replace(found, warnings=warnings)
+
+
+def _references(task: EvaluationTask, onto: Geometry) -> References:
+    return read_references(task.reference, task.classes, task.reading, onto)
+
+
+def _scene(task: EvaluationTask, references: References, geometry: Geometry) -> Scene:
+    classes = task.classes
+    return Scene(
+        references.raters, references.names, classes.names, classes.background_index,
+        classes.ignore_index, geometry.spacing_mm, geometry.ndim,
+    )  # fmt: skip

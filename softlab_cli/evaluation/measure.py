@@ -1,0 +1,206 @@
+"""One case: its prediction, block by block, and its references to figures and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.core.blocks import Grid, Region
+from softlab_cli.core.errors import GeometryError, InputError
+from softlab_cli.evaluation.hard_figures import hard_figures
+from softlab_cli.evaluation.metrics.cells import Cells
+from softlab_cli.evaluation.metrics.gathering import Gatherer
+from softlab_cli.evaluation.metrics.tallies import ALL, Counts
+from softlab_cli.evaluation.rater_figures import Thresholds, rater_figures
+from softlab_cli.evaluation.rows import Row
+from softlab_cli.evaluation.scene import Scene
+from softlab_cli.evaluation.settings import Settings
+from softlab_cli.evaluation.soft_figures import soft_figures
+
+__all__ = ["Evaluation", "SoftPrediction", "measure_hard", "measure_soft"]
+
+
+class SoftPrediction(Protocol):
+    """A prediction that is read block by block."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """2 for a picture."""
+        ...
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """(C, z, y, x) probabilities, float16 or float32."""
+        ...
+
+    def unlabelled(self, region: Region) -> NDArray[np.bool_] | None:
+        """(z, y, x), where the prediction says nothing; None where it says something everywhere."""
+        ...
+
+    def volume(self, class_index: int) -> NDArray[Any]:
+        """(Z, Y, X) of one class."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found of one case.
+
+    Parameters
+    ----------
+    rows
+        All figures.
+    raters
+        Whom the prediction was judged by.
+    counts
+        What calibration figures follow from, which adds up over cases; None of a label map.
+    warnings
+        What is odd.
+    """
+
+    rows: tuple[Row, ...]
+    raters: tuple[str, ...]
+    counts: Counts | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+
+    def figure(
+        self, metric: str, class_name: str = ALL, region: str = ALL, rater: str | None = None
+    ) -> float:
+        """One figure; by default that of all raters together.
+
+        Raises
+        ------
+        KeyError
+            When there is none.
+        """
+        for row in self.rows:
+            fits = row[1:4] == (class_name, region, metric)
+            if fits and (is_headline(row, self.raters) if rater is None else row.rater == rater):
+                return row.value
+        raise KeyError((metric, class_name, region, rater))
+
+
+def is_headline(row: Row, raters: tuple[str, ...]) -> bool:
+    """Whether a row is of all raters together: of the only one, their mean, or pooled."""
+    return row.rater == raters[0] if len(raters) == 1 else row.rater not in raters
+
+
+def measure_hard(
+    scene: Scene, hard: NDArray[Any], settings: Settings, threads: int = 1
+) -> Evaluation:
+    """A predicted label map: overlap and surfaces, and what it is to several raters.
+
+    Parameters
+    ----------
+    scene
+        The references.
+    hard
+        (Z, Y, X) class indices.
+    settings, threads
+        What is measured; the result does not depend on threads.
+    """
+    rows = hard_figures(scene, hard, settings, threads)
+    if len(scene.names) > 1:
+        rows += rater_figures(scene, hard, None, None, None, settings, threads)
+    return Evaluation(tuple(rows), scene.names)
+
+
+def measure_soft(
+    scene: Scene, soft: SoftPrediction, settings: Settings, *, single: bool,
+    refuse_sums: bool = False, threads: int = 1,
+) -> Evaluation:  # fmt: skip
+    """Predicted probabilities: calibration, and what `measure_hard` says of the most probable.
+
+    Parameters
+    ----------
+    scene
+        The references.
+    soft
+        The prediction; never held whole.
+    settings
+        What is measured.
+    single
+        Whether probabilities are counted as float32; else they are float16.
+    refuse_sums
+        Whether sums over classes that are not 1 are refused, and not only told.
+    threads
+        The result does not depend on it.
+
+    Raises
+    ------
+    GeometryError
+        When the prediction has another shape than the references.
+    InputError
+        For what is no probability, with the number of voxels.
+    """
+    if soft.shape != scene.raters.shape[1:]:
+        raise GeometryError(
+            f"the prediction of shape {soft.shape} and the reference of shape "
+            f"{scene.raters.shape[1:]} are not on one grid."
+        )
+    several = len(scene.names) > 1
+    thresholds = None
+    if several:
+        thresholds = Thresholds(scene.foreground, len(scene.names), scene.ignore_index)
+    counts, hard, silent = _count(scene, soft, settings, single, thresholds, threads)
+    if refuse_sums and counts.faults.wrong_sum:
+        raise InputError(
+            f"the prediction has {counts.faults}.",
+            remedy="Divide by the sum with --sums normalise.",
+        )
+    rows = hard_figures(scene, hard, settings, threads)
+    if several:
+        # Each vote has the probability, so that this is the mean over raters.
+        mass = [float(m / len(scene.names)) for m in counts.within().mass]
+        in_mm3 = [m * scene.voxel_mm3 for m in mass]
+        rows += rater_figures(scene, hard, in_mm3, thresholds, soft, settings, threads)
+    rows += soft_figures(
+        counts, scene.classes, scene.background, scene.names, scene.pooled, settings
+    )
+    return Evaluation(tuple(rows), scene.names, counts, tuple(_warnings(counts, silent)))
+
+
+def _warnings(counts: Counts, silent: int) -> Iterator[str]:
+    if silent:
+        yield f"the prediction says nothing of {silent:,} voxels; they are left out."
+    if counts.faults.wrong_sum:
+        yield f"the prediction has {counts.faults}."
+
+
+def _count(
+    scene: Scene, soft: SoftPrediction, settings: Settings, single: bool,
+    thresholds: Thresholds | None, threads: int,
+) -> tuple[Counts, NDArray[Any], int]:  # fmt: skip
+    """Counts, (Z, Y, X) most probable classes, and how many voxels the prediction leaves out."""
+    regions, codes = scene.codes(settings)
+    gatherer = Gatherer(
+        len(scene.classes), raters=len(scene.names), regions=regions,
+        cells=Cells.ranges(settings.bin_counts) if single else Cells.half(),
+        temperatures=settings.temperatures, ordered=settings.ordered,
+        ignore_index=scene.ignore_index, threads=threads,
+    )  # fmt: skip
+    hard = np.empty(soft.shape, scene.raters.dtype)
+    silent = 0
+    for region in Grid.for_volume(soft.shape, soft.ndim).regions():
+        values = soft.read(region)
+        target = np.ascontiguousarray(scene.raters[(slice(None), *region)])
+        nothing = soft.unlabelled(region)
+        if nothing is not None and nothing.any():
+            silent += int(np.count_nonzero(nothing))
+            target = np.where(nothing, np.array(scene.ignore_index, target.dtype), target)
+            values[:, nothing] = 0
+            values[0, nothing] = 1  # any class does: nobody has a vote there
+        hard[region] = gatherer.add(values, target, codes[region])
+        if nothing is not None:
+            hard[region][nothing] = scene.ignore_index
+        if thresholds is not None:
+            thresholds.add(values, target)
+    return gatherer.counts(), hard, silent

@@ -1,0 +1,392 @@
+"""What an evaluation will do, worked out before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+from softlab_cli.cases import Case, discover_cases, natural_order, select_part
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.core.folders import some_of
+from softlab_cli.core.memory import PROCESS_BYTES
+from softlab_cli.evaluation.case import EvaluationTask
+from softlab_cli.evaluation.metrics.cells import Cells
+from softlab_cli.evaluation.predictions import Kind, kind_of
+from softlab_cli.evaluation.request import EvaluationRequest
+from softlab_cli.evaluation.results import Kept, read_kept, refuse_foreign
+from softlab_cli.labels.fractions import probe_fractions
+from softlab_cli.labels.numbering import Occurring, common_classes
+from softlab_cli.labels.read import ReadingOptions, probe_labels
+from softlab_cli.labels.stores import is_store_case
+from softlab_cli.readers import FileProbe
+from softlab_cli.running.crew import Crew, hire
+from softlab_cli.running.executors import WorkerDied, make_executor
+from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.request import (
+    Request,
+    given_classes,
+    ignored_values,
+    with_names,
+    with_unlabelled,
+)
+from softlab_cli.running.scan import ScanTask, failure, scan_case
+from softlab_cli.store.documents import read_store_info
+from softlab_cli.store.reader import Store
+
+__all__ = ["EvaluationPlan", "plan_evaluation"]
+
+FORMAT = 1
+"""Of what figures mean: another one makes all results anew."""
+
+BLOCK_VOXELS = 64**3
+COUNTING_BYTES = 200 * 2**20
+BYTES_PER_VOXEL = 24
+"""Regions, surfaces and what is compared, while one class is looked at."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The files of one case in one run."""
+
+    run: str
+    reference: Case
+    members: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What an evaluation will do.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    classes
+        The class table.
+    tasks
+        Cases to judge, one for each run.
+    kept
+        Results that are there already, and still hold.
+    every
+        Tasks of all parts, those that are done among them.
+    failed
+        Cases that cannot be done, those that lack a file on one side among them.
+    missing
+        Why each case that lacks something cannot be done.
+    crew
+        Who does it.
+    """
+
+    request: EvaluationRequest
+    classes: ClassTable
+    tasks: tuple[EvaluationTask, ...]
+    kept: tuple[Kept, ...]
+    every: tuple[EvaluationTask, ...]
+    failed: tuple[CaseFinished, ...]
+    missing: tuple[str, ...]
+    crew: Crew
+
+
+def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationPlan:
+    """Work out what an evaluation will do; writes nothing.
+
+    Raises
+    ------
+    UsageError
+        For options that make no sense together.
+    InputError
+        When no case has both a prediction and a reference.
+    StoreError
+        When the output is something else.
+    """
+    refuse_foreign(request.out)
+    run = with_unlabelled(_with_all_inputs(request))
+    known = given_classes(run)
+    run = with_names(run, known) if known else run
+    draft = _Draft.find(request, run, listen)
+    classes = known or draft.stored_classes(run) or draft.scan(run, listen)
+    run = with_names(run, classes)
+    draft.open_headers(run.reading)
+    draft.check_groups(request)
+    crew = draft.hire(run, classes, listen)
+    every = draft.tasks(request, run.reading, classes, crew)
+    mine = _part_of(every, request)
+    kept, todo = _sorted(mine, request)
+    names = {task.case_id for task in mine}
+    failed = [f for f in draft.failed if request.run.part is None or f.case_id in draft.part]
+    return EvaluationPlan(
+        request, classes, tuple(todo), tuple(kept), tuple(every),
+        tuple(f for f in failed if f.case_id not in names), tuple(draft.missing), crew,
+    )  # fmt: skip
+
+
+def _with_all_inputs(request: EvaluationRequest) -> Request:
+    """A request whose inputs are predictions and references, for what they say of classes."""
+    predictions = [path for paths in request.runs.values() for path in paths]
+    return replace(request.run, inputs=[*predictions, *request.run.inputs])
+
+
+def _part_of(every: Sequence[EvaluationTask], request: EvaluationRequest) -> list[EvaluationTask]:
+    if request.run.part is None:
+        return list(every)
+    cases = list({task.reference.case_id: task.reference for task in every}.values())
+    chosen = {case.case_id for case in select_part(cases, *request.run.part)}
+    return [task for task in every if task.reference.case_id in chosen]
+
+
+def _sorted(
+    tasks: Sequence[EvaluationTask], request: EvaluationRequest
+) -> tuple[list[Kept], list[EvaluationTask]]:
+    """Results that still hold, and what is to be done."""
+    if request.run.overwrite:
+        return [], list(tasks)
+    kept, todo = [], []
+    for task in tasks:
+        found = read_kept(request.out, task.reference.case_id, task.run)
+        if found is None:
+            todo.append(task)
+        elif found.is_current(task.options, task.files):
+            kept.append(found)
+        else:
+            changed = "files" if found.options == task.options else "options"
+            todo.append(replace(task, reason=f"its {changed} have changed"))
+    return kept, todo
+
+
+@dataclass
+class _Draft:
+    """Cases of all runs while they are paired and looked at."""
+
+    pairs: list[Pair]
+    several: bool
+    part: set[str]
+    failed: list[CaseFinished] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    kinds: dict[tuple[str, str], set[Kind]] = field(default_factory=dict)
+    probes: dict[str, FileProbe] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, request: EvaluationRequest, run: Request, listen: Listener) -> _Draft:
+        """Discover predictions and references, and pair them by case id."""
+
+        def tell(message: str) -> None:
+            listen(Notice(message))
+
+        references = discover_cases(
+            request.run.inputs, run.images, series=run.reading.series,
+            rater_pattern=run.rater_pattern, tell=tell,
+        )  # fmt: skip
+        by_id = {case.case_id: case for case in references}
+        part = select_part(references, *run.part) if run.part else references
+        draft = cls([], len(request.runs) > 1, {case.case_id for case in part})
+        for name, paths in request.runs.items():
+            draft._pair(name, _predictions(paths, run, tell), by_id, len(paths), tell)
+        if not draft.pairs:
+            raise InputError(
+                f"no case has both a prediction and a reference (references are, for instance, "
+                f"{some_of(list(by_id), 3)}; of predictions: {some_of(draft.missing, 2)}).",
+                remedy="Give prediction and reference of a case the same file name.",
+            )
+        draft.pairs.sort(key=lambda pair: natural_order(pair.reference.case_id))
+        if run.part:  # a case that has no place in any part's list belongs to the first
+            names = {draft.title(p.run, p.reference.case_id) for p in draft.pairs}
+            first = run.part[0] == 1
+            draft.part |= {f.case_id for f in draft.failed if first and f.case_id not in names}
+        return draft
+
+    def title(self, run: str, case_id: str) -> str:
+        """What a case of a run is called."""
+        return f"{case_id} ({run})" if self.several else case_id
+
+    def _pair(
+        self, run: str, found: Mapping[str, tuple[Case, ...]], references: Mapping[str, Case],
+        paths: int, tell: Any,
+    ) -> None:  # fmt: skip
+        for case_id in sorted({*found, *references}, key=natural_order):
+            lacks = "prediction" if case_id in references else "reference"
+            if case_id in found and case_id in references:
+                self.pairs.append(Pair(run, references[case_id], found[case_id]))
+                continue
+            have = "reference" if lacks == "prediction" else "prediction"
+            message = f"has a {have}, and no {lacks}."
+            self.missing.append(f"{self.title(run, case_id)} {message}")
+            self.failed.append(CaseFinished(self.title(run, case_id), "failed", message))
+        few = [case_id for case_id, members in found.items() if len(members) < paths]
+        if few and paths > 1:
+            tell(
+                f"{run}: {len(few)} of {len(found)} cases are in some of the {paths} predictions "
+                f"only, which are averaged ({some_of(few, 3)})"
+            )
+
+    def check_groups(self, request: EvaluationRequest) -> None:
+        """Refuse groups that leave a case out."""
+        ids = {pair.reference.case_id for pair in self.pairs}
+        without = sorted(ids - set(request.groups), key=natural_order)
+        if request.groups and without:
+            raise InputError(
+                f"--groups gives {len(without)} cases no patient ({some_of(without, 3)}).",
+                remedy="Add a row for each, with the columns case_id and patient.",
+            )
+
+    def stored_classes(self, run: Request) -> ClassTable | None:
+        """The classes of the first store among predictions and references; None without one."""
+        for pair in self.pairs:
+            for case in (*pair.members, pair.reference):
+                path = case.label_maps[0]
+                if is_store_case(path):
+                    classes = read_store_info(path.parent).classes
+                    return replace(classes, ignore_values=tuple(sorted(ignored_values(run))))
+        return None
+
+    def scan(self, run: Request, listen: Listener) -> ClassTable:
+        """The classes that occur in predictions and references."""
+        self.open_headers(run.reading)
+        tasks = [
+            ScanTask(case, run.reading, self._is_soft(pair), run.image_like == "ok")
+            for pair in self.pairs
+            for case in pair.members
+        ]
+        references = {p.reference.case_id: p.reference for p in self.pairs}
+        tasks += [
+            ScanTask(case, run.reading, False, run.image_like == "ok")
+            for case in references.values()
+        ]
+        listen(StageStarted("scan", len(tasks)))
+        executor = make_executor(
+            run.workers or 1, run.dask, isolated=any(may_crash(task.case) for task in tasks),
+            seconds=run.case_timeout, keep=True,
+        )  # fmt: skip
+        found: list[Occurring] = []
+        for task, result in executor.run(scan_case, tasks):
+            listen(StageStepped("scan", task.case.case_id))
+            if isinstance(result, tuple):
+                found.extend(result)
+                continue
+            reason = result.reason if isinstance(result, WorkerDied) else result.message
+            self._fail_case(task.case.case_id, reason)
+        classes, note = common_classes(
+            found, ignored_values(run), loose_names=run.reading.loose_names
+        )
+        if note:
+            listen(Notice(note))
+        return classes
+
+    def _is_soft(self, pair: Pair) -> bool:
+        return "hard" not in self.kinds[pair.run, pair.reference.case_id]
+
+    def open_headers(self, reading: ReadingOptions) -> None:
+        """What each prediction is, and how large; cases without usable files fail here."""
+        for pair in list(self.pairs):
+            key = (pair.run, pair.reference.case_id)
+            if key in self.kinds:
+                continue
+            try:
+                for case in (*pair.members, pair.reference):
+                    if case.problem is not None:
+                        raise case.problem
+                seen = [call_for(case, _header, case, reading) for case in pair.members]
+            except Exception as error:  # an unforeseen one is its own case's matter, too
+                self.pairs.remove(pair)
+                self.failed.append(failure(self.title(*key), error))
+                continue
+            self.kinds[key] = {kind for kind, _ in seen}
+            self.probes[pair.reference.case_id] = max(
+                (probe for _, probe in seen), key=lambda probe: probe.bytes_on_read
+            )
+
+    def _fail_case(self, case_id: str, message: str) -> None:
+        for pair in [p for p in self.pairs if p.reference.case_id == case_id]:
+            self.pairs.remove(pair)
+            self.failed.append(CaseFinished(self.title(pair.run, case_id), "failed", message))
+
+    def hire(self, run: Request, classes: ClassTable, listen: Listener) -> Crew:
+        """Who does it; cases that no worker has the memory for fail here."""
+        cases = {pair.reference.case_id: pair.reference for pair in self.pairs}
+
+        def needed(case: Case, threads: int) -> int:
+            return _bytes(case, self.probes[case.case_id], classes)
+
+        crew, too_large = hire(cases, run, needed, listen)
+        for case_id, error in too_large.items():
+            self._fail_case(case_id, str(error))
+        return crew
+
+    def tasks(
+        self, request: EvaluationRequest, reading: ReadingOptions, classes: ClassTable, crew: Crew
+    ) -> list[EvaluationTask]:
+        """A task for each pair."""
+        found = []
+        for pair in self.pairs:
+            single = self._is_single(pair.run)
+            options = {
+                "format": FORMAT, "settings": request.settings.to_json(), "single": single,
+                "classes": classes.to_json(), "ignore": list(classes.ignore_values),
+                "reading": reading.to_json(), "members": len(pair.members),
+            }  # fmt: skip
+            found.append(
+                EvaluationTask(
+                    pair.reference,
+                    pair.run,
+                    pair.members,
+                    classes,
+                    reading,
+                    request.settings,
+                    single,
+                    request.out,
+                    json.loads(json.dumps(options)),
+                    crew.threads,
+                    title=self.title(pair.run, pair.reference.case_id),
+                )
+            )
+        return found
+
+    def _is_single(self, run: str) -> bool:
+        """Whether any case of a run has other numbers than float16; all are counted alike."""
+        pairs = [pair for pair in self.pairs if pair.run == run]
+        kinds = {kind for p in pairs for kind in self.kinds[run, p.reference.case_id]}
+        return "single" in kinds or any(len(pair.members) > 1 for pair in pairs)
+
+
+def _predictions(paths: Sequence[Any], run: Request, tell: Any) -> dict[str, tuple[Case, ...]]:
+    """The cases of each prediction of a run, by case id."""
+    found: dict[str, tuple[Case, ...]] = {}
+    for path in paths:
+        cases = discover_cases(
+            [path], run.images, series=run.reading.series, class_pattern=run.class_pattern,
+            soft=True, tell=tell,
+        )  # fmt: skip
+        for case in cases:
+            found[case.case_id] = (*found.get(case.case_id, ()), case)
+    return found
+
+
+def _header(case: Case, reading: ReadingOptions) -> tuple[Kind, FileProbe]:
+    kind = kind_of(case, reading)
+    if kind == "hard":
+        return kind, probe_labels(next(iter(case.drawings.values())), case.images, reading)
+    if is_store_case(case.label_maps[0]) and read_store_info(case.label_maps[0].parent).labels_only:
+        return kind, probe_labels(case.label_maps[0], case.images, reading)
+    return kind, probe_fractions(case, reading)
+
+
+def _bytes(reference: Case, seen: FileProbe, classes: ClassTable) -> int:
+    """Upper bound of what one case takes."""
+    voxels, count = prod(seen.geometry.shape), len(classes)
+    # While they are read there are two of each rater's, and the one that is hard.
+    indices = (2 * _rater_count(reference) + 2) * classes.index_dtype.itemsize * voxels
+    cells = 16 * count * len(Cells.half()) * 4
+    blocks = 12 * count * min(voxels, BLOCK_VOXELS)
+    reading = max(seen.bytes_on_read, BYTES_PER_VOXEL * voxels)
+    return PROCESS_BYTES + COUNTING_BYTES + cells + blocks + reading + indices
+
+
+def _rater_count(case: Case) -> int:
+    path = case.label_maps[0]
+    if is_store_case(path):
+        return max(1, len(Store(path.parent)[path.name].raters))
+    return len(case.drawings)

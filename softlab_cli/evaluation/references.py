@@ -1,0 +1,153 @@
+"""The references of a case, on the grid of its prediction.
+
+Label maps are read as everywhere; a case of a store gives the raters that it keeps, or its
+hard label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.cases import Case
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import GeometryError, naming
+from softlab_cli.core.volume import Geometry, describe_both
+from softlab_cli.labels.indices import index_label_map
+from softlab_cli.labels.numbering import class_values, number_as
+from softlab_cli.labels.read import ReadingOptions, read_labels
+from softlab_cli.labels.stores import is_store_case
+from softlab_cli.readers import LabelSource, path_of
+from softlab_cli.readers.lattice import find_turn
+from softlab_cli.store.reader import Case as StoredCase
+from softlab_cli.store.reader import Store
+
+__all__ = ["References", "index_in_table", "read_references"]
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Label maps of raters.
+
+    Parameters
+    ----------
+    raters
+        (R, Z, Y, X) class indices.
+    names
+        Of the R raters.
+    warnings
+        What was found odd.
+    """
+
+    raters: NDArray[Any]
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _One:
+    name: str
+    indices: NDArray[Any]
+    warnings: tuple[str, ...] = ()
+
+
+def read_references(
+    case: Case, classes: ClassTable, reading: ReadingOptions, onto: Geometry
+) -> References:
+    """All raters of a case.
+
+    Parameters
+    ----------
+    case
+        The case.
+    classes
+        The class table.
+    reading
+        How to read.
+    onto
+        The grid of the prediction.
+
+    Raises
+    ------
+    SoftlabError
+        When a file cannot be used, or lies on another grid in more than orientation.
+    """
+    found: list[_One] = []
+    for rater, source in case.drawings.items():
+        with naming(path_of(source)):
+            found += _of_source(case, rater, source, classes, reading, onto)
+    warnings = [f"{one.name}: {warning}" for one in found for warning in one.warnings]
+    raters = np.empty((len(found), *onto.shape), classes.index_dtype)
+    names = tuple(one.name for one in found)
+    for place in range(len(found)):
+        raters[place] = found[place].indices
+        found[place] = _One(names[place], np.empty(0))  # let go of it before the next is copied
+    return References(raters, names, tuple(warnings))
+
+
+def _of_source(
+    case: Case, rater: str, source: LabelSource, classes: ClassTable, reading: ReadingOptions,
+    onto: Geometry,
+) -> Iterator[_One]:  # fmt: skip
+    if isinstance(source, Path) and is_store_case(source):
+        yield from _of_store(source, rater, classes, onto)
+        return
+    label_map = read_labels(
+        source, case.images, reading, rater=rater, onto=onto, onto_name="prediction"
+    )
+    turn = find_turn(label_map.geometry, onto)
+    if turn is None or not turn.is_identity:  # an image has the last word, and it is not theirs
+        raise _elsewhere(label_map.geometry, onto, path_of(source))
+    numbered = number_as(label_map, classes, path_of(source))
+    indexed = index_label_map(numbered.values, classes)
+    yield _One(rater, indexed.class_indices, label_map.warnings)
+
+
+def _of_store(path: Path, rater: str, classes: ClassTable, onto: Geometry) -> Iterator[_One]:
+    stored = Store(path.parent)[path.name]
+    turn = find_turn(stored.geometry, onto)
+    if turn is None:
+        raise _elsewhere(stored.geometry, onto, path)
+    table = index_in_table(stored.classes, classes, path)
+
+    def placed(indices: NDArray[Any]) -> NDArray[Any]:
+        return turn.apply(table[indices.reshape(stored.geometry.shape)])
+
+    if stored.rater_array is None or not stored.raters:
+        yield _One(rater, placed(stored.read_label()))
+        return
+    for name in stored.raters:
+        yield _One(name, placed(stored.read_rater(_number(stored, name))))
+
+
+def _number(stored: StoredCase, name: str) -> int:
+    return stored.raters.index(name)
+
+
+def index_in_table(stored: ClassTable, classes: ClassTable, path: Path) -> NDArray[Any]:
+    """Class indices of a store to those of a table, the ignore index among them.
+
+    Raises
+    ------
+    ClassError
+        When a class of the store is none of the table.
+    """
+    values = class_values({c.value: c.name for c in stored.classes}, classes, path)
+    index_of = {value: index for index, value in enumerate(classes.values)}
+    found = np.full(stored.ignore_index + 1, classes.ignore_index, classes.index_dtype)
+    for entry in stored.classes:
+        found[entry.index] = index_of.get(values[entry.value], classes.ignore_index)
+    return found
+
+
+def _elsewhere(reference: Geometry, onto: Geometry, path: Path) -> GeometryError:
+    return GeometryError(
+        describe_both(reference, onto, ("reference", "prediction")),
+        remedy="Resample one of them onto the other's grid, or say --resample-labels nearest.",
+        path=path,
+    )
