@@ -283,7 +283,7 @@ def _stored(case: Case, classes: ClassTable, reading: ReadingOptions) -> _Stored
     if not is_store_case(path):
         return None
     stored = open_store(path.parent)[path.name]
-    grid = image_grid(case.images, reading.series)
+    grid = image_grid(case.images, reading)
     turn = None if grid is None else find_turn(stored.geometry, grid)
     turned = grid is not None and not (turn and turn.is_identity)
     if turned or reading.rois or reading.scale is not None:
