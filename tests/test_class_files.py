@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from click.testing import Result
 
 import softlab_cli
@@ -55,7 +56,8 @@ def organs(tmp_path: Path) -> Path:
 
 
 def test_a_folder_for_each_case_is_found_and_said(organs: Path) -> None:
-    cases, (note,) = cases_of(organs)
+    cases, (note, lacks) = cases_of(organs)
+    assert lacks == "1 of 2 cases lacks a file of a class that others have: s2 (no liver)"
     assert {c.case_id: c.class_names for c in cases} == {"s1": PARTS, "s2": PARTS[:2]}
     assert [f.name for f in cases[1].label_maps] == ["kidney_left.nii.gz", "kidney_right.nii.gz"]
     assert "its 2 subfolders are cases" in note
@@ -66,7 +68,7 @@ def test_a_folder_for_each_case_is_found_and_said(organs: Path) -> None:
 def test_what_is_no_class_is_counted_beside_them(organs: Path) -> None:
     (organs / "statistics.json").write_text("{}")
     (organs / "s1" / "log.txt").write_text("")
-    _, (_, left) = cases_of(organs)
+    _, (_, left, _) = cases_of(organs)
     assert "left out 2 files that are no class of a case" in left
 
 
@@ -327,3 +329,38 @@ def test_files_of_one_class_are_one_and_do_not_overlap(tmp_path: Path, softlab: 
     assert [c.name for c in store.classes.classes] == ["background", "kidney", "liver"]
     kidneys = mask("kidney_left", 1) | mask("kidney_right")
     np.testing.assert_array_equal(store["s2"].read_label(), kidneys + 2 * mask("liver"))
+
+
+def test_a_crop_is_padded_whichever_name_comes_first(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "s1", ("liver", "kidney_left"))
+    whole = sitk.ReadImage(str(folder / "kidney_left.nii.gz"))
+    sitk.WriteImage(whole[:7, :3, 1:4], str(folder / "kidney_left.nii.gz"))
+    found = read_labels(source_of(folder), [], ReadingOptions())
+    values = {name: value for value, name in found.metadata["names"].items()}
+    assert found.geometry.shape == SHAPE
+    for part in ("liver", "kidney_left"):
+        np.testing.assert_array_equal(found.values == values[part], mask(part) > 0)
+
+
+def test_files_none_of_which_holds_the_others_are_refused(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "s1", ("liver", "kidney_left"))
+    for part, cut in (("liver", np.s_[:, 4:, :]), ("kidney_left", np.s_[:, :5, :])):
+        image = sitk.ReadImage(str(folder / f"{part}.nii.gz"))
+        image.SetSpacing((2, 1, 1))  # a file of identity is not known to lie anywhere
+        sitk.WriteImage(image[cut], str(folder / f"{part}.nii.gz"))
+    with pytest.raises(GeometryError, match="labelled voxels"):
+        read_labels(source_of(folder), [], ReadingOptions())
+
+
+def test_a_file_of_background_is_no_class(tmp_path: Path, softlab: Run) -> None:
+    folder = write_case(tmp_path / "in" / "s1")
+    taken = mask("liver") | mask("kidney_left") | mask("kidney_right")
+    write_image(folder / "Background.nii.gz", 1 - taken)
+    out = tmp_path / "o.zarr"
+    done = softlab(
+        "onehot", "--in", tmp_path / "in", "--class-pattern", "{case}/{class}", "--out", out
+    )
+    assert done.exit_code == 0, done.output
+    store = softlab_cli.open_store(out)
+    assert [c.name for c in store.classes.classes] == ["background", *PARTS]
+    assert int((store["s1"].read_label() == 0).sum()) == int((taken == 0).sum())

@@ -61,7 +61,7 @@ def rows_of(out: Path) -> dict[tuple[str, ...], float]:
     """The value of each row of cases.csv, by all that is before it."""
     with open(out / "cases.csv", newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == "run case rater class region metric value left_out".split()
+    assert rows[0] == ["run", "case", "rater", "class", "region", "metric", "value", "left_out"]
     return {tuple(row[:6]): float(row[6]) for row in rows[1:]}
 
 
@@ -89,7 +89,8 @@ def test_the_numbers_of_the_toy_come_out_of_the_command_line(softlab, tmp_path) 
     save(tmp_path / "ref" / "toy.nii.gz", labels.astype(np.uint8))
     save(tmp_path / "pred" / "toy.nii.gz", probabilities.astype(np.float32))
     done(softlab("evaluate", "--pred", tmp_path / "pred", "--ref", tmp_path / "ref", "--bins", 10,
-                 "--regions", "foreground", "--parity", "svls", "--out", tmp_path / "o"))  # fmt: skip
+                 "--regions", "foreground", "--parity", "svls",
+                 "--out", tmp_path / "o"))  # fmt: skip
     rows = rows_of(tmp_path / "o")
     of = ("prediction", "toy", "ref")
     assert rows[(*of, "all", "all", "ece")] == pytest.approx(0.293664, abs=1e-6)

@@ -425,7 +425,7 @@ def test_files_of_classes_go_by_name_alone(softlab, tmp_path) -> None:
     assert "'a', 'b': no such class" in refused.output
     done = softlab(*command, "--overwrite")
     assert done.exit_code == 0, done.output
-    assert "cases have different numbers of files of classes: 's2' has 1, 's1' has 2" in done.output
+    assert "1 of 2 cases lacks a file of a class that others have: s2 (no a)" in done.output
     store = softlab_cli.open_store(out)
     assert store.classes.names == ("background", "a", "b")
     np.testing.assert_array_equal(store["s2"].read()[2], shares(3)[0].astype(np.float16))

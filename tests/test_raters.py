@@ -469,3 +469,17 @@ def test_arrays_that_are_no_raters() -> None:
         softlab_cli.fuse(rater_maps(), method="median")
     with pytest.raises(UsageError, match="spacing"):
         softlab_cli.msvls(rater_maps(), sigma_mm=1)
+
+
+def test_a_rater_with_a_crop_is_padded_whoever_comes_first(softlab, raters, tmp_path) -> None:
+    """The grid is the largest one, so that the order of raters changes nothing."""
+    whole = sitk.ReadImage(str(raters[1] / "a.nii.gz"))
+    sitk.WriteImage(whole[2:20, 1:20, 3:15], str(raters[1] / "a.nii.gz"))
+    found = []
+    for number, order in enumerate(((0, 1), (1, 0))):
+        out = tmp_path / f"{number}.zarr"
+        done = softlab("msvls", *ins([raters[i] for i in order]), "--out", out)
+        assert done.exit_code == 0, done.output
+        found.append(softlab_cli.open_store(out)["a"].read())
+    assert found[0].shape[1:] == SHAPE
+    np.testing.assert_array_equal(found[0], found[1])

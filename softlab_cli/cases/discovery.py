@@ -136,11 +136,22 @@ def _drawn_by(found: list[list[Finding]], raters: list[str]) -> list[list[Findin
 
 def _tell_oddities(cases: Sequence[Case], soft: bool, tell: Callable[[str], None]) -> None:
     """What may be meant, or be a slip: missing raters, names that other systems cannot hold."""
-    what = "files of classes" if soft else "raters"
-    counts = {len(case.class_names if soft else case.drawings): case for case in reversed(cases)}
-    if len(counts) > 1:
+    counts = {len(case.drawings): case for case in reversed(cases)}
+    if len(counts) > 1 and not soft:
         named = ", ".join(f"{counts[n].case_id!r} has {n}" for n in sorted(counts))
-        tell(f"cases have different numbers of {what}: {named}")
+        tell(f"cases have different numbers of raters: {named}")
+    classes = dict.fromkeys(name for case in cases for name in case.class_names)
+    without = [
+        f"{case.case_id} (no {some_of(lacking, 3)})"
+        for case in cases
+        if (lacking := [name for name in classes if name not in case.class_names])
+    ]
+    if without:
+        lack = "lacks" if len(without) == 1 else "lack"
+        tell(
+            f"{len(without)} of {len(cases)} cases {lack} a file of a class that others have: "
+            f"{some_of(without, 3)}"
+        )
     for reason in hard_to_carry([case.case_id for case in cases]):
         tell(f"{reason}: other systems (Windows, macOS) cannot hold this store")
 

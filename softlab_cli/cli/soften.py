@@ -114,7 +114,7 @@ def describe_run(report: RunFinished, out: Path) -> str:
     """The closing table; why cases failed has been said as it happened."""
     size = sum(o.facts.get("stored_bytes", 0) for o in report.outcomes)
     warned = sum(bool(o.warnings) for o in report.outcomes)
-    failed = [o.case_id for o in report.outcomes if o.status == "failed"]
+    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
     again = sum(o.status == "done" and bool(o.message) for o in report.outcomes)
     how = f"{report.seconds:.1f} s, {format_bytes(size)} written"
     if again:
@@ -122,7 +122,11 @@ def describe_run(report: RunFinished, out: Path) -> str:
     rows = [
         ("done", str(report.done), how),
         ("skipped", str(report.skipped), "complete and unchanged" if report.skipped else ""),
-        ("failed", str(report.failed), f"see above: {some_of(failed)}" if failed else ""),
+        (
+            "failed",
+            str(report.failed),
+            f"see above: {some_of(failed)}" if failed else "",
+        ),
         ("warned", str(warned), "see above, or softlab info" if warned else ""),
     ]
     lines = [f"{out}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from softlab_cli.labels.indices import (
     index_label_map,
 )
 from softlab_cli.labels.numbering import number_as
-from softlab_cli.labels.read import ReadingOptions, read_labels
+from softlab_cli.labels.read import ReadingOptions, probe_labels, read_labels
 from softlab_cli.readers import path_of
 from softlab_cli.store.statistics import LabelCounts
 
@@ -31,6 +32,7 @@ __all__ = [
     "RaterLabels",
     "count_indexed",
     "count_labels",
+    "rater_grid",
     "read_hard_labels",
     "read_rater_labels",
 ]
@@ -108,7 +110,7 @@ def read_hard_labels(case: Case, classes: ClassTable, options: ReadingOptions) -
 
 
 def read_rater_labels(case: Case, classes: ClassTable, options: ReadingOptions) -> RaterLabels:
-    """The raters' labels on one grid, that of the image or of the first rater.
+    """The raters' labels on one grid, that of the image or the largest of theirs.
 
     Raises
     ------
@@ -118,18 +120,27 @@ def read_rater_labels(case: Case, classes: ClassTable, options: ReadingOptions) 
     from softlab_cli.fusion.patterns import PatternBuilder
 
     builder = PatternBuilder(len(classes), classes.ignore_index)
-    geometry: Geometry | None = None
+    geometry = rater_grid(case, options)
     warnings: list[str] = []
     for rater, source in case.drawings.items():
         with naming(path := path_of(source)):
             label_map = read_labels(source, case.images, options, rater=rater, onto=geometry)
             label_map = number_as(label_map, classes, path)
             builder.add(index_label_map(label_map.values, classes).class_indices)
-        geometry = geometry or label_map.geometry
         warnings += [f"{rater}: {warning}" for warning in label_map.warnings]
         del label_map  # before the next one is read
-    assert geometry is not None
     return RaterLabels(geometry, builder.build(), tuple(case.drawings), tuple(warnings))
+
+
+def rater_grid(case: Case, options: ReadingOptions) -> Geometry:
+    """The grid of all raters of a case: that of the image, or the largest of theirs.
+
+    So a rater whose file is a crop is padded, whoever comes first.
+    """
+    grids = [
+        probe_labels(source, case.images, options).geometry for source in case.drawings.values()
+    ]
+    return max(grids, key=lambda grid: prod(grid.shape))
 
 
 def count_labels(

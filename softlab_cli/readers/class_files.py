@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from os.path import commonpath
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.errors import InputError
+from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.readers.base import FileProbe, Reader
 from softlab_cli.readers.label_object import Description, NamedLabel
@@ -24,6 +25,10 @@ from softlab_cli.readers.regrid import to_grid
 from softlab_cli.readers.segments import Segment, assign_values, choose, titled
 
 __all__ = ["ClassFiles", "ClassFilesObject", "LabelSource", "path_of"]
+
+
+BACKGROUND = "background"
+"""Name of a file that holds what is no class, in any case."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ def path_of(source: LabelSource) -> Path:
 class ClassFilesObject:
     """Files of one class each, as a `LabelObject` with names and a grid of its own.
 
-    The grid is that of the first file.
+    The grid is the largest one of its files: a file may hold a crop of it. A file called
+    `BACKGROUND` is no class: what is no other class is background.
     """
 
     source: ClassFiles
@@ -86,8 +92,8 @@ class ClassFilesObject:
         """No images: the files have a grid."""
 
     def probe(self, series: object) -> FileProbe:
-        """What the header of the first file says, for files like it."""
-        seen = self.reader.probe(self.source.files[0])
+        """What the headers say, as if all files were as large as the largest."""
+        seen = self._largest
         voxels = int(np.prod(seen.geometry.shape, dtype=object))
         held = voxels * value_bytes(self._segments)
         kept = voxels * BYTES_PER_VOXEL
@@ -102,7 +108,7 @@ class ClassFilesObject:
         values = options.segment_values(named, self.source.path)
         chosen, _ = assign_values(self._segments, values, self.source.path)
         segments = titled([s for s in chosen if s is not None], options)
-        geometry = self.reader.probe(self.source.files[0]).geometry
+        geometry = self._largest.geometry
         joined = Combinations(geometry.shape, segments, self.source.path)
         warnings: dict[str, None] = {}
         for number, segment in enumerate(segments, 1):
@@ -118,15 +124,38 @@ class ClassFilesObject:
         """No fractions."""
 
     @cached_property
+    def _largest(self) -> FileProbe:
+        """What is said of the file with the most voxels, the first of equals."""
+        seen: list[FileProbe] = []
+        for path in self.source.files[1:]:
+            with suppress(InputError):  # a file that is not chosen may be anything
+                seen.append(self.reader.probe(path))
+        seen.insert(0, self.reader.probe(self.source.files[0]))
+        return max(seen, key=lambda one: np.prod(one.geometry.shape, dtype=object))
+
+    @cached_property
     def _segments(self) -> list[Segment]:
-        named = [Segment(n, name) for n, name in enumerate(self.source.names, 1)]
+        named = [
+            Segment(n, name)
+            for n, name in enumerate(self.source.names, 1)
+            if name.casefold() != BACKGROUND
+        ]
         return [s for s in assign_values(named, None, self.source.path)[0] if s is not None]
 
     def _on_grid(self, one: LabelMap, geometry: Geometry, path: Path) -> LabelMap:
         turn = find_turn(one.geometry, geometry)
         if turn is not None and turn.is_identity:
             return one
-        return to_grid(one, geometry, names=(path.name, self.source.files[0].name), path=path)
+        placed = to_grid(one, geometry, names=(path.name, "largest file"), path=path)
+        lost = int(np.count_nonzero(one.values)) - int(np.count_nonzero(placed.values))
+        if lost:
+            raise GeometryError(
+                f"reaches out of the grid of the largest file of its case, with {lost:,} labelled "
+                "voxels.",
+                remedy="Save all files of the case on one grid, or name the image with --images.",
+                path=path,
+            )
+        return placed
 
 
 def _add(joined: Combinations, values: NDArray[Any], number: int, path: Path) -> None:

@@ -12,7 +12,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
-from softlab_cli.core.volume import Geometry
+from softlab_cli.labels.case import rater_grid
 from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
@@ -149,11 +149,10 @@ def _probe_case(case: Case, options: ReadingOptions) -> tuple[FileProbe, list[Fi
 
     Then the names of the segments of each file that has any.
     """
-    onto: Geometry | None = None
-    probes = []
-    for source in case.drawings.values():
-        probes.append(probe_labels(source, case.images, options, onto=onto))
-        onto = onto or probes[0].geometry
+    onto = rater_grid(case, options) if len(case.drawings) > 1 else None
+    probes = [
+        probe_labels(source, case.images, options, onto=onto) for source in case.drawings.values()
+    ]
     most = replace(
         probes[0],
         bytes_on_read=max(seen.bytes_on_read for seen in probes),
