@@ -215,8 +215,8 @@ def test_all_classes_are_divided_also_where_they_sum_to_less(tmp_path) -> None:
     volumes[:, 0, 0, 1] = [0.1, 0.1, 0.2]
     path = save(tmp_path / "s1.nii.gz", volumes)
     with pytest.raises(InputError, match=r"at 2 voxels the classes sum to less than 1 \(to 0 at"):
-        opened(path, 3)
-    soft = opened(path, 3, sums="normalise")
+        opened(path, 3, background="first")
+    soft = opened(path, 3, sums="normalise", background="first")
     assert soft.warnings[0].endswith("divided by the sum, and where it is 0 background.")
     np.testing.assert_allclose(every(soft)[:, 0, 0, :2].T, [[1, 0, 0], [0.25, 0.25, 0.5]])
     np.testing.assert_allclose(every(soft).sum(axis=0), 1, atol=1e-6)
@@ -457,3 +457,44 @@ def test_several_inputs_are_cases_of_one_store(softlab, tmp_path) -> None:
     refused = softlab("import", "--in", paths[0], "--in", paths[1], "--out", tmp_path / "p.zarr")
     assert "has 2 label maps" in refused.output
     assert "Files that hold one class each are told by --class-pattern" in refused.output
+
+
+def test_no_case_is_read_as_others_are(softlab, tmp_path) -> None:
+    """Whether the first volume is background is a matter of its own sums, not of the table."""
+    three = ClassTable.from_values(range(3), {1: "a", 2: "b"})
+    path = save(tmp_path / "in" / "s2.nii.gz", shares(2))
+    said = r"holds 2 volumes, which is 2 classes with background \(they sum to 1 everywhere\)"
+    with pytest.raises(ClassError, match=said):
+        SoftLabels.open(Case("s2", (path,)), three, ReadingOptions())
+    rest = SoftLabels.open(Case("s2", (path,)), three, ReadingOptions(background="rest"))
+    np.testing.assert_array_equal(rest.read(1), shares(2)[0])
+    part = Case("s3", (save(tmp_path / "s3.nii.gz", shares(3)[:2]),))
+    with pytest.raises(ClassError, match=r"which is 3 classes .*they do not sum to 1.*are 2 "):
+        SoftLabels.open(part, ClassTable.from_values([0, 1]), ReadingOptions())
+    save(tmp_path / "in" / "s1.nii.gz", shares(3))
+    done = softlab("import", "--in", tmp_path / "in", "--out", tmp_path / "o.zarr")
+    assert done.exit_code == 1
+    assert list(softlab_cli.open_store(tmp_path / "o.zarr")) == ["s1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "zero"),
+    [(("bg", "liver"), "bg"), (("Background", "liver"), "Background"), (("BACKGROUND", "x"), "")],
+)
+def test_a_file_may_be_the_class_of_label_value_0(tmp_path, files, zero) -> None:
+    volumes = shares(2)
+    paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(files, volumes, strict=True))
+    case = Case("c", paths, class_names=files)
+    table = ClassTable.from_values([0, 1], {0: zero or "background", 1: files[1]})
+    soft = SoftLabels.open(case, table, ReadingOptions())
+    np.testing.assert_array_equal(every(soft), volumes)
+    assert soft.metadata == {"background": "named"}
+
+
+def test_a_class_of_label_value_0_is_no_rest_where_a_file_has_it(tmp_path) -> None:
+    volumes = shares(3)[1:]
+    names = ("liver", "spleen")
+    paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(names, volumes, strict=True))
+    table = ClassTable.from_values([0, 1], {0: "liver", 1: "spleen"})
+    with pytest.raises(InputError, match=r"sum to less than 1.*'liver' has label value 0"):
+        SoftLabels.open(Case("c", paths, class_names=names), table, ReadingOptions())

@@ -29,7 +29,7 @@ from softlab_cli.readers.soft import SoftFile, in_agreement, open_soft_file, tur
 __all__ = ["BACKGROUND", "SoftInput", "SoftPart", "open_soft_input", "probe_soft_input"]
 
 BACKGROUND = "background"
-"""A file of this class is background, and nothing is left to be the rest."""
+"""A file of this class, in small or capital letters, is background: nothing is left as rest."""
 
 BYTES_PER_VOXEL = 16
 """While sums are looked at: the sum, a volume, its turned copy, and what is compared."""
@@ -180,7 +180,8 @@ def _of_classes(
                 remedy="Leave --class-pattern out: its volumes are classes.",
                 path=file.path,
             )
-    has_background = BACKGROUND in names
+    others = [name for name in names if name.casefold() != BACKGROUND]
+    has_background = len(others) < len(names)
     if options.background is not None and (options.background == "first") != has_background:
         there = "there is one" if has_background else "there is none"
         raise InputError(
@@ -188,10 +189,9 @@ def _of_classes(
             remedy="Leave --background out.",
             path=path,
         )
-    others = [name for name in names if name != BACKGROUND]
-    value = {name: i for i, name in enumerate(others, 1)} | {BACKGROUND: 0}
+    value = {name: i for i, name in enumerate(others, 1)}
     parts = tuple(
-        SoftPart(file, 0, name, value[name]) for file, name in zip(files, names, strict=True)
+        SoftPart(file, 0, name, value.get(name, 0)) for file, name in zip(files, names, strict=True)
     )
     return SoftInput(path, geometry, parts, has_background)
 
