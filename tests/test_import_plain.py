@@ -498,3 +498,27 @@ def test_a_class_of_label_value_0_is_no_rest_where_a_file_has_it(tmp_path) -> No
     table = ClassTable.from_values([0, 1], {0: "liver", 1: "spleen"})
     with pytest.raises(InputError, match=r"sum to less than 1.*'liver' has label value 0"):
         SoftLabels.open(Case("c", paths, class_names=names), table, ReadingOptions())
+
+
+def test_a_voxel_without_a_label_shifts_no_class(softlab, tmp_path) -> None:
+    volumes = shares(3)
+    volumes[:, 1] = 0
+    path = save(tmp_path / "s1.nii.gz", volumes)
+    out = tmp_path / "o.zarr"
+    command = ["import", "--in", path, "--out", out]
+    refused = softlab(*command)
+    assert refused.exit_code == 1
+    assert "the volumes sum to 1 at 168 of 210 voxels, and to 0 at 42" in refused.output
+    assert "Say which it is with --background first or rest" in refused.output
+    with pytest.raises(InputError, match="the first may be background"):
+        opened(save(tmp_path / "hard.nii.gz", np.rint(shares(4)[1:]) * (shares(2) > 0.9)[0]), 4)
+    said = r"at 42 voxels .*\(to 0 at least, which is at 42\).*--ignore-label 255 says"
+    with pytest.raises(InputError, match=said):
+        opened(path, 3, background="first")
+    done = softlab(*command, "--background", "first", "--ignore-label", "255", "--overwrite")
+    assert done.exit_code == 0, done.output
+    case = softlab_cli.open_store(out)["s1"]
+    np.testing.assert_array_equal(case.read(), volumes.astype(np.float16))
+    assert (case.read_label()[1] == 255).all()
+    assert case.info.warnings == ("at 42 voxels all classes are 0: they are not labelled.",)
+    assert softlab("verify", out).exit_code == 0

@@ -126,7 +126,8 @@ class SoftLabels:
         )
         self._kept = KEPT_HALF if options.scale is None and _all_half(source) else KEPT
         self._divides = options.sums == "normalise" or options.on_overlap == "highest"
-        self._fills = self._is_complete and self._divides and not source.is_store
+        self._may_lack_labels = source.is_store or bool(table.ignore_values)
+        self._fills = self._is_complete and self._divides and not self._may_lack_labels
         self.warnings: tuple[str, ...] = (
             *source.warnings,
             *self._checked(),
@@ -180,12 +181,16 @@ class SoftLabels:
                                 " at most)")  # fmt: skip
         if self._is_complete:
             low = self._sum < 1 - allowed
-            if source.is_store:
+            none = int(np.count_nonzero(self._sum == 0))
+            if self._may_lack_labels:
                 low &= self._sum > 0
+                if none and not source.is_store:
+                    yield f"at {none:,} voxels all classes are 0: they are not labelled."
             below, least = int(np.count_nonzero(low)), float(self._sum.min(where=low, initial=1))
             if below:
+                zero = f", which is at {none:,}" if least == 0 else ""
                 yield self._divided(f"at {below:,} voxels the classes sum to less than 1 (to "
-                                    f"{least:.4g} at least)")  # fmt: skip
+                                    f"{least:.4g} at least{zero})")  # fmt: skip
         if self._reader.is_hard:
             yield "holds 0 and 1 alone: a hard label, stored as it is."
 
@@ -200,6 +205,8 @@ class SoftLabels:
                 f", or name another class in --labels where {self.table.names[0]!r} has label "
                 "value 0 and is no background"
             )
+        if self._is_complete and not self._may_lack_labels and float(self._sum.min()) == 0:
+            remedy += "; --ignore-label 255 says that voxels whose classes are all 0 have no label"
         raise InputError(f"{said}.", remedy=f"{remedy}.", path=source.path)
 
 
@@ -217,8 +224,21 @@ def _total(reader: ShareReader, volumes: Sequence[int]) -> NDArray[np.float32]:
 
 
 def _first_is_background(reader: ShareReader, total: NDArray[np.float32]) -> bool:
-    """Whether the volumes of a file without names sum to 1; refuses what may be either."""
-    return bool((np.abs(total - 1) <= reader.tolerance).all())
+    """Whether the volumes of a file without names sum to 1; refuses what may be either.
+
+    A voxel of a background that is given may have been left without a label; and classes
+    without background may fill most of a volume, or be hard.
+    """
+    ones = int(np.count_nonzero(np.abs(total - 1) <= reader.tolerance))
+    none = int(np.count_nonzero(total <= reader.tolerance))
+    if 0 < ones < total.size and (2 * ones >= total.size or ones + none == total.size):
+        raise InputError(
+            f"the volumes sum to 1 at {ones:,} of {total.size:,} voxels, and to 0 at {none:,}: "
+            "the first may be background, or background what they leave.",
+            remedy="Say which it is with --background first or rest.",
+            path=reader.source.path,
+        )
+    return ones == total.size
 
 
 def _all_half(source: SoftInput) -> bool:
