@@ -522,3 +522,26 @@ def test_a_voxel_without_a_label_shifts_no_class(softlab, tmp_path) -> None:
     assert (case.read_label()[1] == 255).all()
     assert case.info.warnings == ("at 42 voxels all classes are 0: they are not labelled.",)
     assert softlab("verify", out).exit_code == 0
+
+
+def test_what_export_writes_class_by_class_is_imported_again(softlab, tmp_path) -> None:
+    volumes = shares(3)
+    path = save(tmp_path / "s1.nii.gz", volumes)
+    out, again = tmp_path / "o.zarr", tmp_path / "again.zarr"
+    labels = ["--labels", "0,1=gm,2=wm left"]
+    assert softlab("import", "--in", path, "--out", out, *labels).exit_code == 0
+    assert softlab("export", out, "--out", tmp_path / "e", "--per-class").exit_code == 0
+    command = ["import", "--in", tmp_path / "e", "--class-pattern", "{case}_{class}.nii.gz"]
+    done = softlab(*command, "--out", again)
+    assert done.exit_code == 0, done.output
+    case = softlab_cli.open_store(again)["s1"]
+    assert case.classes.names == ("background", "gm", "wm_left")
+    np.testing.assert_allclose(case.read(), volumes, atol=1e-3)
+
+
+@pytest.mark.parametrize("names", [("1_gm", "2_wm"), ("0_gm", "wm"), ("0_gm", "0_wm")])
+def test_numbers_that_are_no_label_values_stay_in_names(tmp_path, names) -> None:
+    volumes = shares(3)[1:]
+    paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(names, volumes, strict=True))
+    source = open_soft_input(Case("c", paths, class_names=names), ReadingOptions())
+    assert tuple(part.name for part in source.parts) == names
