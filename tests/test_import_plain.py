@@ -545,3 +545,17 @@ def test_numbers_that_are_no_label_values_stay_in_names(tmp_path, names) -> None
     paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(names, volumes, strict=True))
     source = open_soft_input(Case("c", paths, class_names=names), ReadingOptions())
     assert tuple(part.name for part in source.parts) == names
+
+
+def test_a_scale_is_named_where_numbers_may_have_one(tmp_path) -> None:
+    labels = save(tmp_path / "hard.nii.gz", blobs(SHAPE, 3).astype(np.uint8))
+    with pytest.raises(InputError) as error:
+        opened(labels, 2)
+    assert "softlab svls" in str(error.value)
+    assert "--scale" not in str(error.value)
+    soft = opened(labels, 2, scale=100.0)
+    assert soft.warnings == (
+        "the largest number is 0.02 after --scale 100, the number that stands for 1.",
+    )
+    with pytest.raises(InputError, match="--scale N says which number stands for 1"):
+        opened(save(tmp_path / "a.nii.gz", shares(2)[0] * np.float32(5)), 2)
