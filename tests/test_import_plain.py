@@ -12,7 +12,7 @@ import softlab_cli
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
-from softlab_cli.labels.fractions import open_case_fractions
+from softlab_cli.labels.fractions import open_case_fractions, probe_fractions
 from softlab_cli.labels.softfiles import open_soft_input
 from softlab_cli.labels.softlabels import SoftLabels, occurring_in_soft
 from softlab_cli.readers.options import ReadingOptions
@@ -559,3 +559,13 @@ def test_a_scale_is_named_where_numbers_may_have_one(tmp_path) -> None:
     )
     with pytest.raises(InputError, match="--scale N says which number stands for 1"):
         opened(save(tmp_path / "a.nii.gz", shares(2)[0] * np.float32(5)), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"threshold": 0.5}, "--threshold 0.5"), ({"resample_labels": "nearest"}, "nearest")],
+)
+def test_options_that_would_change_nothing_are_refused(tmp_path, options, said) -> None:
+    case = Case("c", (save(tmp_path / "a.nii.gz", shares(2)[0]),))
+    with pytest.raises(InputError, match=f"{said} would change nothing.*Leave it out"):
+        probe_fractions(case, ReadingOptions(**options))
