@@ -12,7 +12,7 @@ import softlab_cli
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, GeometryError, InputError, UsageError
-from softlab_cli.labels.fractions import open_case_fractions
+from softlab_cli.labels.fractions import open_case_fractions, probe_fractions
 from softlab_cli.labels.softfiles import open_soft_input
 from softlab_cli.labels.softlabels import SoftLabels, occurring_in_soft
 from softlab_cli.readers.options import ReadingOptions
@@ -215,8 +215,8 @@ def test_all_classes_are_divided_also_where_they_sum_to_less(tmp_path) -> None:
     volumes[:, 0, 0, 1] = [0.1, 0.1, 0.2]
     path = save(tmp_path / "s1.nii.gz", volumes)
     with pytest.raises(InputError, match=r"at 2 voxels the classes sum to less than 1 \(to 0 at"):
-        opened(path, 3)
-    soft = opened(path, 3, sums="normalise")
+        opened(path, 3, background="first")
+    soft = opened(path, 3, sums="normalise", background="first")
     assert soft.warnings[0].endswith("divided by the sum, and where it is 0 background.")
     np.testing.assert_allclose(every(soft)[:, 0, 0, :2].T, [[1, 0, 0], [0.25, 0.25, 0.5]])
     np.testing.assert_allclose(every(soft).sum(axis=0), 1, atol=1e-6)
@@ -457,3 +457,115 @@ def test_several_inputs_are_cases_of_one_store(softlab, tmp_path) -> None:
     refused = softlab("import", "--in", paths[0], "--in", paths[1], "--out", tmp_path / "p.zarr")
     assert "has 2 label maps" in refused.output
     assert "Files that hold one class each are told by --class-pattern" in refused.output
+
+
+def test_no_case_is_read_as_others_are(softlab, tmp_path) -> None:
+    """Whether the first volume is background is a matter of its own sums, not of the table."""
+    three = ClassTable.from_values(range(3), {1: "a", 2: "b"})
+    path = save(tmp_path / "in" / "s2.nii.gz", shares(2))
+    said = r"holds 2 volumes, which is 2 classes with background \(they sum to 1 everywhere\)"
+    with pytest.raises(ClassError, match=said):
+        SoftLabels.open(Case("s2", (path,)), three, ReadingOptions())
+    rest = SoftLabels.open(Case("s2", (path,)), three, ReadingOptions(background="rest"))
+    np.testing.assert_array_equal(rest.read(1), shares(2)[0])
+    part = Case("s3", (save(tmp_path / "s3.nii.gz", shares(3)[:2]),))
+    with pytest.raises(ClassError, match=r"which is 3 classes .*they do not sum to 1.*are 2 "):
+        SoftLabels.open(part, ClassTable.from_values([0, 1]), ReadingOptions())
+    save(tmp_path / "in" / "s1.nii.gz", shares(3))
+    done = softlab("import", "--in", tmp_path / "in", "--out", tmp_path / "o.zarr")
+    assert done.exit_code == 1
+    assert list(softlab_cli.open_store(tmp_path / "o.zarr")) == ["s1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "zero"),
+    [(("bg", "liver"), "bg"), (("Background", "liver"), "Background"), (("BACKGROUND", "x"), "")],
+)
+def test_a_file_may_be_the_class_of_label_value_0(tmp_path, files, zero) -> None:
+    volumes = shares(2)
+    paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(files, volumes, strict=True))
+    case = Case("c", paths, class_names=files)
+    table = ClassTable.from_values([0, 1], {0: zero or "background", 1: files[1]})
+    soft = SoftLabels.open(case, table, ReadingOptions())
+    np.testing.assert_array_equal(every(soft), volumes)
+    assert soft.metadata == {"background": "named"}
+
+
+def test_a_class_of_label_value_0_is_no_rest_where_a_file_has_it(tmp_path) -> None:
+    volumes = shares(3)[1:]
+    names = ("liver", "spleen")
+    paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(names, volumes, strict=True))
+    table = ClassTable.from_values([0, 1], {0: "liver", 1: "spleen"})
+    with pytest.raises(InputError, match=r"sum to less than 1.*'liver' has label value 0"):
+        SoftLabels.open(Case("c", paths, class_names=names), table, ReadingOptions())
+
+
+def test_a_voxel_without_a_label_shifts_no_class(softlab, tmp_path) -> None:
+    volumes = shares(3)
+    volumes[:, 1] = 0
+    path = save(tmp_path / "s1.nii.gz", volumes)
+    out = tmp_path / "o.zarr"
+    command = ["import", "--in", path, "--out", out]
+    refused = softlab(*command)
+    assert refused.exit_code == 1
+    assert "the volumes sum to 1 at 168 of 210 voxels, and to 0 at 42" in refused.output
+    assert "Say which it is with --background first or rest" in refused.output
+    with pytest.raises(InputError, match="the first may be background"):
+        opened(save(tmp_path / "hard.nii.gz", np.rint(shares(4)[1:]) * (shares(2) > 0.9)[0]), 4)
+    said = r"at 42 voxels .*\(to 0 at least, which is at 42\).*--ignore-label 255 says"
+    with pytest.raises(InputError, match=said):
+        opened(path, 3, background="first")
+    done = softlab(*command, "--background", "first", "--ignore-label", "255", "--overwrite")
+    assert done.exit_code == 0, done.output
+    case = softlab_cli.open_store(out)["s1"]
+    np.testing.assert_array_equal(case.read(), volumes.astype(np.float16))
+    assert (case.read_label()[1] == 255).all()
+    assert case.info.warnings == ("at 42 voxels all classes are 0: they are not labelled.",)
+    assert softlab("verify", out).exit_code == 0
+
+
+def test_what_export_writes_class_by_class_is_imported_again(softlab, tmp_path) -> None:
+    volumes = shares(3)
+    path = save(tmp_path / "s1.nii.gz", volumes)
+    out, again = tmp_path / "o.zarr", tmp_path / "again.zarr"
+    labels = ["--labels", "0,1=gm,2=wm left"]
+    assert softlab("import", "--in", path, "--out", out, *labels).exit_code == 0
+    assert softlab("export", out, "--out", tmp_path / "e", "--per-class").exit_code == 0
+    command = ["import", "--in", tmp_path / "e", "--class-pattern", "{case}_{class}.nii.gz"]
+    done = softlab(*command, "--out", again)
+    assert done.exit_code == 0, done.output
+    case = softlab_cli.open_store(again)["s1"]
+    assert case.classes.names == ("background", "gm", "wm_left")
+    np.testing.assert_allclose(case.read(), volumes, atol=1e-3)
+
+
+@pytest.mark.parametrize("names", [("1_gm", "2_wm"), ("0_gm", "wm"), ("0_gm", "0_wm")])
+def test_numbers_that_are_no_label_values_stay_in_names(tmp_path, names) -> None:
+    volumes = shares(3)[1:]
+    paths = tuple(save(tmp_path / f"{n}.nii.gz", v) for n, v in zip(names, volumes, strict=True))
+    source = open_soft_input(Case("c", paths, class_names=names), ReadingOptions())
+    assert tuple(part.name for part in source.parts) == names
+
+
+def test_a_scale_is_named_where_numbers_may_have_one(tmp_path) -> None:
+    labels = save(tmp_path / "hard.nii.gz", blobs(SHAPE, 3).astype(np.uint8))
+    with pytest.raises(InputError) as error:
+        opened(labels, 2)
+    assert "softlab svls" in str(error.value)
+    assert "--scale" not in str(error.value)
+    soft = opened(labels, 2, scale=100.0)
+    assert soft.warnings == (
+        "the largest number is 0.02 after --scale 100, the number that stands for 1.",
+    )
+    with pytest.raises(InputError, match="--scale N says which number stands for 1"):
+        opened(save(tmp_path / "a.nii.gz", shares(2)[0] * np.float32(5)), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"threshold": 0.5}, "--threshold 0.5"), ({"resample_labels": "nearest"}, "nearest")],
+)
+def test_options_that_would_change_nothing_are_refused(tmp_path, options, said) -> None:
+    case = Case("c", (save(tmp_path / "a.nii.gz", shares(2)[0]),))
+    with pytest.raises(InputError, match=f"{said} would change nothing.*Leave it out"):
+        probe_fractions(case, ReadingOptions(**options))

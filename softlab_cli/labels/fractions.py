@@ -59,8 +59,9 @@ def open_case_fractions(
 
 
 def probe_fractions(case: Case, options: ReadingOptions) -> FileProbe:
-    """What the headers say of a case whose soft label is wanted."""
+    """What the headers say of a case whose soft label is wanted; refuses what would do nothing."""
     if _is_plain(case, options):
+        _refuse_idle(case, options)
         return probe_soft_input(case, options)
     return probe_labels(case.label_maps[0], case.images, options)
 
@@ -87,6 +88,19 @@ def _is_plain(case: Case, options: ReadingOptions) -> bool:
         return True
     suffix = image_suffix(path.name)
     return bool(suffix) and suffix not in SEGMENTS and options.resample_labels != "linear"
+
+
+def _refuse_idle(case: Case, options: ReadingOptions) -> None:
+    """Refuse options that change nothing of soft labels which are stored as they are."""
+    idle = {"threshold": options.threshold, "resample-labels": options.resample_labels}
+    given = [f"--{name} {value}" for name, value in idle.items() if value is not None]
+    if given:
+        raise InputError(
+            f"holds soft labels, which are stored as they are: {' and '.join(given)} would change "
+            "nothing.",
+            remedy="Leave it out; put soft labels on another grid before they are imported.",
+            path=case.label_maps[0],
+        )
 
 
 def open_fractions(

@@ -18,8 +18,11 @@ WORTH_SAYING = 1e-6
 
 HARD = "is a hard label map: there is no soft label to import."
 
-CLEARLY_SCALED = 2.0
-"""Numbers below it may be of 0 to 1, with an error."""
+CLEARLY_SCALED = 10.0
+"""Numbers up to it may be of 0 to 1, with an error, or label values."""
+
+RARELY_LARGEST = 0.5
+"""Where no number of a case is as large once divided, the scale may be a wrong one."""
 
 LIKELY_SCALES = (100.0, 255.0)
 """Per cent, and eight bits."""
@@ -49,6 +52,7 @@ class ShareReader:
             )
         self.source, self.scale = source, scale
         self._rounded: dict[int, tuple[int, float]] = {}
+        self._largest = 0.0
 
     @property
     def tolerance(self) -> float:
@@ -75,6 +79,7 @@ class ShareReader:
             values /= np.float32(self.scale)
         values += np.float32(0)  # there is no -0 in a store
         least, largest = float(values.min()), float(values.max())
+        self._largest = max(self._largest, largest)
         if least >= 0 and largest <= 1:
             return values
         if not (least >= -ROUNDING and largest <= 1 + ROUNDING):  # also what is no number
@@ -86,7 +91,16 @@ class ShareReader:
         return np.minimum(values, np.float32(1), out=values)
 
     def notes(self) -> tuple[str, ...]:
-        """What was rounded in the volumes that were read."""
+        """What was rounded in the volumes that were read, and whether the scale fits them."""
+        return (*self._note_of_rounding(), *self._note_of_scale())
+
+    def _note_of_scale(self) -> tuple[str, ...]:
+        if self.scale is None or not 0 < self._largest < RARELY_LARGEST:
+            return ()
+        said = f"the largest number is {self._largest:.2g} after --scale {self.scale:g}"
+        return (f"{said}, the number that stands for 1.",)
+
+    def _note_of_rounding(self) -> tuple[str, ...]:
         if not self._rounded:
             return ()
         count = sum(n for n, _ in self._rounded.values())
@@ -114,14 +128,16 @@ class ShareReader:
             problem = f"{HARD} It {problem}"
             remedy = (
                 "Make one with softlab svls, or resample it onto the grid of --images with "
-                f"--resample-labels linear. {remedy}"
+                "--resample-labels linear."
             )
+            if largest > CLEARLY_SCALED:
+                remedy += f" {self._remedy(least, largest)}"
         return InputError(problem, remedy=remedy, path=part.file.path)
 
     def _remedy(self, least: float, largest: float) -> str:
         if self.scale is not None:
             return "Check --scale, the number that stands for 1."
-        if least < -ROUNDING or largest < CLEARLY_SCALED:
+        if least < -ROUNDING or largest <= CLEARLY_SCALED:
             return "Soft labels are numbers of 0 to 1; --scale N says which number stands for 1."
         likely = next((s for s in LIKELY_SCALES if largest <= s), largest)
         return f"If {likely:g} stands for 1, say so with --scale {likely:g}."

@@ -6,6 +6,7 @@ those of its classes; the volumes of other files have none, and go by their orde
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -29,7 +30,7 @@ from softlab_cli.readers.soft import SoftFile, in_agreement, open_soft_file, tur
 __all__ = ["BACKGROUND", "SoftInput", "SoftPart", "open_soft_input", "probe_soft_input"]
 
 BACKGROUND = "background"
-"""A file of this class is background, and nothing is left to be the rest."""
+"""A file of this class, in small or capital letters, is background: nothing is left as rest."""
 
 BYTES_PER_VOXEL = 16
 """While sums are looked at: the sum, a volume, its turned copy, and what is compared."""
@@ -180,7 +181,9 @@ def _of_classes(
                 remedy="Leave --class-pattern out: its volumes are classes.",
                 path=file.path,
             )
-    has_background = BACKGROUND in names
+    names = _without_numbers(names)
+    others = [name for name in names if name.casefold() != BACKGROUND]
+    has_background = len(others) < len(names)
     if options.background is not None and (options.background == "first") != has_background:
         there = "there is one" if has_background else "there is none"
         raise InputError(
@@ -188,12 +191,25 @@ def _of_classes(
             remedy="Leave --background out.",
             path=path,
         )
-    others = [name for name in names if name != BACKGROUND]
-    value = {name: i for i, name in enumerate(others, 1)} | {BACKGROUND: 0}
+    value = {name: i for i, name in enumerate(others, 1)}
     parts = tuple(
-        SoftPart(file, 0, name, value[name]) for file, name in zip(files, names, strict=True)
+        SoftPart(file, 0, name, value.get(name, 0)) for file, name in zip(files, names, strict=True)
     )
     return SoftInput(path, geometry, parts, has_background)
+
+
+def _without_numbers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of classes without the label values before them, as softlab export writes both.
+
+    They stay where a file has no number, or no file has the number of background: then
+    they are no label values.
+    """
+    fits = [re.fullmatch(r"([0-9]+)_(.+)", name) for name in names]
+    told = [(int(fit[1]), fit[2]) for fit in fits if fit]
+    numbers, bare = {number for number, _ in told}, tuple(name for _, name in told)
+    if 0 in numbers and len(numbers) == len(set(bare)) == len(names):
+        return bare
+    return names
 
 
 def _of_store(case: Case, options: ReadingOptions) -> SoftInput:

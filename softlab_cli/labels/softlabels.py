@@ -60,7 +60,7 @@ def occurring_in_soft(case: Case, options: ReadingOptions) -> Occurring:
     first, note = source.has_background, ""
     if first is None:
         reader = ShareReader(source, options.scale)
-        first = bool((np.abs(_total(reader, range(count)) - 1) <= reader.tolerance).all())
+        first = _first_is_background(reader, _total(reader, range(count)))
         note = FIRST if first else REST
     values = frozenset(range(count if first else count + 1))
     return Occurring(values, background="first" if first else "rest", note=note)
@@ -116,11 +116,18 @@ class SoftLabels:
         self.table = table
         _refuse_turns(source, options)
         self._reader = ShareReader(source, options.scale)
-        self._parts, self._is_complete = _assigned(source, table, options)
-        self._sum: NDArray[np.float32] = _total(self._reader, self._volumes())
+        total, has_background = None, source.has_background
+        if has_background is None:  # by the file alone, so that no case is read as others are
+            total = _total(self._reader, range(len(source.parts)))
+            has_background = _first_is_background(self._reader, total)
+        self._parts, self._is_complete = _assigned(source, table, options, has_background)
+        self._sum: NDArray[np.float32] = (
+            _total(self._reader, self._volumes()) if total is None else total
+        )
         self._kept = KEPT_HALF if options.scale is None and _all_half(source) else KEPT
         self._divides = options.sums == "normalise" or options.on_overlap == "highest"
-        self._fills = self._is_complete and self._divides and not source.is_store
+        self._may_lack_labels = source.is_store or bool(table.ignore_values)
+        self._fills = self._is_complete and self._divides and not self._may_lack_labels
         self.warnings: tuple[str, ...] = (
             *source.warnings,
             *self._checked(),
@@ -174,12 +181,16 @@ class SoftLabels:
                                 " at most)")  # fmt: skip
         if self._is_complete:
             low = self._sum < 1 - allowed
-            if source.is_store:
+            none = int(np.count_nonzero(self._sum == 0))
+            if self._may_lack_labels:
                 low &= self._sum > 0
+                if none and not source.is_store:
+                    yield f"at {none:,} voxels all classes are 0: they are not labelled."
             below, least = int(np.count_nonzero(low)), float(self._sum.min(where=low, initial=1))
             if below:
+                zero = f", which is at {none:,}" if least == 0 else ""
                 yield self._divided(f"at {below:,} voxels the classes sum to less than 1 (to "
-                                    f"{least:.4g} at least)")  # fmt: skip
+                                    f"{least:.4g} at least{zero})")  # fmt: skip
         if self._reader.is_hard:
             yield "holds 0 and 1 alone: a hard label, stored as it is."
 
@@ -189,6 +200,13 @@ class SoftLabels:
         source, remedy = self._reader.source, "Divide by the sum with --sums normalise"
         if self._is_complete and not source.is_named:
             remedy += ", or say with --background rest that the first volume is no background"
+        elif self._is_complete and not source.has_background:
+            remedy += (
+                f", or name another class in --labels where {self.table.names[0]!r} has label "
+                "value 0 and is no background"
+            )
+        if self._is_complete and not self._may_lack_labels and float(self._sum.min()) == 0:
+            remedy += "; --ignore-label 255 says that voxels whose classes are all 0 have no label"
         raise InputError(f"{said}.", remedy=f"{remedy}.", path=source.path)
 
 
@@ -203,6 +221,24 @@ def _total(reader: ShareReader, volumes: Sequence[int]) -> NDArray[np.float32]:
     for index in volumes[1:]:
         total += reader.read(index)
     return total
+
+
+def _first_is_background(reader: ShareReader, total: NDArray[np.float32]) -> bool:
+    """Whether the volumes of a file without names sum to 1; refuses what may be either.
+
+    A voxel of a background that is given may have been left without a label; and classes
+    without background may fill most of a volume, or be hard.
+    """
+    ones = int(np.count_nonzero(np.abs(total - 1) <= reader.tolerance))
+    none = int(np.count_nonzero(total <= reader.tolerance))
+    if 0 < ones < total.size and (2 * ones >= total.size or ones + none == total.size):
+        raise InputError(
+            f"the volumes sum to 1 at {ones:,} of {total.size:,} voxels, and to 0 at {none:,}: "
+            "the first may be background, or background what they leave.",
+            remedy="Say which it is with --background first or rest.",
+            path=reader.source.path,
+        )
+    return ones == total.size
 
 
 def _all_half(source: SoftInput) -> bool:
@@ -235,7 +271,7 @@ def _chosen(source: SoftInput, options: ReadingOptions) -> list[int]:
 
 
 def _assigned(
-    source: SoftInput, table: ClassTable, options: ReadingOptions
+    source: SoftInput, table: ClassTable, options: ReadingOptions, has_background: bool
 ) -> tuple[dict[int, list[int]], bool]:
     """The volumes of each class index, and whether they are all there is."""
     has_zero = any(part.value == 0 for part in source.parts)
@@ -246,39 +282,45 @@ def _assigned(
             path=source.path,
         )
     if source.is_named:
-        return _assigned_by_name(source, table, options), bool(source.has_background)
+        return _assigned_by_name(source, table, options)
     _refuse_rois(source, options)
-    has_background, count = source.has_background, len(source.parts)
-    foreground = [c.index for c in table.classes if c.value != 0]
-    if has_background is None:
-        has_background = count == len(table)
-    classes = list(range(len(table))) if has_background else foreground
-    if len(classes) != count:
-        volumes = "1 volume" if count == 1 else f"{count} volumes"
-        needed = count if has_background else count + 1
-        raise ClassError(
-            f"holds {volumes}, which is {needed} classes with background, and there are "
-            f"{len(table)} ({', '.join(table.names)}).",
-            remedy="Name as many with --labels, say with --background first or rest which is "
-            "background, or start again with --overwrite.",
-            path=source.path,
-        )
+    classes = [c.index for c in table.classes if has_background or c.value != 0]
+    if len(classes) != len(source.parts):
+        raise _misfit(source, table, has_background)
     return {index: [volume] for volume, index in enumerate(classes)}, has_background
+
+
+def _misfit(source: SoftInput, table: ClassTable, has_background: bool) -> ClassError:
+    """The error for volumes that are not as many as there are classes."""
+    count = len(source.parts)
+    volumes = "1 volume" if count == 1 else f"{count} volumes"
+    why = ""
+    if source.has_background is None:
+        why = " (they sum to 1 everywhere)" if has_background else " (they do not sum to 1)"
+    return ClassError(
+        f"holds {volumes}, which is {count if has_background else count + 1} classes with "
+        f"background{why}, and there are {len(table)} ({', '.join(table.names)}).",
+        remedy="Name as many with --labels, say with --background first or rest which is "
+        "background, or start again with --overwrite.",
+        path=source.path,
+    )
 
 
 def _assigned_by_name(
     source: SoftInput, table: ClassTable, options: ReadingOptions
-) -> dict[int, list[int]]:
+) -> tuple[dict[int, list[int]], bool]:
     """By the names of the volumes; of a complete source what is not kept is background."""
     kept = _chosen(source, options)
     index_of = {c.value: c.index for c in table.classes}
     names = {p.value: p.name for p in (source.parts[i] for i in kept) if p.value}
     # The files of a case are numbered here; those of another may have other numbers.
     values = class_values(names, table, source.path, by_number=source.is_store) | {0: 0}
+    # A file may be of the class that has label value 0, whatever that is called.
+    is_complete = bool(source.has_background) or any(values[number] == 0 for number in names)
     assigned: dict[int, list[int]] = {}
     for number, part in enumerate(source.parts):
         if number in kept and part.value:
             assigned.setdefault(index_of[values[part.value]], []).append(number)
-        elif source.has_background:
+        elif is_complete:
             assigned.setdefault(index_of[0], []).append(number)
-    return assigned
+    return assigned, is_complete

@@ -58,7 +58,7 @@ METHODS: dict[str, Entry] = {
     ),
     "import": Entry(
         "softlab_cli.methods.imported:Import",
-        "Soft labels that the files already have (DICOM SEG, contours).",
+        "Soft labels that files already have: maps of 0 to 1, DICOM SEG, contours.",
         command="softlab_cli.cli.importing:command",
         in_nnunet=False,
     ),
