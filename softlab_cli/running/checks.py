@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from softlab_cli.cases import Case
 from softlab_cli.cases.copies import copied_raters
@@ -11,7 +12,7 @@ from softlab_cli.methods.base import Method, Takes
 from softlab_cli.methods.registry import local_method
 from softlab_cli.running.request import Request
 
-__all__ = ["check_case", "check_request", "oddities"]
+__all__ = ["check_case", "check_request", "oddities", "refuse_own_output"]
 
 LEFT_OUT: dict[Takes, tuple[str, str]] = {
     "fractions": ("the very soft labels that are imported.", "Leave it out."),
@@ -34,6 +35,28 @@ def check_request(method: Method, request: Request) -> None:
         )
     if request.labels_only:
         _check_labels_only(method)
+    refuse_own_output([*request.inputs, *filter(None, [request.images])], request.out)
+
+
+def refuse_own_output(sources: Iterable[Path], out: Path) -> None:
+    """Raise `UsageError` when a run would read what it writes, and with --overwrite remove it.
+
+    Parameters
+    ----------
+    sources
+        What the run reads. A folder that holds the store among other things is allowed.
+    out
+        The store.
+    """
+    resolved = out.resolve()
+    for source in sources:
+        if source.resolve().is_relative_to(resolved):
+            raise UsageError(
+                f"is read by the run and lies in its output, --out {out}, where it would be "
+                "overwritten or removed.",
+                remedy="Name another store with --out.",
+                path=source,
+            )
 
 
 def _check_labels_only(method: Method) -> None:
