@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from softlab_cli.core.errors import UsageError
 from softlab_cli.methods.base import Method
 from softlab_cli.methods.imported import Import
 from softlab_cli.methods.onehot import OneHot
+from softlab_cli.methods.raters.fuse import Fuse
+from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.running.plan import Request, make_plan
 from softlab_cli.running.runner import run
 from tests.conftest import write_image
 
 LABEL = np.arange(8, dtype=np.uint8).reshape(2, 2, 2) % 3
+NAN = float("nan")  # not math.nan, as what comes from another process is not either
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +72,40 @@ def test_a_folder_may_hold_its_output(tmp_path) -> None:
     write_image(tmp_path / "a.nii.gz", LABEL)
     for _ in range(2):
         run(OneHot(), tmp_path, tmp_path / "s.zarr", workers=1, overwrite=True)
+
+
+# ---- --map -------------------------------------------------------------------------
+
+
+def test_a_map_of_an_unknown_rater_is_refused(tmp_path) -> None:
+    folders = [write_image(tmp_path / r / "a.nii.gz", LABEL).parent for r in ("r1", "r2")]
+    reading = ReadingOptions(value_map={"r9": {1: 2}})
+    with pytest.raises(UsageError, match=r"'r9', which is no rater .* 'r1', 'r2'"):
+        plan(Fuse(), folders, tmp_path / "o.zarr", reading=reading)
+
+
+def test_the_map_of_a_rater_adds_to_that_of_all() -> None:
+    options = ReadingOptions(value_map={"": {2: 0, 3: 0, NAN: 1}, "r2": {1: 2, 3: 4, NAN: 5}})
+    assert options.values_of("r1") == {2: 0, 3: 0, math.nan: 1}
+    assert options.values_of("r2") == {2: 0, 3: 4, 1: 2, math.nan: 5}
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["1=2,1=3"], "1 becomes 2 and 3; give"),
+        (["r2:nan=1", "r2:nan=2"], "nan becomes 1 and 2 in the label maps of r2"),
+    ],
+)
+def test_a_number_becomes_one_number(softlab, tmp_path, texts, said) -> None:
+    options = [part for text in texts for part in ("--map", text)]
+    refused = softlab("onehot", "--in", tmp_path, "--out", tmp_path / "o.zarr", *options)
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.stderr.split())
+
+
+def test_soft_labels_have_no_numbers_to_map(tmp_path) -> None:
+    write_image(tmp_path / "a.nii.gz", LABEL.astype(np.float32) / 2)
+    reading = ReadingOptions(value_map={"": {1: 2}})
+    with pytest.raises(UsageError, match="--map has no effect on soft labels"):
+        plan(Import(), [tmp_path], tmp_path / "o.zarr", reading=reading)

@@ -23,6 +23,7 @@ from softlab_cli.running.checks import (
     check_request,
     oddities,
     refuse_own_output,
+    refuse_unknown_raters,
 )
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
@@ -202,6 +203,7 @@ class _Draft:
             tell=lambda message: listen(Notice(message)),
         )
         refuse_own_output((p for c in cases for p, _ in case_files(c)), request.out)
+        refuse_unknown_raters(request.reading.value_map, cases)
         part = select_part(cases, *request.part) if request.part else cases
         draft = cls(method, tuple(cases), {case.case_id: case for case in part})
         if existing is not None:
