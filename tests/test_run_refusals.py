@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.running.plan import Request, make_plan
 from softlab_cli.running.runner import run
 from tests.conftest import write_image
+from tests.seg_nrrd_support import segment_keys, write_seg_nrrd
 
 LABEL = np.arange(8, dtype=np.uint8).reshape(2, 2, 2) % 3
 NAN = float("nan")  # not math.nan, as what comes from another process is not either
@@ -109,3 +111,23 @@ def test_soft_labels_have_no_numbers_to_map(tmp_path) -> None:
     reading = ReadingOptions(value_map={"": {1: 2}})
     with pytest.raises(UsageError, match="--map has no effect on soft labels"):
         plan(Import(), [tmp_path], tmp_path / "o.zarr", reading=reading)
+
+
+# ---- names -------------------------------------------------------------------------
+
+
+def slicer(path: Path, names: Mapping[int, str], label: np.ndarray = LABEL) -> Path:
+    """A file of 3D Slicer with one layer."""
+    keys = segment_keys([(name, number, 0) for number, name in names.items()])
+    return write_seg_nrrd(path, [label], keys)
+
+
+def test_regions_of_a_file_without_names_are_refused(tmp_path) -> None:
+    write_image(tmp_path / "a.nrrd", LABEL)
+    slicer(tmp_path / "b.seg.nrrd", {1: "liver", 2: "tumour"})
+    reading = ReadingOptions(rois=("liver",))
+    request = Request([tmp_path], tmp_path / "o.zarr", reading=reading, labels="0,1", workers=1)
+    done = make_plan(OneHot(), request, lambda event: None)
+    (failed,) = done.failed
+    assert "without names, of which --roi liver can choose none. Leave --roi" in failed.message
+    assert [task.case.case_id for task in done.tasks] == ["b"]
