@@ -96,13 +96,17 @@ def _value_map(
         for pair in pairs.split(","):
             number, _, target = pair.partition("=")
             try:
-                pairs_of_rater = found.setdefault(rater, {})
-                pairs_of_rater[parse_number(number)] = _label_value(target)
+                source, becomes = parse_number(number), _label_value(target)
             except ValueError as error:
                 raise click.BadParameter(
                     f"{pair!r} is not a pair of label values such as 5=2 or nan=0 (any whole "
                     f"number, or nan, becomes 0 to {LARGEST_LABEL_VALUE})."
                 ) from error
+            if found.setdefault(rater, {}).setdefault(source, becomes) != becomes:
+                raise click.BadParameter(
+                    f"{number.strip()} becomes {found[rater][source]} and {becomes}"
+                    f"{f' in the label maps of {rater}' if rater else ''}; give it once."
+                )
     return found
 
 
@@ -358,8 +362,8 @@ _READING = [
         metavar="[RATER:]A=B,...",
         multiple=True,
         callback=_value_map,
-        help="Read label value A as B, in all label maps or in those of one rater; may be "
-        "repeated. A is any whole number, or nan.",
+        help="Read label value A as B, in all label maps or, with a RATER, in those of one, where "
+        "it goes before that of all; may be repeated. A is any whole number, or nan.",
     ),
 ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["parse_number"]
+import math
+
+__all__ = ["one_nan", "parse_number"]
 
 
 def parse_number(text: str) -> float:
@@ -21,5 +23,10 @@ def parse_number(text: str) -> float:
     if number != number or not number.is_integer():
         if text != "nan":
             raise ValueError(f"{text} is no whole number")
-        return number
+        return math.nan
     return int(number)
+
+
+def one_nan(number: float) -> float:
+    """The number; every NaN is the same object, so that a dictionary knows it as one key."""
+    return math.nan if number != number else number

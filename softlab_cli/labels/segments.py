@@ -84,9 +84,16 @@ def choose_segments(source: LabelObject, options: ReadingOptions, path: Path) ->
     Raises
     ------
     ClassError
-        When a pattern of ``--roi`` means nothing, a name means two classes or none
-        that may be left out, or no segment is left.
+        When a pattern of ``--roi`` means nothing or there are no names, a name means two
+        classes or none that may be left out, or no segment is left.
     """
+    if options.rois and source.names(()) is None:
+        raise ClassError(
+            f"has label values without names, of which --roi {options.rois[0]} can choose none.",
+            remedy="Leave --roi out; say which label values are classes with --labels, and read "
+            "the others as background with --map, such as --map 2=0.",
+            path=path,
+        )
     if not options.loose_names and options.names is None:
         return Choice(options, source.names(options.rois))
     names = source.names(() if options.loose_names else options.rois)

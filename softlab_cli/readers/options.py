@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from softlab_cli.core.fractions import PADDING_VALUE, Background, OverlapRule, SumRule
 from softlab_cli.core.names import NameRule
+from softlab_cli.core.numbers import one_nan
 from softlab_cli.readers.regrid import Resampling
 from softlab_cli.readers.replacing import Replacing
 
@@ -43,8 +44,8 @@ class ReadingOptions:
     spacing_mm
         Distance of voxels along (Z, Y, X) in files that do not say it, such as PNG.
     value_map
-        Numbers of the files to label values, for each rater; ``""`` is for those that
-        have no entry of their own. Numbers are any whole ones, and NaN.
+        Numbers of the files to label values, for each rater; ``""`` is for all
+        raters, where their own entries do not say otherwise. Numbers are any whole ones, and NaN.
     loose_names
         Whether names of segments are the same where they differ only in case, spaces
         and underscores.
@@ -89,14 +90,15 @@ class ReadingOptions:
 
     def values_of(self, rater: str) -> Mapping[float, int]:
         """What numbers in the label maps of a rater become, as the user has said it."""
-        return self.value_map.get(rater, self.value_map.get("", {}))
+        told = (self.value_map.get("", {}), self.value_map.get(rater, {}))
+        return {one_nan(n): value for values in told for n, value in values.items()}
 
     def for_rater(self, rater: str) -> ReadingOptions:
         """The options for the label maps of one rater."""
         return replace(self, value_map={"": self.values_of(rater)}) if self.value_map else self
 
     def replacing(self) -> Replacing:
-        """What numbers of a file become, for raters without an entry of their own."""
+        """What numbers of a file become, as it is said for all raters."""
         unlabelled = dict.fromkeys(self.unlabelled, PADDING_VALUE)
         wanted = {**unlabelled, **self.values_of("")}
         return Replacing.of(wanted, PADDING_VALUE if unlabelled else None)

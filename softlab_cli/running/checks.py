@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from softlab_cli.cases import Case
 from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.folders import some_of
 from softlab_cli.methods.base import Method, Takes
 from softlab_cli.methods.registry import local_method
 from softlab_cli.running.request import Request
 
-__all__ = ["check_case", "check_request", "oddities"]
+__all__ = ["check_case", "check_request", "oddities", "refuse_own_output", "refuse_unknown_raters"]
+
+NAMED_AT_MOST = 20
 
 LEFT_OUT: dict[Takes, tuple[str, str]] = {
     "fractions": ("the very soft labels that are imported.", "Leave it out."),
@@ -34,6 +38,53 @@ def check_request(method: Method, request: Request) -> None:
         )
     if request.labels_only:
         _check_labels_only(method)
+    linear = request.reading.resample_labels == "linear"
+    if method.takes == "fractions" and request.reading.value_map and not linear:
+        raise UsageError(
+            "--map has no effect on soft labels, which have no label values.",
+            remedy="Leave it out; it is for label maps, also with --resample-labels linear.",
+        )
+    refuse_own_output([*request.inputs, *filter(None, [request.images])], request.out)
+
+
+def refuse_own_output(sources: Iterable[Path], out: Path) -> None:
+    """Raise `UsageError` when a run would read what it writes, and with --overwrite remove it.
+
+    Parameters
+    ----------
+    sources
+        What the run reads. A folder that holds the store among other things is allowed.
+    out
+        The store.
+    """
+    resolved = out.resolve()
+    for source in sources:
+        if source.resolve().is_relative_to(resolved):
+            raise UsageError(
+                f"is read by the run and lies in its output, --out {out}, where it would be "
+                "overwritten or removed.",
+                remedy="Name another store with --out.",
+                path=source,
+            )
+
+
+def refuse_unknown_raters(value_map: Mapping[str, object], cases: Iterable[Case]) -> None:
+    """Raise `UsageError` when --map names a rater that no case has.
+
+    Parameters
+    ----------
+    value_map
+        As `ReadingOptions.value_map`; only its raters count.
+    cases
+        All cases of the run.
+    """
+    raters = sorted({rater for case in cases for rater in case.raters})
+    if strange := [rater for rater in value_map if rater and rater not in raters]:
+        raise UsageError(
+            f"--map is given for {strange[0]!r}, which is no rater of any case.",
+            remedy=f"The raters are: {some_of(list(map(repr, raters)), NAMED_AT_MOST)}. Without "
+            "RATER: it is for all.",
+        )
 
 
 def _check_labels_only(method: Method) -> None:

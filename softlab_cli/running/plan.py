@@ -18,7 +18,13 @@ from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.methods.base import Method, Needs
 from softlab_cli.readers import FileProbe, path_of
-from softlab_cli.running.checks import check_case, check_request, oddities
+from softlab_cli.running.checks import (
+    check_case,
+    check_request,
+    oddities,
+    refuse_own_output,
+    refuse_unknown_raters,
+)
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
@@ -195,6 +201,8 @@ class _Draft:
             soft=method.takes == "fractions",
             tell=lambda message: listen(Notice(message)),
         )
+        refuse_own_output((p for c in cases for p, _ in case_files(c)), request.out)
+        refuse_unknown_raters(request.reading.value_map, cases)
         part = select_part(cases, *request.part) if request.part else cases
         draft = cls(method, tuple(cases), {case.case_id: case for case in part})
         if existing is not None:
