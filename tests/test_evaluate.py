@@ -61,7 +61,7 @@ def rows_of(out: Path) -> dict[tuple[str, ...], float]:
     """The value of each row of cases.csv, by all that is before it."""
     with open(out / "cases.csv", newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == "run case rater class region metric value left_out".split()
+    assert rows[0] == ["run", "case", "rater", "class", "region", "metric", "value", "left_out"]
     return {tuple(row[:6]): float(row[6]) for row in rows[1:]}
 
 
@@ -89,7 +89,8 @@ def test_the_numbers_of_the_toy_come_out_of_the_command_line(softlab, tmp_path) 
     save(tmp_path / "ref" / "toy.nii.gz", labels.astype(np.uint8))
     save(tmp_path / "pred" / "toy.nii.gz", probabilities.astype(np.float32))
     done(softlab("evaluate", "--pred", tmp_path / "pred", "--ref", tmp_path / "ref", "--bins", 10,
-                 "--regions", "foreground", "--parity", "svls", "--out", tmp_path / "o"))  # fmt: skip
+                 "--regions", "foreground", "--parity", "svls",
+                 "--out", tmp_path / "o"))  # fmt: skip
     rows = rows_of(tmp_path / "o")
     of = ("prediction", "toy", "ref")
     assert rows[(*of, "all", "all", "ece")] == pytest.approx(0.293664, abs=1e-6)
@@ -247,13 +248,20 @@ def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tm
 
 
 def test_parts_come_together(softlab, data, tmp_path) -> None:
-    out, whole = tmp_path / "o", tmp_path / "whole"
-    command = ["evaluate", "--pred", data / "net", "--ref", data / "r1", "--no-temperature"]
-    first = done(softlab(*command, "--out", out, "--part", "1/2"))
-    assert "2 of 3 cases have results" in first.output
+    """A case without a reference is its own part's matter, and in the summary of all."""
+    out, whole, ref = tmp_path / "o", tmp_path / "whole", tmp_path / "ref"
+    shutil.copytree(data / "r1", ref)
+    (ref / "c2.nii.gz").unlink()
+    command = ["evaluate", "--pred", f"a={data / 'hard'}", "--pred", f"b={data / 'r2'}", "--ref",
+               ref]  # fmt: skip
+    first = done(softlab(*command, "--out", out, "--part", "1/3"))
+    assert "2 of 4 cases have results" in first.output
     assert not (out / "summary.json").exists()
-    done(softlab(*command, "--out", out, "--part", "2/2"))
-    done(softlab(*command, "--out", whole))
+    second = softlab(*command, "--out", out, "--part", "2/3")
+    assert second.exit_code == 1
+    assert "c2 (a): has a prediction, and no reference" in second.output
+    done(softlab(*command, "--out", out, "--part", "3/3"))
+    assert softlab(*command, "--out", whole).exit_code == 1
     for name in ("cases.csv", "summary.json", "summary.md"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
