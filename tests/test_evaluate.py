@@ -234,6 +234,7 @@ def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tm
     assert "skipped      3" in done(softlab(*command)).output
     assert before == ((out / "cases.csv").read_bytes(), (out / "summary.json").read_bytes())
     save(ref / "c2.nii.gz", second(1))
+    (out / "cases" / ".scratch-of-a-killed-process").mkdir()
     assert "done         1" in done(softlab(*command)).output
     plan = done(softlab(*command, "--bins", 10, "--dry-run")).output
     assert "c2  (its options have changed)" in plan
@@ -348,6 +349,38 @@ def test_voxels_that_are_not_labelled_count_nowhere(softlab, tmp_path) -> None:
     both = (inside[0] == 1) & (inside[1] == 1)
     dice = 2 * both.sum() / ((inside[0] == 1).sum() + (inside[1] == 1).sum())
     assert rows[(*of, "label_1", "all", "dice")] == pytest.approx(dice)
+
+
+def test_what_a_store_does_not_label_is_left_out_everywhere(softlab, tmp_path) -> None:
+    """Of overlap as well; of the voxels that it labels it is right."""
+    labels = truth(0).copy()
+    labels[0] = 9
+    save(tmp_path / "in" / "c1.nii.gz", labels)
+    save(tmp_path / "ref" / "c1.nii.gz", truth(0))
+    done(softlab("onehot", "--in", tmp_path / "in", "--ignore-label", 9, "--out",
+                 tmp_path / "s.zarr"))  # fmt: skip
+    found = done(softlab("evaluate", "--pred", tmp_path / "s.zarr", "--ref", tmp_path / "ref",
+                         "--out", tmp_path / "o"))  # fmt: skip
+    silent = SHAPE[1] * SHAPE[2]
+    assert f"the prediction says nothing of {silent} voxels; they are left out" in found.output
+    rows = rows_of(tmp_path / "o")
+    of = ("prediction", "c1", "ref")
+    assert rows[(*of, "all", "all", "votes")] == np.prod(SHAPE) - silent
+    assert rows[(*of, "label_1", "all", "dice")] == rows[(*of, "label_2", "all", "dice")] == 1
+    assert rows[(*of, "all", "all", "ece")] == rows[(*of, "all", "all", "nll")] == 0
+
+
+def test_one_file_a_class_is_a_prediction_too(softlab, tmp_path) -> None:
+    soft = sure(truth(0)).astype(np.float32)
+    for number, name in enumerate(("background", "liver", "tumour")):
+        save(tmp_path / "pred" / "c1" / f"{name}.nii.gz", soft[number])
+    save(tmp_path / "ref" / "c1.nii.gz", truth(0))
+    done(softlab("evaluate", "--pred", tmp_path / "pred", "--class-pattern",
+                 "{case}/{class}.nii.gz", "--ref", tmp_path / "ref", "--labels",
+                 "0,1=liver,2=tumour", "--out", tmp_path / "o"))  # fmt: skip
+    rows = rows_of(tmp_path / "o")
+    assert rows["prediction", "c1", "ref", "tumour", "all", "dice"] == 1
+    assert rows["prediction", "c1", "ref", "all", "all", "ece"] == pytest.approx(0.25)
 
 
 def test_patients_are_drawn_where_they_are_known(softlab, data, tmp_path) -> None:
