@@ -13,8 +13,10 @@ import pytest
 
 import softlab_cli
 from softlab_cli.core.errors import GeometryError, InputError, UsageError
+from softlab_cli.evaluation.metrics.regions import band, dilated_union
 from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.request import EvaluationRequest, runs_of
+from softlab_cli.evaluation.scene import _by_slabs, _slices
 from softlab_cli.evaluation.settings import Settings, parse_regions
 from softlab_cli.evaluation.statistics import Difference
 from softlab_cli.evaluation.summary import _verdict
@@ -430,6 +432,24 @@ def test_threads_and_workers_change_no_bit(data, tmp_path) -> None:
         assert report.done == 3
         texts.append((run.out / "cases.csv").read_bytes())
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("text", ["union=4mm", "union=1vox", "band=3mm", "band=3vox"])
+def test_regions_are_those_of_the_whole_volume(text) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.zeros((2, 23, 6, 7), np.uint8)
+    labels[:, [2, 11, 12, 20]] = rng.choice([0, 0, 1, 2, 255], (2, 4, 6, 7))
+    spacing = (1.5, 2.0, 1.0)
+    ((name, reach),) = parse_regions([text]).items()
+    grow = {"union": dilated_union, "band": band}[name]
+    whole = grow(labels, reach, spacing, ignore_index=255)
+
+    def of_slab(slab: np.ndarray) -> np.ndarray:
+        return grow(slab, reach, spacing, ignore_index=255)
+
+    halo = _slices(reach, spacing[0]) + 1
+    assert 0 < whole.sum() < whole.size
+    np.testing.assert_array_equal(_by_slabs(labels, of_slab, halo, 255, slab=1), whole)
 
 
 def test_pictures_have_no_z() -> None:

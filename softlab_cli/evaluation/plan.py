@@ -45,7 +45,7 @@ FORMAT = 1
 
 BLOCK_VOXELS = 64**3
 COUNTING_BYTES = 200 * 2**20
-BYTES_PER_VOXEL = 24
+BYTES_PER_VOXEL = 12
 """Regions, surfaces and what is compared, while one class is looked at."""
 
 
@@ -369,7 +369,9 @@ def _header(case: Case, reading: ReadingOptions) -> tuple[Kind, FileProbe]:
         return kind, probe_labels(next(iter(case.drawings.values())), case.images, reading)
     if is_store_case(case.label_maps[0]) and read_store_info(case.label_maps[0].parent).labels_only:
         return kind, probe_labels(case.label_maps[0], case.images, reading)
-    return kind, probe_fractions(case, reading)
+    seen = probe_fractions(case, reading)
+    by_region = is_store_case(case.label_maps[0]) and not case.images
+    return kind, replace(seen, bytes_on_read=0) if by_region else seen
 
 
 def _bytes(reference: Case, seen: FileProbe, classes: ClassTable) -> int:
