@@ -13,8 +13,10 @@ import pytest
 
 import softlab_cli
 from softlab_cli.core.errors import GeometryError, InputError, UsageError
+from softlab_cli.evaluation.metrics.regions import band, dilated_union
 from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.request import EvaluationRequest, runs_of
+from softlab_cli.evaluation.scene import _by_slabs, _slices
 from softlab_cli.evaluation.settings import Settings, parse_regions
 from softlab_cli.evaluation.statistics import Difference
 from softlab_cli.evaluation.summary import _verdict
@@ -234,6 +236,7 @@ def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tm
     assert "skipped      3" in done(softlab(*command)).output
     assert before == ((out / "cases.csv").read_bytes(), (out / "summary.json").read_bytes())
     save(ref / "c2.nii.gz", second(1))
+    (out / "cases" / ".scratch-of-a-killed-process").mkdir()
     assert "done         1" in done(softlab(*command)).output
     plan = done(softlab(*command, "--bins", 10, "--dry-run")).output
     assert "c2  (its options have changed)" in plan
@@ -248,13 +251,20 @@ def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tm
 
 
 def test_parts_come_together(softlab, data, tmp_path) -> None:
-    out, whole = tmp_path / "o", tmp_path / "whole"
-    command = ["evaluate", "--pred", data / "net", "--ref", data / "r1", "--no-temperature"]
-    first = done(softlab(*command, "--out", out, "--part", "1/2"))
-    assert "2 of 3 cases have results" in first.output
+    """A case without a reference is its own part's matter, and in the summary of all."""
+    out, whole, ref = tmp_path / "o", tmp_path / "whole", tmp_path / "ref"
+    shutil.copytree(data / "r1", ref)
+    (ref / "c2.nii.gz").unlink()
+    command = ["evaluate", "--pred", f"a={data / 'hard'}", "--pred", f"b={data / 'r2'}", "--ref",
+               ref]  # fmt: skip
+    first = done(softlab(*command, "--out", out, "--part", "1/3"))
+    assert "2 of 4 cases have results" in first.output
     assert not (out / "summary.json").exists()
-    done(softlab(*command, "--out", out, "--part", "2/2"))
-    done(softlab(*command, "--out", whole))
+    second = softlab(*command, "--out", out, "--part", "2/3")
+    assert second.exit_code == 1
+    assert "c2 (a): has a prediction, and no reference" in second.output
+    done(softlab(*command, "--out", out, "--part", "3/3"))
+    assert softlab(*command, "--out", whole).exit_code == 1
     for name in ("cases.csv", "summary.json", "summary.md"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
@@ -343,6 +353,38 @@ def test_voxels_that_are_not_labelled_count_nowhere(softlab, tmp_path) -> None:
     assert rows[(*of, "label_1", "all", "dice")] == pytest.approx(dice)
 
 
+def test_what_a_store_does_not_label_is_left_out_everywhere(softlab, tmp_path) -> None:
+    """Of overlap as well; of the voxels that it labels it is right."""
+    labels = truth(0).copy()
+    labels[0] = 9
+    save(tmp_path / "in" / "c1.nii.gz", labels)
+    save(tmp_path / "ref" / "c1.nii.gz", truth(0))
+    done(softlab("onehot", "--in", tmp_path / "in", "--ignore-label", 9, "--out",
+                 tmp_path / "s.zarr"))  # fmt: skip
+    found = done(softlab("evaluate", "--pred", tmp_path / "s.zarr", "--ref", tmp_path / "ref",
+                         "--out", tmp_path / "o"))  # fmt: skip
+    silent = SHAPE[1] * SHAPE[2]
+    assert f"the prediction says nothing of {silent} voxels; they are left out" in found.output
+    rows = rows_of(tmp_path / "o")
+    of = ("prediction", "c1", "ref")
+    assert rows[(*of, "all", "all", "votes")] == np.prod(SHAPE) - silent
+    assert rows[(*of, "label_1", "all", "dice")] == rows[(*of, "label_2", "all", "dice")] == 1
+    assert rows[(*of, "all", "all", "ece")] == rows[(*of, "all", "all", "nll")] == 0
+
+
+def test_one_file_a_class_is_a_prediction_too(softlab, tmp_path) -> None:
+    soft = sure(truth(0)).astype(np.float32)
+    for number, name in enumerate(("background", "liver", "tumour")):
+        save(tmp_path / "pred" / "c1" / f"{name}.nii.gz", soft[number])
+    save(tmp_path / "ref" / "c1.nii.gz", truth(0))
+    done(softlab("evaluate", "--pred", tmp_path / "pred", "--class-pattern",
+                 "{case}/{class}.nii.gz", "--ref", tmp_path / "ref", "--labels",
+                 "0,1=liver,2=tumour", "--out", tmp_path / "o"))  # fmt: skip
+    rows = rows_of(tmp_path / "o")
+    assert rows["prediction", "c1", "ref", "tumour", "all", "dice"] == 1
+    assert rows["prediction", "c1", "ref", "all", "all", "ece"] == pytest.approx(0.25)
+
+
 def test_patients_are_drawn_where_they_are_known(softlab, data, tmp_path) -> None:
     groups, out = tmp_path / "groups.csv", tmp_path / "o"
     groups.write_text("case_id,patient\nc1,a\nc2,a\n")
@@ -390,6 +432,24 @@ def test_threads_and_workers_change_no_bit(data, tmp_path) -> None:
         assert report.done == 3
         texts.append((run.out / "cases.csv").read_bytes())
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("text", ["union=4mm", "union=1vox", "band=3mm", "band=3vox"])
+def test_regions_are_those_of_the_whole_volume(text) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.zeros((2, 23, 6, 7), np.uint8)
+    labels[:, [2, 11, 12, 20]] = rng.choice([0, 0, 1, 2, 255], (2, 4, 6, 7))
+    spacing = (1.5, 2.0, 1.0)
+    ((name, reach),) = parse_regions([text]).items()
+    grow = {"union": dilated_union, "band": band}[name]
+    whole = grow(labels, reach, spacing, ignore_index=255)
+
+    def of_slab(slab: np.ndarray) -> np.ndarray:
+        return grow(slab, reach, spacing, ignore_index=255)
+
+    halo = _slices(reach, spacing[0]) + 1
+    assert 0 < whole.sum() < whole.size
+    np.testing.assert_array_equal(_by_slabs(labels, of_slab, halo, 255, slab=1), whole)
 
 
 def test_pictures_have_no_z() -> None:

@@ -122,7 +122,7 @@ def measure_soft(
     Parameters
     ----------
     scene
-        The references.
+        The references. Where the prediction says nothing, they become not labelled.
     soft
         The prediction; never held whole.
     settings
@@ -196,11 +196,10 @@ def _count(
         if nothing is not None and nothing.any():
             silent += int(np.count_nonzero(nothing))
             target = np.where(nothing, np.array(scene.ignore_index, target.dtype), target)
+            scene.raters[(slice(None), *region)] = target  # overlap and surfaces leave them out too
             values[:, nothing] = 0
             values[0, nothing] = 1  # any class does: nobody has a vote there
         hard[region] = gatherer.add(values, target, codes[region])
-        if nothing is not None:
-            hard[region][nothing] = scene.ignore_index
         if thresholds is not None:
             thresholds.add(values, target)
     return gatherer.counts(), hard, silent

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from softlab_cli.cases import Case, discover_cases, natural_order, select_part
+from softlab_cli.cases import Case, discover_cases, natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
@@ -45,7 +45,7 @@ FORMAT = 1
 
 BLOCK_VOXELS = 64**3
 COUNTING_BYTES = 200 * 2**20
-BYTES_PER_VOXEL = 24
+BYTES_PER_VOXEL = 12
 """Regions, surfaces and what is compared, while one class is looked at."""
 
 
@@ -75,7 +75,9 @@ class EvaluationPlan:
     every
         Tasks of all parts, those that are done among them.
     failed
-        Cases that cannot be done, those that lack a file on one side among them.
+        Cases of this part that cannot be done, those that lack a file on one side among them.
+    failed_anywhere
+        The same of all parts.
     missing
         Why each case that lacks something cannot be done.
     crew
@@ -88,6 +90,7 @@ class EvaluationPlan:
     kept: tuple[Kept, ...]
     every: tuple[EvaluationTask, ...]
     failed: tuple[CaseFinished, ...]
+    failed_anywhere: tuple[CaseFinished, ...]
     missing: tuple[str, ...]
     crew: Crew
 
@@ -115,13 +118,12 @@ def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationP
     draft.check_groups(request)
     crew = draft.hire(run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew)
-    mine = _part_of(every, request)
+    mine = [task for task in every if task.reference.case_id in draft.part]
     kept, todo = _sorted(mine, request)
-    names = {task.case_id for task in mine}
-    failed = [f for f in draft.failed if request.run.part is None or f.case_id in draft.part]
     return EvaluationPlan(
         request, classes, tuple(todo), tuple(kept), tuple(every),
-        tuple(f for f in failed if f.case_id not in names), tuple(draft.missing), crew,
+        tuple(outcome for case_id, outcome in draft.failed if case_id in draft.part),
+        tuple(outcome for _, outcome in draft.failed), tuple(draft.missing), crew,
     )  # fmt: skip
 
 
@@ -129,14 +131,6 @@ def _with_all_inputs(request: EvaluationRequest) -> Request:
     """A request whose inputs are predictions and references, for what they say of classes."""
     predictions = [path for paths in request.runs.values() for path in paths]
     return replace(request.run, inputs=[*predictions, *request.run.inputs])
-
-
-def _part_of(every: Sequence[EvaluationTask], request: EvaluationRequest) -> list[EvaluationTask]:
-    if request.run.part is None:
-        return list(every)
-    cases = list({task.reference.case_id: task.reference for task in every}.values())
-    chosen = {case.case_id for case in select_part(cases, *request.run.part)}
-    return [task for task in every if task.reference.case_id in chosen]
 
 
 def _sorted(
@@ -165,7 +159,7 @@ class _Draft:
     pairs: list[Pair]
     several: bool
     part: set[str]
-    failed: list[CaseFinished] = field(default_factory=list)
+    failed: list[tuple[str, CaseFinished]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     kinds: dict[tuple[str, str], set[Kind]] = field(default_factory=dict)
     probes: dict[str, FileProbe] = field(default_factory=dict)
@@ -182,10 +176,12 @@ class _Draft:
             rater_pattern=run.rater_pattern, tell=tell,
         )  # fmt: skip
         by_id = {case.case_id: case for case in references}
-        part = select_part(references, *run.part) if run.part else references
-        draft = cls([], len(request.runs) > 1, {case.case_id for case in part})
-        for name, paths in request.runs.items():
-            draft._pair(name, _predictions(paths, run, tell), by_id, len(paths), tell)
+        found = {name: _predictions(paths, run, tell) for name, paths in request.runs.items()}
+        ids = sorted({*by_id, *(i for one in found.values() for i in one)}, key=natural_order)
+        part, parts = run.part or (1, 1)
+        draft = cls([], len(request.runs) > 1, set(ids[part - 1 :: parts]))
+        for name, cases in found.items():
+            draft._pair(name, cases, by_id, len(request.runs[name]), tell)
         if not draft.pairs:
             raise InputError(
                 f"no case has both a prediction and a reference (references are, for instance, "
@@ -193,10 +189,6 @@ class _Draft:
                 remedy="Give prediction and reference of a case the same file name.",
             )
         draft.pairs.sort(key=lambda pair: natural_order(pair.reference.case_id))
-        if run.part:  # a case that has no place in any part's list belongs to the first
-            names = {draft.title(p.run, p.reference.case_id) for p in draft.pairs}
-            first = run.part[0] == 1
-            draft.part |= {f.case_id for f in draft.failed if first and f.case_id not in names}
         return draft
 
     def title(self, run: str, case_id: str) -> str:
@@ -215,7 +207,7 @@ class _Draft:
             have = "reference" if lacks == "prediction" else "prediction"
             message = f"has a {have}, and no {lacks}."
             self.missing.append(f"{self.title(run, case_id)} {message}")
-            self.failed.append(CaseFinished(self.title(run, case_id), "failed", message))
+            self._fail(run, case_id, message)
         few = [case_id for case_id, members in found.items() if len(members) < paths]
         if few and paths > 1:
             tell(
@@ -292,7 +284,7 @@ class _Draft:
                 seen = [call_for(case, _header, case, reading) for case in pair.members]
             except Exception as error:  # an unforeseen one is its own case's matter, too
                 self.pairs.remove(pair)
-                self.failed.append(failure(self.title(*key), error))
+                self.failed.append((key[1], failure(self.title(*key), error)))
                 continue
             self.kinds[key] = {kind for kind, _ in seen}
             self.probes[pair.reference.case_id] = max(
@@ -302,7 +294,11 @@ class _Draft:
     def _fail_case(self, case_id: str, message: str) -> None:
         for pair in [p for p in self.pairs if p.reference.case_id == case_id]:
             self.pairs.remove(pair)
-            self.failed.append(CaseFinished(self.title(pair.run, case_id), "failed", message))
+            self._fail(pair.run, case_id, message)
+
+    def _fail(self, run: str, case_id: str, message: str) -> None:
+        outcome = CaseFinished(self.title(run, case_id), "failed", message)
+        self.failed.append((case_id, outcome))
 
     def hire(self, run: Request, classes: ClassTable, listen: Listener) -> Crew:
         """Who does it; cases that no worker has the memory for fail here."""
@@ -321,6 +317,8 @@ class _Draft:
     ) -> list[EvaluationTask]:
         """A task for each pair."""
         found = []
+        if any(map(self._is_single, request.runs)):
+            Cells.ranges(request.settings.bin_counts)  # says so where bins cannot be counted
         for pair in self.pairs:
             single = self._is_single(pair.run)
             options = {
@@ -371,7 +369,9 @@ def _header(case: Case, reading: ReadingOptions) -> tuple[Kind, FileProbe]:
         return kind, probe_labels(next(iter(case.drawings.values())), case.images, reading)
     if is_store_case(case.label_maps[0]) and read_store_info(case.label_maps[0].parent).labels_only:
         return kind, probe_labels(case.label_maps[0], case.images, reading)
-    return kind, probe_fractions(case, reading)
+    seen = probe_fractions(case, reading)
+    by_region = is_store_case(case.label_maps[0]) and not case.images
+    return kind, replace(seen, bytes_on_read=0) if by_region else seen
 
 
 def _bytes(reference: Case, seen: FileProbe, classes: ClassTable) -> int:

@@ -68,7 +68,8 @@ def _sum_up(plan: EvaluationPlan, report: RunFinished, listen: Listener) -> Summ
         return None
     if not there:
         return None
-    reasons = {o.case_id: o.message for o in report.outcomes if o.status == "failed"}
+    outcomes = (*plan.failed_anywhere, *report.outcomes)
+    reasons = {o.case_id: o.message for o in outcomes if o.status == "failed"}
     summary = summarise(plan.request, plan.classes, there, reasons, plan.missing)
     write_tables(plan.request.out, there, summary)
     return summary

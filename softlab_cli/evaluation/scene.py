@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -96,9 +97,51 @@ class Scene:
         if reach is None:
             return foreground(labels, ignore_index=ignored)
         grow = dilated_union if name == "union" else band
-        return grow(labels, reach, self.spacing_mm, ignore_index=ignored)
+
+        def of_slab(slab: NDArray[Any]) -> NDArray[np.bool_]:
+            return grow(slab, reach, self.spacing_mm, ignore_index=ignored)
+
+        return _by_slabs(labels, of_slab, _slices(reach, self.spacing_mm[0]) + 1, ignored)
 
     def _with_zero_as_background(self) -> tuple[NDArray[Any], int]:
         if self.background == 0:
             return self.raters, self.ignore_index
         return self.raters.astype(np.uint16) + 1, self.ignore_index + 1
+
+
+SLAB = 32
+"""Slices that a region is looked for in together: distances take 8 bytes a voxel."""
+
+
+def _by_slabs(
+    labels: NDArray[Any], mask_of: Callable[[NDArray[Any]], NDArray[np.bool_]], halo: int,
+    ignored: int, slab: int = SLAB,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """(Z, Y, X) mask of (R, Z, Y, X) class indices, of which no more than a slab is in work.
+
+    Parameters
+    ----------
+    labels
+        Class indices; 0 is background.
+    mask_of
+        Makes a mask that depends on so many slices around each voxel as `halo`, and is empty
+        where there is no foreground.
+    ignored
+        The index that is no class.
+    slab
+        Slices of a slab, at least; as many again may be its halo.
+    """
+    depth = labels.shape[1]
+    found = np.zeros(labels.shape[1:], np.bool_)
+    step = max(slab, 2 * halo)
+    for start in range(0, depth, step):
+        stop, first = min(start + step, depth), max(0, start - halo)
+        part = labels[:, first : min(stop + halo, depth)]
+        if foreground(part, ignore_index=ignored).any():
+            found[start:stop] = mask_of(part)[start - first : stop - first]
+    return found
+
+
+def _slices(reach: Reach, step_mm: float) -> int:
+    """Slices that a distance reaches over."""
+    return reach.voxels or 0 if reach.mm is None else int(reach.mm / step_mm) + 1

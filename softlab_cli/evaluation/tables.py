@@ -13,6 +13,7 @@ from softlab_cli.core.folders import some_of
 from softlab_cli.core.text import shown
 from softlab_cli.evaluation.metrics.regions import BIASED
 from softlab_cli.evaluation.metrics.tallies import ALL
+from softlab_cli.evaluation.metrics.temperature import HIGHEST, LOWEST
 from softlab_cli.evaluation.results import Kept, write_text
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.evaluation.summary import Summary
@@ -206,8 +207,18 @@ def _notes(content: Entry, patients: int) -> Iterator[str]:
     for region, reason in BIASED.items():
         if region in content["settings"]["regions"]:
             yield f"- Region {region}: {reason}."
+    ends = {e["run"] for e in content["pooled"] if e["metric"] == "temperature" and _at_end(e)}
+    for run in sorted(ends):
+        yield (
+            f"- A temperature of {_cell(run)} is {LOWEST:g} or {HIGHEST:g}, the ends of what is "
+            "searched: the best one may lie outside."
+        )
     yield from _left_out(content["means"])
     yield ""
+
+
+def _at_end(entry: Entry) -> bool:
+    return entry["value"] in (LOWEST, HIGHEST)
 
 
 def _left_out(means: Iterable[Entry]) -> Iterator[str]:
