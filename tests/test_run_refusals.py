@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import softlab_cli
-from softlab_cli.core.errors import UsageError
+from softlab_cli.core.errors import ClassError, UsageError
 from softlab_cli.methods.base import Method
 from softlab_cli.methods.imported import Import
 from softlab_cli.methods.onehot import OneHot
@@ -131,3 +131,28 @@ def test_regions_of_a_file_without_names_are_refused(tmp_path) -> None:
     (failed,) = done.failed
     assert "without names, of which --roi liver can choose none. Leave --roi" in failed.message
     assert [task.case.case_id for task in done.tasks] == ["b"]
+
+
+@pytest.fixture(scope="module")
+def swapped(tmp_path_factory) -> Path:
+    """Two files that number the same names differently."""
+    folder = tmp_path_factory.mktemp("swapped")
+    slicer(folder / "a.seg.nrrd", {1: "liver", 2: "tumour"})
+    slicer(folder / "b.seg.nrrd", {1: "tumour", 2: "liver"})
+    return folder
+
+
+def test_a_number_with_two_names_is_no_class(swapped, tmp_path) -> None:
+    said = r"a.seg.nrrd: .* value 1 is 'liver' here and 'tumour' in .*b.seg.nrrd; as one"
+    with pytest.raises(ClassError, match=said + r".*--labels 0,1=liver,2=tumour\."):
+        plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0,1,2")
+    with pytest.raises(ClassError, match="value 1 is 'liver' here"):
+        plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0", ignore_labels=(1, 2))
+    plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0,1=liver,2=tumour")
+    plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0,1=liver,2")
+
+
+def test_a_number_with_one_name_everywhere_is_a_class(tmp_path) -> None:
+    for case_id in "ab":
+        slicer(tmp_path / f"{case_id}.seg.nrrd", {1: "liver", 2: "tumour"})
+    plan(OneHot(), [tmp_path], tmp_path / "o.zarr", labels="0,1,2")

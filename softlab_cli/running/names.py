@@ -7,12 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError
 from softlab_cli.core.folders import some_of
-from softlab_cli.core.names import NamedClass, NameRule, is_pattern, spelled_alike, to_the_letter
+from softlab_cli.core.names import (
+    NamedClass,
+    NameRule,
+    is_pattern,
+    spelled_alike,
+    spelling,
+    to_the_letter,
+)
 from softlab_cli.labels.segments import check_needed, lacking
 
-__all__ = ["FileNames", "lacking_files", "merging_hint", "notes_of_names", "refuse_absent"]
+__all__ = [
+    "FileNames",
+    "lacking_files",
+    "merging_hint",
+    "notes_of_names",
+    "refuse_absent",
+    "refuse_mixed",
+]
 
 NAMED_AT_MOST = 10
 
@@ -89,6 +104,57 @@ def refuse_absent(found: Sequence[FileNames], rule: NameRule) -> None:
     names = {name: None for file in found for name in file.names.values()}
     problem = f"no segment of any file means class {missing[0]}"
     raise lacking(missing[0], problem, list(names), None)
+
+
+def refuse_mixed(found: Sequence[FileNames], classes: ClassTable, rule: NameRule | None) -> None:
+    """Raise `ClassError` when a class without a name is different segments in different files.
+
+    Parameters
+    ----------
+    found
+        The names of each file.
+    classes
+        The class table; a number that it gives no name, or ignores, takes the segment that
+        has it in a file, unless a class has the segment's name.
+    rule
+        Which name is which class, where that is not by the letter alone.
+    """
+    first: dict[int, FileNames] = {}
+    for file in found:
+        for number, name in _by_number(file, classes, rule).items():
+            other = first.setdefault(number, file)
+            before = other.names[number]
+            if name == before or (rule and rule.loose and spelling(name) == spelling(before)):
+                continue
+            raise ClassError(
+                f"the label value {number} is {before!r} here and {name!r} in {file.path}; as one "
+                "class they would be mixed.",
+                remedy=f"Name the classes: --labels {_naming(found, classes, rule)}.",
+                path=other.path,
+            )
+
+
+def _by_number(file: FileNames, classes: ClassTable, rule: NameRule | None) -> dict[int, str]:
+    """Numbers and names of the segments of a file that are a class by their number alone."""
+    unnamed = {c.value for c in classes.classes if c.name == f"label_{c.value}"}
+    unnamed |= set(classes.ignore_values)
+    taken = set(classes.names)
+    names = {n: name for n, name in file.names.items() if n in unnamed and name not in taken}
+    if rule is None:
+        return names
+    means = rule.assign(file.names, file.path)
+    return {n: name for n, name in names.items() if n in rule.numbers and means.get(n) == n}
+
+
+def _naming(found: Sequence[FileNames], classes: ClassTable, rule: NameRule | None) -> str:
+    """Classes for ``--labels``, each with a name: those of the table, then what files have."""
+    named = {c.value: c.name for c in classes.classes if c.name != f"label_{c.value}" and c.value}
+    for file in found:
+        for name in _by_number(file, classes, rule).values():
+            if name not in named.values():
+                named[next(n for n in range(1, len(named) + 2) if n not in named)] = name
+    pairs = [f"{n}={to_the_letter(name)}" for n, name in sorted(named.items())]
+    return shlex.quote(",".join(["0", *pairs]))
 
 
 def lacking_files(found: Sequence[FileNames], rule: NameRule) -> Iterator[tuple[str, ClassError]]:

@@ -28,7 +28,13 @@ from softlab_cli.running.checks import (
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
-from softlab_cli.running.names import FileNames, lacking_files, notes_of_names, refuse_absent
+from softlab_cli.running.names import (
+    FileNames,
+    lacking_files,
+    notes_of_names,
+    refuse_absent,
+    refuse_mixed,
+)
 from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.request import (
     Request,
@@ -106,6 +112,8 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     for oddity in oddities(method, draft.every):
         listen(Notice(oddity))
     draft.check_names(request, listen)
+    if known:
+        refuse_mixed(draft.names, known, request.reading.names)
     classes = known or draft.scan(request, listen)
     request = with_names(request, classes)
     if existing is not None:  # further cases have the colours of those that are there
