@@ -156,3 +156,20 @@ def test_a_number_with_one_name_everywhere_is_a_class(tmp_path) -> None:
     for case_id in "ab":
         slicer(tmp_path / f"{case_id}.seg.nrrd", {1: "liver", 2: "tumour"})
     plan(OneHot(), [tmp_path], tmp_path / "o.zarr", labels="0,1,2")
+
+
+def test_numbers_that_take_names_are_said(tmp_path) -> None:
+    write_image(tmp_path / "a.nrrd", LABEL)
+    slicer(tmp_path / "b.seg.nrrd", {1: "liver", 2: "tumour"})
+    said = (
+        "label maps without names (case a) take the names that others give their numbers "
+        "(1=liver, 2=tumour, as in case b)"
+    )
+    assert sum(said in line for line in plan(OneHot(), [tmp_path], tmp_path / "o.zarr")) == 1
+    (tmp_path / "a.nrrd").unlink()
+    assert "without names" not in "".join(plan(OneHot(), [tmp_path], tmp_path / "o.zarr"))
+
+
+def test_no_number_is_ignored_where_numbers_have_several_names(swapped, tmp_path) -> None:
+    with pytest.raises(ClassError, match=r"--ignore-label 2 .* numbered differently .*--labels"):
+        plan(OneHot(), [swapped], tmp_path / "o.zarr", ignore_labels=(2,))

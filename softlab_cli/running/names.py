@@ -18,12 +18,14 @@ from softlab_cli.core.names import (
     spelling,
     to_the_letter,
 )
+from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.segments import check_needed, lacking
 
 __all__ = [
     "FileNames",
     "lacking_files",
     "merging_hint",
+    "note_of_taken",
     "notes_of_names",
     "refuse_absent",
     "refuse_mixed",
@@ -60,6 +62,31 @@ def notes_of_names(found: Sequence[FileNames], rule: NameRule | None) -> Iterato
         yield f"{names} no class, and what has it is left out: {some_of(listed, NAMED_AT_MOST)}"
     if absent := [str(c) for c in _absent(found, rule) if not c.needed]:
         yield f"no file has a segment for {some_of(absent, NAMED_AT_MOST)}"
+
+
+def note_of_taken(found: Sequence[tuple[str, Occurring]], classes: ClassTable) -> Iterator[str]:
+    """That label maps without names take those of others, where no user has said so.
+
+    Parameters
+    ----------
+    found
+        Case and what occurs in each of its label maps.
+    classes
+        The classes that follow from it.
+    """
+    named = {c.value: c.name for c in classes.classes if c.name != f"label_{c.value}" and c.value}
+    takers = [(case_id, one.values) for case_id, one in found if not one.names]
+    taken = sorted(set(named) & {value for _, values in takers for value in values})
+    givers = [case_id for case_id, one in found if set(taken) & set(one.names)]
+    if not taken or not givers:
+        return
+    cases = list(dict.fromkeys(case_id for case_id, values in takers if values & set(taken)))
+    pairs = some_of([f"{value}={named[value]}" for value in taken])
+    yield (
+        f"label maps without names ({'case' if len(cases) == 1 else 'cases'} {some_of(cases)}) "
+        f"take the names that others give their numbers ({pairs}, as in case {givers[0]}); "
+        "--labels says which names are meant"
+    )
 
 
 def _files(count: int) -> str:
