@@ -173,3 +173,10 @@ def test_numbers_that_take_names_are_said(tmp_path) -> None:
 def test_no_number_is_ignored_where_numbers_have_several_names(swapped, tmp_path) -> None:
     with pytest.raises(ClassError, match=r"--ignore-label 2 .* numbered differently .*--labels"):
         plan(OneHot(), [swapped], tmp_path / "o.zarr", ignore_labels=(2,))
+
+
+@pytest.mark.parametrize("labels", [None, "0,1"])
+def test_an_ignored_segment_is_named(tmp_path, labels) -> None:
+    slicer(tmp_path / "b.seg.nrrd", {1: "liver", 2: "tumour"})
+    said = plan(OneHot(), [tmp_path], tmp_path / "o.zarr", labels=labels, ignore_labels=(2,))
+    assert sum("label value 2 is the segment 'tumour'" in line for line in said) == 1

@@ -26,6 +26,7 @@ __all__ = [
     "lacking_files",
     "merging_hint",
     "note_of_taken",
+    "notes_of_ignored",
     "notes_of_names",
     "refuse_absent",
     "refuse_mixed",
@@ -159,6 +160,22 @@ def refuse_mixed(found: Sequence[FileNames], classes: ClassTable, rule: NameRule
                 remedy=f"Name the classes: --labels {_naming(found, classes, rule)}.",
                 path=other.path,
             )
+
+
+def notes_of_ignored(
+    found: Sequence[FileNames], classes: ClassTable, rule: NameRule | None
+) -> Iterator[str]:
+    """Which segments are not labelled since their number is ignored, one sentence each."""
+    ignored: dict[int, str] = {}
+    for file in found:
+        for number, name in _by_number(file, classes, rule).items():
+            if number in classes.ignore_values:
+                ignored.setdefault(number, name)
+    for number, name in sorted(ignored.items()):
+        yield (
+            f"the ignored label value {number} is the segment {name!r}, whose voxels count as not "
+            "labelled"
+        )
 
 
 def _by_number(file: FileNames, classes: ClassTable, rule: NameRule | None) -> dict[int, str]:

@@ -32,6 +32,7 @@ from softlab_cli.running.names import (
     FileNames,
     lacking_files,
     note_of_taken,
+    notes_of_ignored,
     notes_of_names,
     refuse_absent,
     refuse_mixed,
@@ -117,6 +118,8 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
         refuse_mixed(draft.names, known, request.reading.names)
     classes = known or draft.scan(request, listen)
     request = with_names(request, classes)
+    for said in notes_of_ignored(draft.names, classes, request.reading.names):
+        listen(Notice(said))
     if existing is not None:  # further cases have the colours of those that are there
         classes = classes.coloured(existing.info.classes.colours)
     info = StoreInfo(
