@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import softlab_cli
-from softlab_cli.core.errors import UsageError
+from softlab_cli.core.errors import ClassError, UsageError
 from softlab_cli.methods.base import Method
 from softlab_cli.methods.imported import Import
 from softlab_cli.methods.onehot import OneHot
@@ -131,3 +131,52 @@ def test_regions_of_a_file_without_names_are_refused(tmp_path) -> None:
     (failed,) = done.failed
     assert "without names, of which --roi liver can choose none. Leave --roi" in failed.message
     assert [task.case.case_id for task in done.tasks] == ["b"]
+
+
+@pytest.fixture(scope="module")
+def swapped(tmp_path_factory) -> Path:
+    """Two files that number the same names differently."""
+    folder = tmp_path_factory.mktemp("swapped")
+    slicer(folder / "a.seg.nrrd", {1: "liver", 2: "tumour"})
+    slicer(folder / "b.seg.nrrd", {1: "tumour", 2: "liver"})
+    return folder
+
+
+def test_a_number_with_two_names_is_no_class(swapped, tmp_path) -> None:
+    said = r"a.seg.nrrd: .* value 1 is 'liver' here and 'tumour' in .*b.seg.nrrd; as one"
+    with pytest.raises(ClassError, match=said + r".*--labels 0,1=liver,2=tumour\."):
+        plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0,1,2")
+    with pytest.raises(ClassError, match="value 1 is 'liver' here"):
+        plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0", ignore_labels=(1, 2))
+    plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0,1=liver,2=tumour")
+    plan(OneHot(), [swapped], tmp_path / "o.zarr", labels="0,1=liver,2")
+
+
+def test_a_number_with_one_name_everywhere_is_a_class(tmp_path) -> None:
+    for case_id in "ab":
+        slicer(tmp_path / f"{case_id}.seg.nrrd", {1: "liver", 2: "tumour"})
+    plan(OneHot(), [tmp_path], tmp_path / "o.zarr", labels="0,1,2")
+
+
+def test_numbers_that_take_names_are_said(tmp_path) -> None:
+    write_image(tmp_path / "a.nrrd", LABEL)
+    slicer(tmp_path / "b.seg.nrrd", {1: "liver", 2: "tumour"})
+    said = (
+        "label maps without names (case a) take the names that others give their numbers "
+        "(1=liver, 2=tumour, as in case b)"
+    )
+    assert sum(said in line for line in plan(OneHot(), [tmp_path], tmp_path / "o.zarr")) == 1
+    (tmp_path / "a.nrrd").unlink()
+    assert "without names" not in "".join(plan(OneHot(), [tmp_path], tmp_path / "o.zarr"))
+
+
+def test_no_number_is_ignored_where_numbers_have_several_names(swapped, tmp_path) -> None:
+    with pytest.raises(ClassError, match=r"--ignore-label 2 .* numbered differently .*--labels"):
+        plan(OneHot(), [swapped], tmp_path / "o.zarr", ignore_labels=(2,))
+
+
+@pytest.mark.parametrize("labels", [None, "0,1"])
+def test_an_ignored_segment_is_named(tmp_path, labels) -> None:
+    slicer(tmp_path / "b.seg.nrrd", {1: "liver", 2: "tumour"})
+    said = plan(OneHot(), [tmp_path], tmp_path / "o.zarr", labels=labels, ignore_labels=(2,))
+    assert sum("label value 2 is the segment 'tumour'" in line for line in said) == 1

@@ -89,7 +89,7 @@ def _spacing(
 def _value_map(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> dict[str, dict[float, int]]:
-    """Rater to label values, from 1=2,nan=0 or r2:1=2; a rater of "" stands for all others."""
+    """Rater to label values, from 1=2,nan=0 or r2:1=2; a rater of "" stands for all."""
     found: dict[str, dict[float, int]] = {}
     for text in value:
         rater, _, pairs = text.rpartition(":")

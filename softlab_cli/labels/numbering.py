@@ -75,7 +75,8 @@ def common_classes(
     Raises
     ------
     ClassError
-        When names disagree and other cases have label values without names.
+        When names disagree and other cases have label values without names, or a number
+        is to be ignored.
     """
     plain, numbers = {0}, dict[str, set[int]]()
     found = list(found)
@@ -101,11 +102,24 @@ def common_classes(
             "different numbers.",
             remedy="Say which value each name has, such as --labels 0,1=liver,2=spleen.",
         )
+    _refuse_ignored(ignored & {v for v, _ in pairs}, pairs)
     names = {i: name for i, name in enumerate(sorted(numbers), 1)}
     notes.append(
         "segments are numbered differently in different cases; label values go by their names"
     )
     return ClassTable.from_values({0, *names}, names, ignored), "; ".join(notes)
+
+
+def _refuse_ignored(ignored: Iterable[int], pairs: Iterable[tuple[int, str]]) -> None:
+    """Raise `ClassError` where a number to ignore is one of several that names have."""
+    for number in sorted(ignored):
+        names = sorted(name for value, name in pairs if value == number)
+        raise ClassError(
+            f"--ignore-label {number} means {' or '.join(map(repr, names))}, and segments are "
+            "numbered differently in different cases.",
+            remedy="Leave --ignore-label out, and say with --labels which names are classes; a "
+            "pattern such as '0,1=liver*' leaves out what it does not fit.",
+        )
 
 
 def number_as(label_map: LabelMap, classes: ClassTable, path: Path) -> LabelMap:

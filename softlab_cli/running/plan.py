@@ -28,7 +28,15 @@ from softlab_cli.running.checks import (
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
-from softlab_cli.running.names import FileNames, lacking_files, notes_of_names, refuse_absent
+from softlab_cli.running.names import (
+    FileNames,
+    lacking_files,
+    note_of_taken,
+    notes_of_ignored,
+    notes_of_names,
+    refuse_absent,
+    refuse_mixed,
+)
 from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.request import (
     Request,
@@ -106,8 +114,12 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     for oddity in oddities(method, draft.every):
         listen(Notice(oddity))
     draft.check_names(request, listen)
+    if known:
+        refuse_mixed(draft.names, known, request.reading.names)
     classes = known or draft.scan(request, listen)
     request = with_names(request, classes)
+    for said in notes_of_ignored(draft.names, classes, request.reading.names):
+        listen(Notice(said))
     if existing is not None:  # further cases have the colours of those that are there
         classes = classes.coloured(existing.info.classes.colours)
     info = StoreInfo(
@@ -270,7 +282,7 @@ class _Draft:
         tasks = [
             ScanTask(case, request.reading, soft, request.image_like == "ok") for case in self.every
         ]
-        found: list[Occurring] = []
+        found: list[tuple[str, Occurring]] = []
         executor = make_executor(
             workers, request.dask, isolated=any(map(may_crash, self.every)),
             seconds=request.case_timeout, keep=True,
@@ -278,17 +290,18 @@ class _Draft:
         for task, result in executor.run(scan_case, tasks):
             listen(StageStepped("scan", task.case.case_id))
             if isinstance(result, tuple):
-                found.extend(result)
+                found.extend((task.case.case_id, one) for one in result)
             elif isinstance(result, WorkerDied):
                 self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
                 self.fail(result)
+        occurring = [one for _, one in found]
         classes, note = common_classes(
-            found, ignored_values(request), loose_names=request.reading.loose_names
+            occurring, ignored_values(request), loose_names=request.reading.loose_names
         )
-        if note:
-            listen(Notice(note))
-        colours = {name: c for case in reversed(found) for name, c in case.colours.items()}
+        for said in filter(None, [note, *note_of_taken(found, classes)]):
+            listen(Notice(said))
+        colours = {name: c for case in reversed(occurring) for name, c in case.colours.items()}
         return classes.coloured(colours)
 
     def hire(self, request: Request, listen: Listener, needed: Callable[[Case, int], int]) -> Crew:
