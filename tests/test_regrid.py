@@ -189,12 +189,15 @@ def itk_inverts(source: Geometry, target: Geometry, matrix: np.ndarray) -> bool:
     return True
 
 
+ANGLES = st.floats(-0.6, 0.6).map(lambda angle: round(angle, 9))
+"""ITK cannot invert matrices whose entries are next to no number at all."""
+
 GRIDS = st.builds(
     geometry,
     st.tuples(*[st.integers(1, 14)] * 3),
     st.tuples(*[st.floats(0.4, 3.0)] * 3),
     st.tuples(*[st.floats(-4.0, 4.0)] * 3),
-    st.tuples(*[st.floats(-0.6, 0.6)] * 3),
+    st.tuples(*[ANGLES] * 3),
 )
 
 

@@ -180,3 +180,11 @@ def test_an_ignored_segment_is_named(tmp_path, labels) -> None:
     slicer(tmp_path / "b.seg.nrrd", {1: "liver", 2: "tumour"})
     said = plan(OneHot(), [tmp_path], tmp_path / "o.zarr", labels=labels, ignore_labels=(2,))
     assert sum("label value 2 is the segment 'tumour'" in line for line in said) == 1
+
+
+def test_paths_may_be_texts(tmp_path) -> None:
+    for folder in ("labels", "images"):
+        write_image(tmp_path / folder / "a.nii.gz", LABEL)
+    given = {"images": str(tmp_path / "images"), "workers": 1}
+    report = run(OneHot(), str(tmp_path / "labels"), str(tmp_path / "o.zarr"), **given)
+    assert report.done == 1

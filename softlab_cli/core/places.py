@@ -17,7 +17,7 @@ def refuse_url(*paths: Path | None) -> None:
     """Raise `UsageError` for a path that is a URL: it would become a folder named ``s3:``."""
     for path in paths:
         found = URL.fullmatch(str(path or ""))
-        if path is not None and found and not path.exists():
+        if path is not None and found and not Path(path).exists():
             raise UsageError(
                 f"{str(path).replace(':/', '://', 1)!r} is a URL; only files and folders of this "
                 "machine can be read and written so far.",

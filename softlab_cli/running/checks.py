@@ -59,7 +59,7 @@ def refuse_own_output(sources: Iterable[Path], out: Path) -> None:
     """
     resolved = out.resolve()
     for source in sources:
-        if source.resolve().is_relative_to(resolved):
+        if Path(source).resolve().is_relative_to(resolved):
             raise UsageError(
                 f"is read by the run and lies in its output, --out {out}, where it would be "
                 "overwritten or removed.",
