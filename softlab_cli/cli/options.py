@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,12 +10,18 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from softlab_cli.cli.main import DEBUG
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE
+from softlab_cli.cli.arguments import (
+    bytes_of,
+    numbers,
+    part_of,
+    per_axis,
+    remember_debug,
+    spacing_of,
+    value_map,
+    weights_of,
+)
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
-from softlab_cli.core.memory import parse_bytes
-from softlab_cli.core.numbers import parse_number
 
 __all__ = [
     "class_pattern",
@@ -40,120 +44,11 @@ __all__ = [
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Bytes from an amount of memory such as 16G."""
-    try:
-        return None if value is None else parse_bytes(value)
-    except UsageError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _part(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """(part, parts) from 2/8, counted from 1."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d+)/(\d+)", value.strip())
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise click.BadParameter(f"{value!r} is not a part such as 2/8 (1 <= I <= N).")
-    return int(match[1]), int(match[2])
-
-
-def _per_axis(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> float | tuple[float, ...] | None:
-    """One number for all axes, or one for each of z,y,x."""
-    if value is None:
-        return None
-    try:
-        numbers = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) not in (1, 3):
-        raise click.BadParameter(f"{value!r} is neither one number nor three (z,y,x).")
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _spacing(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[float, ...] | None:
-    """Millimetres along z, y and x, above 0."""
-    given = _per_axis(ctx, param, value)
-    if given is None:
-        return None
-    numbers = given if isinstance(given, tuple) else (given,) * 3
-    if not all(0 < number < math.inf for number in numbers):
-        raise click.BadParameter(f"{value!r} is no distance above 0.")
-    return numbers
-
-
-def _value_map(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> dict[str, dict[float, int]]:
-    """Rater to label values, from 1=2,nan=0 or r2:1=2; a rater of "" stands for all."""
-    found: dict[str, dict[float, int]] = {}
-    for text in value:
-        rater, _, pairs = text.rpartition(":")
-        for pair in pairs.split(","):
-            number, _, target = pair.partition("=")
-            try:
-                source, becomes = parse_number(number), _label_value(target)
-            except ValueError as error:
-                raise click.BadParameter(
-                    f"{pair!r} is not a pair of label values such as 5=2 or nan=0 (any whole "
-                    f"number, or nan, becomes 0 to {LARGEST_LABEL_VALUE})."
-                ) from error
-            if found.setdefault(rater, {}).setdefault(source, becomes) != becomes:
-                raise click.BadParameter(
-                    f"{number.strip()} becomes {found[rater][source]} and {becomes}"
-                    f"{f' in the label maps of {rater}' if rater else ''}; give it once."
-                )
-    return found
-
-
-def _label_value(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) > LARGEST_LABEL_VALUE:
-        raise ValueError(text)
-    return int(text)
-
-
-def _numbers(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> tuple[float, ...]:
-    """Whole numbers, and NaN."""
-    try:
-        return tuple(map(parse_number, value))
-    except ValueError as error:
-        raise click.BadParameter(f"{error}, and not nan.") from error
-
-
-def _rater_weights(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> dict[str, float] | None:
-    """Rater to weight, from r1=0.5."""
-    found: dict[str, float] = {}
-    for text in value:
-        rater, _, weight = text.rpartition("=")
-        if rater in found:
-            raise click.BadParameter(f"the rater {rater!r} is given two weights.")
-        try:
-            found[rater] = float(weight)
-        except ValueError:
-            rater = ""
-        if not rater:
-            raise click.BadParameter(f"{text!r} is not a rater and its weight, such as r1=0.5.")
-    return found or None
-
-
-def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        ctx.meta[DEBUG] = True
-
-
 debug = click.option(
     "--debug",
     is_flag=True,
     expose_value=False,
-    callback=_remember_debug,
+    callback=remember_debug,
     help="Show the traceback of an error.",
 )
 
@@ -186,13 +81,13 @@ svls_options = [
     ),
     click.option(
         "--sigma-voxels",
-        callback=_per_axis,
+        callback=per_axis,
         metavar="S or Z,Y,X",
         help="Standard deviation of the Gaussian in voxels.  [default: 1]",
     ),
     click.option(
         "--sigma-mm",
-        callback=_per_axis,
+        callback=per_axis,
         metavar="S or Z,Y,X",
         help="The same in millimetres, so that anisotropic voxels smooth equally.",
     ),
@@ -209,7 +104,7 @@ rater_weights = click.option(
     "rater_weights",
     metavar="RATER=W",
     multiple=True,
-    callback=_rater_weights,
+    callback=weights_of,
     help="Weight of a rater; give one for each.  [default: equal]",
 )
 
@@ -351,7 +246,7 @@ _READING = [
     ),
     click.option(
         "--spacing-mm",
-        callback=_spacing,
+        callback=spacing_of,
         metavar="S or Z,Y,X",
         help="Distance of voxels in files that do not say it, such as PNG.  [default: 1, with a "
         "warning]",
@@ -361,7 +256,7 @@ _READING = [
         "value_map",
         metavar="[RATER:]A=B,...",
         multiple=True,
-        callback=_value_map,
+        callback=value_map,
         help="Read label value A as B, in all label maps or, with a RATER, in those of one, where "
         "it goes before that of all; may be repeated. A is any whole number, or nan.",
     ),
@@ -391,7 +286,7 @@ _CLASSES = [
         "--ignore-label",
         "ignore_labels",
         metavar="NUMBER",
-        callback=_numbers,
+        callback=numbers,
         multiple=True,
         help="Label value of voxels that are not labelled: any whole number, -1 included, or "
         "nan; may be repeated.",
@@ -430,7 +325,7 @@ _RUNNING = [
     ),
     click.option(
         "--max-memory",
-        callback=_bytes,
+        callback=bytes_of,
         metavar="BYTES",
         help="Memory for all workers together, such as 16G.  [default: what is free]",
     ),
@@ -442,7 +337,7 @@ _RUNNING = [
     ),
     click.option(
         "--part",
-        callback=_part,
+        callback=part_of,
         metavar="I/N",
         help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there "
         "is one).",

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Unsigned, inlined, kernel
 
-__all__ = ["count_values", "find_box", "find_class_boxes", "map_values"]
+__all__ = ["RUN", "count_values", "find_box", "find_class_boxes", "map_values", "one_value"]
 
 RUN = 64
 """Values that are looked at together."""
 
 
 @inlined
-def _is_run(values: NDArray[Any], start: int) -> bool:
+def one_value(values: NDArray[Any], start: int) -> bool:
+    """Whether `RUN` values from `start` on are one and the same."""
     # No early end, so that the loop is vectorised; with one, counting takes 1.2 times as long.
     first = values[Unsigned(start)]
     difference = first ^ first
@@ -45,7 +46,7 @@ def count_values(values: NDArray[Any], counts: NDArray[np.int64]) -> None:
         start = run * RUN
         # Each addition to a counter waits for the one before: without this test, counting takes
         # 1.3 times as long.
-        if _is_run(values, start):
+        if one_value(values, start):
             counts[Unsigned(values[Unsigned(start)])] += RUN
         else:
             for i in range(start, start + RUN):
@@ -72,7 +73,7 @@ def map_values(values: NDArray[Any], table: NDArray[Any], out: NDArray[Any]) -> 
         start = run * RUN
         # A table is looked up voxel by voxel, a number is written vector by vector: without this
         # test, 1.7 times as long.
-        if _is_run(values, start):
+        if one_value(values, start):
             index = table[Unsigned(values[Unsigned(start)])]
             for i in range(RUN):
                 out[Unsigned(start + i)] = index
@@ -158,7 +159,7 @@ def _first_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.b
     for begin in range(start, stop, RUN):
         end = min(begin + RUN, stop)
         # One voxel tells for all of a run; looking at each takes 5 times as long.
-        is_run = end - begin == RUN and _is_run(row, begin)
+        is_run = end - begin == RUN and one_value(row, begin)
         for x in range(begin, begin + 1 if is_run else end):
             if wanted[Unsigned(row[Unsigned(x)])]:
                 return x
@@ -170,7 +171,7 @@ def _last_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.bo
     """Last wanted voxel of a part of a row; ``start - 1`` when there is none."""
     for end in range(stop, start, -RUN):
         begin = max(end - RUN, start)
-        is_run = end - begin == RUN and _is_run(row, begin)
+        is_run = end - begin == RUN and one_value(row, begin)
         for x in range(end - 1, end - 2 if is_run else begin - 1, -1):
             if wanted[Unsigned(row[Unsigned(x)])]:
                 return x

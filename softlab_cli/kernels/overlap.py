@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Unsigned, inlined, kernel
+from softlab_cli.kernels.labels import RUN, one_value
 
 __all__ = ["RaterCounts", "count_pairs", "count_rater_agreement"]
-
-RUN = 64
-"""Voxels that are looked at together."""
 
 
 @kernel
@@ -34,7 +32,7 @@ def count_pairs(
     for start in range(0, voxels, RUN):
         stop = min(start + RUN, voxels)
         # Label maps are made of long runs: voxel by voxel takes 5 times as long.
-        if stop - start == RUN and _is_run(reference, start) and _is_run(prediction, start):
+        if stop - start == RUN and one_value(reference, start) and one_value(prediction, start):
             _count(reference[Unsigned(start)], prediction[Unsigned(start)], ignored, RUN, counts)
         else:
             for i in range(start, stop):
@@ -46,15 +44,6 @@ def _count(a: int, b: int, ignored: int, times: int, counts: NDArray[np.int64]) 
     most = counts.shape[1] - 1
     row = most + 1 if np.int64(a) == ignored else min(np.int64(a), most)
     counts[Unsigned(row), Unsigned(min(np.int64(b), most))] += times
-
-
-@inlined
-def _is_run(values: NDArray[Any], start: int) -> bool:
-    first = values[Unsigned(start)]
-    difference = first ^ first
-    for i in range(RUN):
-        difference |= values[Unsigned(start + i)] ^ first
-    return bool(difference == 0)
 
 
 class RaterCounts(NamedTuple):

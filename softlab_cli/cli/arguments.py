@@ -1,0 +1,137 @@
+"""What is typed after an option, as the value that it means; the rest is a bad argument."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import click
+
+from softlab_cli.cli.main import DEBUG
+from softlab_cli.core.classes import LARGEST_LABEL_VALUE
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.memory import parse_bytes
+from softlab_cli.core.numbers import parse_number
+
+__all__ = [
+    "bytes_of",
+    "numbers",
+    "part_of",
+    "per_axis",
+    "remember_debug",
+    "spacing_of",
+    "value_map",
+    "weights_of",
+]
+
+
+def bytes_of(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Bytes from an amount of memory such as 16G."""
+    try:
+        return None if value is None else parse_bytes(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def part_of(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """(part, parts) from 2/8, counted from 1."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", value.strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise click.BadParameter(f"{value!r} is not a part such as 2/8 (1 <= I <= N).")
+    return int(match[1]), int(match[2])
+
+
+def per_axis(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> float | tuple[float, ...] | None:
+    """One number for all axes, or one for each of z,y,x."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise click.BadParameter(f"{value!r} is neither one number nor three (z,y,x).")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def spacing_of(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Millimetres along z, y and x, above 0."""
+    given = per_axis(ctx, param, value)
+    if given is None:
+        return None
+    numbers = given if isinstance(given, tuple) else (given,) * 3
+    if not all(0 < number < math.inf for number in numbers):
+        raise click.BadParameter(f"{value!r} is no distance above 0.")
+    return numbers
+
+
+def value_map(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> dict[str, dict[float, int]]:
+    """Rater to label values, from 1=2,nan=0 or r2:1=2; a rater of "" stands for all."""
+    found: dict[str, dict[float, int]] = {}
+    for text in value:
+        rater, _, pairs = text.rpartition(":")
+        for pair in pairs.split(","):
+            number, _, target = pair.partition("=")
+            try:
+                source, becomes = parse_number(number), _label_value(target)
+            except ValueError as error:
+                raise click.BadParameter(
+                    f"{pair!r} is not a pair of label values such as 5=2 or nan=0 (any whole "
+                    f"number, or nan, becomes 0 to {LARGEST_LABEL_VALUE})."
+                ) from error
+            if found.setdefault(rater, {}).setdefault(source, becomes) != becomes:
+                raise click.BadParameter(
+                    f"{number.strip()} becomes {found[rater][source]} and {becomes}"
+                    f"{f' in the label maps of {rater}' if rater else ''}; give it once."
+                )
+    return found
+
+
+def _label_value(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) > LARGEST_LABEL_VALUE:
+        raise ValueError(text)
+    return int(text)
+
+
+def numbers(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[float, ...]:
+    """Whole numbers, and NaN."""
+    try:
+        return tuple(map(parse_number, value))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, and not nan.") from error
+
+
+def weights_of(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> dict[str, float] | None:
+    """Rater to weight, from r1=0.5."""
+    found: dict[str, float] = {}
+    for text in value:
+        rater, _, weight = text.rpartition("=")
+        if rater in found:
+            raise click.BadParameter(f"the rater {rater!r} is given two weights.")
+        try:
+            found[rater] = float(weight)
+        except ValueError:
+            rater = ""
+        if not rater:
+            raise click.BadParameter(f"{text!r} is not a rater and its weight, such as r1=0.5.")
+    return found or None
+
+
+def remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Note that tracebacks are wanted."""
+    if value:
+        ctx.meta[DEBUG] = True
