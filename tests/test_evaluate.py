@@ -282,7 +282,7 @@ def test_a_case_that_lacks_a_side_is_named_and_counted(softlab, data, tmp_path) 
     content = summary_of(out)
     assert content["cases"] == ["c1", "c10"]
     assert len(content["missing"]) == 2
-    assert "2 cases that could not be evaluated (c2, c3)" in (out / "summary.md").read_text()
+    assert "could not be evaluated: 2 (c2, c3)" in (out / "summary.md").read_text()
 
 
 def test_nothing_that_pairs_is_an_error(softlab, data, tmp_path) -> None:
@@ -307,7 +307,7 @@ def test_a_turned_reference_is_turned_and_another_grid_is_refused(softlab, data,
     found = softlab("evaluate", "--pred", data / "net", "--ref", ref, "--out", out,
                     "--no-temperature")  # fmt: skip
     assert found.exit_code == 1
-    assert "label map and prediction lie on different grids" in found.output
+    assert "reference and prediction lie on different grids" in found.output
     rows = rows_of(out)
     assert rows["prediction", "c1", "ref", "liver", "all", "dice"] == 1
     assert not [key for key in rows if key[1] == "c2"]
@@ -491,3 +491,49 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         softlab_cli.evaluate(soft * np.nan, labels)
     with pytest.raises(UsageError, match="class index 2, and there are 2 classes"):
         softlab_cli.evaluate(soft, labels + 2)
+
+
+def test_what_a_prediction_of_a_crop_does_not_hold_is_not_left_out(softlab, data, tmp_path) -> None:
+    """The voxels outside would be no misses, and the crop would look perfect."""
+    moved = AFFINE.copy()
+    moved[:3, 3] += moved[:3, :3] @ (2, 0, 0)
+    save(tmp_path / "net" / "c1.nii.gz", truth(0)[:, :, 2:], moved)
+    ref = tmp_path / "ref" / "c1.nii.gz"
+    save(ref, np.maximum(truth(0), 1))
+    found = softlab(
+        "evaluate", "--pred", tmp_path / "net", "--ref", ref.parent, "--out", tmp_path / "o"
+    )
+    assert found.exit_code == 1
+    assert "reaches out of the grid of the prediction" in found.output
+
+
+def test_a_map_of_a_rater_that_nobody_is(softlab, data, tmp_path) -> None:
+    found = softlab("evaluate", "--pred", data / "net", "--ref", data / "r1", "--map", "r9:1=0",
+                    "--out", tmp_path / "o")  # fmt: skip
+    assert found.exit_code == 2
+    assert "'r9', which is no rater" in found.output
+
+
+def test_tables_that_do_not_hold_any_more_are_removed(softlab, data, tmp_path) -> None:
+    ref, out = tmp_path / "ref", tmp_path / "o"
+    shutil.copytree(data / "r1", ref)
+    command = ("evaluate", "--pred", data / "net", "--ref", ref, "--out", out, "--no-temperature")
+    done(softlab(*command))
+    for file in ref.iterdir():
+        file.write_bytes(b"damaged")
+    assert softlab(*command).exit_code == 1
+    assert not (out / "summary.md").exists()
+
+
+def test_overwrite_removes_results_and_nothing_of_others(softlab, data, tmp_path) -> None:
+    out = tmp_path / "o"
+    command = ("evaluate", "--pred", data / "net", "--ref", data / "r1", "--out", out)
+    done(softlab(*command, "--no-temperature"))
+    others = [out / "cases" / name for name in ("mine.npz", "dataset.json", ".hidden")]
+    for other in others:
+        other.write_text("{}")
+    done(softlab(*command, "--no-temperature", "--overwrite"))
+    assert all(other.exists() for other in others)
+    own = softlab("evaluate", "--pred", out / "cases", "--ref", data / "r1", "--out", out)
+    assert own.exit_code == 2
+    assert "read by the run" in own.output

@@ -45,7 +45,8 @@ def test_one_patient_has_no_interval() -> None:
 
 def test_pooled_figures_weigh_cases_by_what_they_hold() -> None:
     counts = np.array([[1, 10], [90, 100], [0, 0]])
-    found = resampling(3).pooled(counts, lambda pooled: pooled[:, 0] / pooled[:, 1])
+    with np.errstate(invalid="ignore"):  # draws of the empty case alone
+        found = resampling(3).pooled(counts, lambda pooled: pooled[:, 0] / pooled[:, 1])
     assert found.value == pytest.approx(91 / 110)
     assert found.cases == 2
     assert found.low == pytest.approx(0.1)
@@ -58,10 +59,18 @@ def test_a_difference_is_paired_and_tested_as_scipy_does() -> None:
     run = baseline + rng.normal(0.5, 0.5, 30)
     found = resampling(30).difference(run, baseline)
     assert found.differs
-    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(np.mean(run - baseline))
+    assert 0 < found.low < found.value < found.high
     assert found.p == pytest.approx(wilcoxon(run, baseline).pvalue)
     assert not resampling(30).difference(baseline, baseline).differs
     assert resampling(30).difference(baseline, baseline).p == 1
+
+
+def test_the_test_is_over_patients() -> None:
+    differences = np.random.default_rng(1).normal(0.5, 1, 10)
+    of_patients = Resampling(np.repeat(range(10), 3).tolist())
+    found = of_patients.difference(np.repeat(differences, 3), np.zeros(30))
+    assert found.p == pytest.approx(wilcoxon(differences).pvalue)
 
 
 def test_the_same_numbers_come_out_again() -> None:
@@ -77,3 +86,5 @@ def test_holm_multiplies_by_the_tests_that_are_left_and_never_falls() -> None:
     found = holm(family)
     assert [found[n].p_holm for n in "bca"] == pytest.approx([0.03, 0.06, 0.06])
     assert np.isnan(found["d"].p_holm)
+    large = holm({name: Difference(1, 0, 2, 9, 0.6) for name in "ab"})
+    assert [d.p_holm for d in large.values()] == [1, 1]

@@ -65,6 +65,19 @@ def test_an_input_is_no_output(store, given, overwrite) -> None:
     assert softlab_cli.open_store(store)["a"].read_label().shape == LABEL.shape
 
 
+def test_an_output_that_is_a_link_to_an_input(store, tmp_path) -> None:
+    (tmp_path / "link").symlink_to(store)
+    with pytest.raises(UsageError, match="read by the run"):
+        run(OneHot(), [store], tmp_path / "link", overwrite=True)
+
+
+def test_names_that_other_systems_cannot_hold_are_told(tmp_path) -> None:
+    for name in ("a", "A"):
+        write_image(tmp_path / "in" / f"{name}.nii.gz", LABEL)
+    said = plan(OneHot(), [tmp_path / "in"], tmp_path / "o.zarr")
+    assert any("cannot hold this store" in text for text in said)
+
+
 def test_images_are_no_output(store) -> None:
     with pytest.raises(UsageError, match="read by the run"):
         plan(OneHot(), [store.parent / "labels"], store, images=store, overwrite=True)

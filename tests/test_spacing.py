@@ -12,6 +12,7 @@ import tifffile
 from click.testing import Result
 
 import softlab_cli
+from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.read import probe_labels, read_labels
 from softlab_cli.readers.options import ReadingOptions
 from tests.conftest import blobs, write_image
@@ -64,6 +65,14 @@ def test_a_file_that_says_its_spacing_keeps_it(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.nii.gz", LABELS.astype(np.uint8), (1, 1, 1))
     found = read_labels(path, (), ReadingOptions(spacing_mm=GIVEN))
     assert found.geometry.spacing_mm == (1, 1, 1)
+
+
+def test_a_turned_grid_keeps_its_place() -> None:
+    turned = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
+    found = Geometry((4, 9, 7), turned, 3, "no spacing, no position").with_spacing(GIVEN)
+    assert found.origin_mm == (5, 6, 7)
+    assert found.spacing_mm == GIVEN
+    assert found.missing == "no position"
 
 
 def test_labels_and_images_of_a_run_have_it(softlab: Callable[..., Result], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases import Case, discover_cases, natural_order
@@ -24,6 +25,7 @@ from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers import FileProbe
+from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
@@ -42,6 +44,8 @@ __all__ = ["EvaluationPlan", "plan_evaluation"]
 
 FORMAT = 1
 """Of what figures mean: another one makes all results anew."""
+
+FILES_CHANGED, OPTIONS_CHANGED = "its files have changed", "its options have changed"
 
 BLOCK_VOXELS = 64**3
 COUNTING_BYTES = 200 * 2**20
@@ -120,6 +124,8 @@ def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationP
     every = draft.tasks(request, run.reading, classes, crew)
     mine = [task for task in every if task.reference.case_id in draft.part]
     kept, todo = _sorted(mine, request)
+    if other := [task.case_id for task in todo if task.reason == OPTIONS_CHANGED]:
+        listen(Notice(f"options have changed, so that results are made anew: {some_of(other, 3)}"))
     return EvaluationPlan(
         request, classes, tuple(todo), tuple(kept), tuple(every),
         tuple(outcome for case_id, outcome in draft.failed if case_id in draft.part),
@@ -147,8 +153,8 @@ def _sorted(
         elif found.is_current(task.options, task.files):
             kept.append(found)
         else:
-            changed = "files" if found.options == task.options else "options"
-            todo.append(replace(task, reason=f"its {changed} have changed"))
+            changed = FILES_CHANGED if found.options == task.options else OPTIONS_CHANGED
+            todo.append(replace(task, reason=changed))
     return kept, todo
 
 
@@ -175,6 +181,7 @@ class _Draft:
             request.run.inputs, run.images, series=run.reading.series,
             rater_pattern=run.rater_pattern, tell=tell,
         )  # fmt: skip
+        refuse_own_output(_sources(request), request.out)
         by_id = {case.case_id: case for case in references}
         found = {name: _predictions(paths, run, tell) for name, paths in request.runs.items()}
         ids = sorted({*by_id, *(i for one in found.values() for i in one)}, key=natural_order)
@@ -188,6 +195,8 @@ class _Draft:
                 f"{some_of(list(by_id), 3)}; of predictions: {some_of(draft.missing, 2)}).",
                 remedy="Give prediction and reference of a case the same file name.",
             )
+        judged = [case for p in draft.pairs for case in (p.reference, *p.members)]
+        refuse_unknown_raters(run.reading.value_map, judged)
         draft.pairs.sort(key=lambda pair: natural_order(pair.reference.case_id))
         return draft
 
@@ -287,9 +296,10 @@ class _Draft:
                 self.failed.append((key[1], failure(self.title(*key), error)))
                 continue
             self.kinds[key] = {kind for kind, _ in seen}
-            self.probes[pair.reference.case_id] = max(
-                (probe for _, probe in seen), key=lambda probe: probe.bytes_on_read
-            )
+            probes = [probe for _, probe in seen]
+            if (other := self.probes.get(pair.reference.case_id)) is not None:
+                probes.append(other)  # of another run
+            self.probes[pair.reference.case_id] = max(probes, key=lambda p: p.bytes_on_read)
 
     def _fail_case(self, case_id: str, message: str) -> None:
         for pair in [p for p in self.pairs if p.reference.case_id == case_id]:
@@ -348,6 +358,11 @@ class _Draft:
         pairs = [pair for pair in self.pairs if pair.run == run]
         kinds = {kind for p in pairs for kind in self.kinds[run, p.reference.case_id]}
         return "single" in kinds or any(len(pair.members) > 1 for pair in pairs)
+
+
+def _sources(request: EvaluationRequest) -> list[Path]:
+    """Everything that is read."""
+    return [*request.run.inputs, *(path for paths in request.runs.values() for path in paths)]
 
 
 def _predictions(paths: Sequence[Any], run: Request, tell: Any) -> dict[str, tuple[Case, ...]]:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import GeometryError, naming
-from softlab_cli.core.volume import Geometry, describe_both
+from softlab_cli.core.volume import Geometry, LabelMap, describe_both
 from softlab_cli.labels.indices import index_label_map
 from softlab_cli.labels.numbering import class_values, number_as
 from softlab_cli.labels.read import ReadingOptions, read_labels
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers import LabelSource, path_of
 from softlab_cli.readers.lattice import find_turn
+from softlab_cli.readers.regrid import to_grid
 from softlab_cli.store.reader import Case as StoredCase
 from softlab_cli.store.reader import Store
 
@@ -97,15 +98,33 @@ def _of_source(
     if isinstance(source, Path) and is_store_case(source):
         yield from _of_store(source, rater, classes, onto)
         return
-    label_map = read_labels(
-        source, case.images, reading, rater=rater, onto=onto, onto_name="prediction"
-    )
+    label_map = read_labels(source, case.images, reading, rater=rater)
     turn = find_turn(label_map.geometry, onto)
-    if turn is None or not turn.is_identity:  # an image has the last word, and it is not theirs
-        raise _elsewhere(label_map.geometry, onto, path_of(source))
+    if turn is None or not turn.is_identity:
+        if case.images:  # an image has the last word, and it is not theirs
+            raise _elsewhere(label_map.geometry, onto, path_of(source))
+        label_map = _placed(label_map, onto, reading, path_of(source))
     numbered = number_as(label_map, classes, path_of(source))
     indexed = index_label_map(numbered.values, classes)
     yield _One(rater, indexed.class_indices, label_map.warnings)
+
+
+def _placed(label_map: LabelMap, onto: Geometry, reading: ReadingOptions, path: Path) -> LabelMap:
+    """A reference on the grid of the prediction; none of it may lie outside of that.
+
+    Left out, it would count for no miss, and a prediction of a crop would look perfect.
+    """
+    names, resample = ("reference", "prediction"), reading.resample_labels
+    placed = to_grid(label_map, onto, resample=resample, names=names, path=path)
+    lost = int(np.count_nonzero(label_map.values)) - int(np.count_nonzero(placed.values))
+    if lost > 0 and resample is None:
+        raise GeometryError(
+            f"reaches out of the grid of the prediction, with {lost:,} labelled voxels, which it "
+            "would not miss.",
+            remedy="Pad the prediction to the grid of the reference, with background.",
+            path=path,
+        )
+    return placed
 
 
 def _of_store(path: Path, rater: str, classes: ClassTable, onto: Geometry) -> Iterator[_One]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +22,16 @@ from softlab_cli.evaluation.metrics.tallies import Counts
 from softlab_cli.evaluation.rows import Row
 from softlab_cli.store.files import system_errors
 
-__all__ = ["CASES", "MARK", "Kept", "clear", "create", "keep", "read_kept"]
+__all__ = ["CASES", "MARK", "Kept", "clear", "create", "forget_tables", "keep", "read_kept"]
 
 CASES = "cases"
 MARK = "evaluation.json"
 """File that makes a folder one of results."""
 
 FORMAT = 1
+SCRATCH = re.compile(r"\.scratch-.*|\..*\.(json|npz)\.\d+")
+"""What a process that was killed leaves beside the results of cases."""
+
 WRITTEN = ("cases.csv", "summary.json", "summary.md", "reliability.png")
 
 
@@ -108,10 +112,13 @@ def keep(
 
 def write_text(path: Path, text: str) -> None:
     """Write a file under another name, and rename it to its place."""
+    partial = _partial(path)
     with system_errors(path, "written"):
-        partial = _partial(path)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _partial(path: Path) -> Path:
@@ -167,7 +174,8 @@ def create(out: Path, *, alone: bool) -> None:
         if not (out / MARK).exists():
             write_text(out / MARK, json.dumps({"softlab_evaluation": FORMAT}))
         for left in (out / CASES).glob(".*") if alone else ():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            if SCRATCH.fullmatch(left.name):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def refuse_foreign(out: Path) -> None:
@@ -188,8 +196,26 @@ def clear(out: Path) -> None:
     if not (out / MARK).exists():
         return
     with system_errors(out, "removed"):
-        for file in (out / CASES).glob("*"):
-            if file.suffix in (".json", ".npz"):
+        for file in (out / CASES).glob("*.json"):
+            if _is_ours(file):
+                file.with_suffix(".npz").unlink(missing_ok=True)
                 file.unlink()
+    forget_tables(out)
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file holds results; somebody else's may lie beside them."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return file.name == f"{content['case']}.{content['run']}.json" and "rows" in content
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def forget_tables(out: Path) -> None:
+    """Remove the tables and pictures that are made of all results: these are about to change."""
+    if not (out / MARK).exists():
+        return
+    with system_errors(out, "removed"):
         for name in WRITTEN:
             (out / name).unlink(missing_ok=True)

@@ -76,9 +76,9 @@ def _document(content: Entry) -> Iterator[str]:
     if content["failed"]:
         names = [_cell(entry["case"]) for entry in content["failed"]]
         yield (
-            f"**Not in these numbers: {len(names)} cases that could not be evaluated "
-            f"({some_of(names)}), {len(content['missing'])} of them for want of a prediction or a "
-            "reference.**"
+            f"**Not in these numbers, since they could not be evaluated: {len(names)} "
+            f"({some_of(names)}); without a prediction or a reference: "
+            f"{len(content['missing'])}.**"
         )
     yield ""
     yield from _means(content, "Overlap and surfaces", OVERLAP)

@@ -105,7 +105,6 @@ def read_labels(
     *,
     rater: str = "",
     onto: Geometry | None = None,
-    onto_name: str = "label map of the first rater",
 ) -> LabelMap:
     """A label map on the grid of its image, with the label values of its file.
 
@@ -121,8 +120,6 @@ def read_labels(
         Whose label map it is; decides which label values are replaced.
     onto
         The grid of the case's first rater, where there is no image.
-    onto_name
-        What that is the grid of, for messages.
 
     Returns
     -------
@@ -155,7 +152,7 @@ def read_labels(
     target = _target(series, images, options, onto)
     turn = target and find_turn(label_map.geometry, target)
     if target is not None and not (turn and turn.is_identity):
-        names = _names_of_grids(images, onto_name)
+        names = _names_of_grids(images)
         label_map = to_grid(
             label_map, target, resample=options.resample_labels, names=names, path=path
         )
@@ -172,10 +169,8 @@ def _target(
     return onto if series else image_grid(images, options) or onto
 
 
-def _names_of_grids(
-    images: Sequence[Path], onto_name: str = "label map of the first rater"
-) -> tuple[str, str]:
-    return "label map", "image" if images else onto_name
+def _names_of_grids(images: Sequence[Path]) -> tuple[str, str]:
+    return "label map", "image" if images else "label map of the first rater"
 
 
 def probe_labels(
