@@ -50,6 +50,7 @@ FENCES = {
     "FastGeodis": {"geodesic"},
     "distributed": {"running"},
     "matplotlib": {"report"},
+    "contourpy": {"report"},
     "torch": {"trainers", "nnunet", "geodesic"},
     "monai": {"trainers"},
     "torchio": {"trainers"},
