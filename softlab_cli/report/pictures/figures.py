@@ -289,15 +289,16 @@ def draw_cell(
     look = replace(look, raters=tuple(dict.fromkeys([*raters, *look.raters])))
     view = views.views[number]
     figure = Figure(figsize=CELL_INCHES, dpi=DPI)
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.80))
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.82))
     draw_areas(axes, view, look, opacity=0.15)
     draw_isolines(axes, view, look)
     draw_raters(axes, view, look)
     dress(axes, view, letters=False)
+    axes.set_anchor("N")  # under the name that it belongs to
     plane = "" if view.plane == PICTURE else f"{view.plane} {view.index}"
     figure.text(0.02, 0.985, as_drawn(_short(views.case_id)), va="top", fontsize=9, weight="bold")
     second = ", ".join(filter(None, (plane, below)))
-    figure.text(0.02, 0.895, as_drawn(second), va="top", fontsize=7.5)
+    figure.text(0.02, 0.91, as_drawn(second), va="top", fontsize=7.5)
     return Cell(_pixels(figure), views.classes, look.raters)
 
 

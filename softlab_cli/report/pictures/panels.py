@@ -149,11 +149,19 @@ def draw_entropy(axes: Axes, view: SliceView) -> Any:
     shade = shade_of(view, ENTROPY)
     bits = np.zeros(view.shape) if shade is None else shade.opacity / 255 * shade.highest
     highest = 1.0 if shade is None else shade.highest
-    drawn = axes.imshow(bits, cmap=colours, vmin=0, vmax=highest, extent=_extent(view))
+    lowest = _lowest(bits, highest)
+    drawn = axes.imshow(bits, cmap=colours, vmin=lowest, vmax=highest, extent=_extent(view))
     for line in view.lines:
         if line.kind == "hard":
             _draw_line(axes, line, np.ones(3), 0.7)
     return drawn
+
+
+def _lowest(bits: NDArray[np.float64], highest: float) -> float:
+    """Where the scale starts: above 0 where all is soft, and differs little (GeoLS)."""
+    lowest = float(np.percentile(bits, 2))
+    all_soft, differs = lowest > highest / 4, highest - lowest > highest / 20
+    return lowest if all_soft and differs else 0.0
 
 
 def _colour_map(name: str) -> Any:
