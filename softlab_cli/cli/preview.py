@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--class", "classes", multiple=True,
-    help="Class, by name or label value, whose lines are drawn; may be given again.  "
+    help="Class, by name or label value, that is looked for and outlined; may be given again.  "
     "[default: the four with most doubt]",
 )  # fmt: skip
 @click.option(

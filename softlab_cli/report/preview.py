@@ -77,7 +77,7 @@ class Looks:
         if self.index is not None:
             place[View.of(case.geometry, self.planes[0]).axis] = self.index
         views = view_subject(
-            subject if self.image else replace(subject, image=None),
+            subject if self.image else replace(subject, image=None, notes=()),
             planes=self.planes, place=place, classes=self.classes, window=self.window,
             zoom=self.zoom, isolines=self.isolines,
         )  # fmt: skip

@@ -7,10 +7,11 @@ added, since a fused label (STAPLE) may be sure of what they dispute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,27 +48,39 @@ def softness(part: SoftPart) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     return soft, np.ravel(values)[soft].astype(np.float32)
 
 
-def doubt_of(subject: Subject, region: Region) -> NDArray[np.float32]:
+Classes = Collection[int] | None
+"""The classes that count; None for all."""
+
+
+def doubt_of(subject: Subject, region: Region, classes: Classes = None) -> NDArray[np.float32]:
     """(z, y, x) doubt of each voxel of a region."""
     doubt = np.zeros(region_shape(region), np.float32)
     start = [s.start for s in region]
-    for part in subject.soft(region, None) if subject.soft else ():
+    for part in subject.soft(region, classes) if subject.soft else ():
         where, p = softness(part)
         if len(where):
             part_of = doubt[shift(part.region, (start[0], start[1], start[2]))]
             part_of[np.unravel_index(where, part_of.shape)] += p * (1 - p)
     others = [*subject.raters.values(), *subject.references.values()]
     if others:
-        hard = subject.hard(region)
+        hard = _of_classes(subject.hard(region), classes)
         for read in others:
-            doubt += (read(region) != hard) * np.float32(1 / len(others))
+            doubt += (_of_classes(read(region), classes) != hard) * np.float32(1 / len(others))
     return doubt
 
 
-def borders_of(subject: Subject, region: Region) -> NDArray[np.float32]:
+def _of_classes(labels: NDArray[Any], classes: Classes) -> NDArray[Any]:
+    """Labels, in which all that is of no class that counts is alike."""
+    if classes is None:
+        return labels
+    return np.where(np.isin(labels, list(classes)), labels, np.iinfo(labels.dtype).max)
+
+
+def borders_of(subject: Subject, region: Region, classes: Classes = None) -> NDArray[np.float32]:
     """(z, y, x) number of axes along which a voxel's label is not that of the next one."""
     size = region_shape(region)
-    labels = subject.hard(clip(grow(region, (1, 1, 1)), subject.geometry.shape))
+    outer = clip(grow(region, (1, 1, 1)), subject.geometry.shape)
+    labels = _of_classes(subject.hard(outer), classes)
     first = [min(1, s.start) for s in region]
     borders = np.zeros(size, np.float32)
     for axis in range(3):
@@ -127,7 +140,11 @@ class _Cells:
         return z, y, x
 
 
-def find_place(subject: Subject, within: Sequence[int | None] = (None, None, None)) -> Place:
+def find_place(
+    subject: Subject,
+    within: Sequence[int | None] = (None, None, None),
+    classes: Classes = None,
+) -> Place:
     """The voxel (z, y, x) around which there is most doubt.
 
     Where there is no doubt, or nearly everywhere some, it lies in the slices that have most
@@ -139,15 +156,17 @@ def find_place(subject: Subject, within: Sequence[int | None] = (None, None, Non
         The case; it is read block by block.
     within
         Along each axis: the slice in which to look, or None for all.
+    classes
+        The classes whose doubt and borders count; None for all.
     """
     limits = _limits(subject, within)
     cells = _Cells.of(subject)
     for region in _blocks(subject, limits):
-        cells.add(region, doubt_of(subject, region))
+        cells.add(region, doubt_of(subject, region, classes))
     if not cells.sums.any() or cells.soft_voxels > HAZE * cells.voxels:
-        return _busiest(subject, limits)
+        return _busiest(subject, limits, classes)
     near = overlap(clip(cells.around(cells.most()), subject.geometry.shape), limits)
-    doubt = doubt_of(subject, near)
+    doubt = doubt_of(subject, near, classes)
     return _peak([_profile(doubt, axis) for axis in range(3)], near)
 
 
@@ -166,11 +185,11 @@ def _blocks(subject: Subject, limits: Region) -> Iterator[Region]:
             yield inside
 
 
-def _busiest(subject: Subject, limits: Region) -> Place:
+def _busiest(subject: Subject, limits: Region, classes: Classes) -> Place:
     """Where the slices with most borders between labels meet, one along each axis."""
     profiles = [np.zeros(n) for n in region_shape(limits)]
     for region in _blocks(subject, limits):
-        borders = borders_of(subject, region)
+        borders = borders_of(subject, region, classes)
         for axis, (span, limit) in enumerate(zip(region, limits, strict=True)):
             first = span.start - limit.start
             profiles[axis][first : first + borders.shape[axis]] += _profile(borders, axis)

@@ -198,7 +198,7 @@ def _title(text: str) -> Entry:
 
 def _rater(views: CaseViews, look: Look, name: str) -> Any:
     drawn = any(line.kind == "rater" and line.name == name for v in views.views for line in v.lines)
-    label = as_drawn(name if drawn else f"{name}: nothing here")
+    label = as_drawn(_short(name) if drawn else f"{_short(name)}: nothing here")
     return _stroke(label, on_dark=True, **look.rater_style(name))
 
 
@@ -224,7 +224,7 @@ def _words(text: str) -> Any:
 
 
 def _patch(classes: ClassTable, look: Look, index: int) -> Any:
-    return _area(tuple(look.colours[index]), as_drawn(classes.names[index]))
+    return _area(tuple(look.colours[index]), as_drawn(_short(classes.names[index])))
 
 
 def _area(colour: Any, label: str) -> Any:
@@ -318,7 +318,7 @@ def draw_key(
     handles = [_patch(classes, look, index) for index in shown_classes[:MOST_NAMES]]
     if len(shown_classes) > MOST_NAMES:
         handles.append(_words(f"and {len(shown_classes) - MOST_NAMES} more"))
-    handles += [_stroke(as_drawn(n), on_dark=True, **look.rater_style(n)) for n in raters]
+    handles += [_stroke(as_drawn(_short(n)), on_dark=True, **look.rater_style(n)) for n in raters]
     columns = max(1, width // (2 * DPI))
     rows = -(-len(handles) // columns)
     inches = (width / DPI, 0.45 + 0.2 * rows)
