@@ -88,7 +88,8 @@ class Column:
 
 
 def _joined(separator: str) -> Callable[[Any], str]:
-    return lambda numbers: separator.join(f"{n:g}" for n in numbers)
+    return lambda numbers: separator.join(str(n) if isinstance(n, int) else f"{n:g}"
+                                          for n in numbers)  # fmt: skip
 
 
 COLUMNS = {
@@ -107,7 +108,7 @@ COLUMNS = {
 }
 """Columns by the name that they are sorted by; see `softlab_cli.store.statistics`."""
 
-TITLES = {"spacing": "spacing mm", "volume": "ml", "entropy": "entropy"}
+TITLES = {"spacing": "spacing mm", "volume": "ml", "entropy": "entropy nats"}
 """In the table for people, where they differ from the names."""
 
 
@@ -264,7 +265,8 @@ def _summary(overview: Overview) -> Iterator[str]:
 
 def _span(known: Sequence[float], unit: str, *, total: bool) -> str:
     low, high = min(known), max(known)
-    each = f"{low:.4g}{unit}" if low == high else f"{low:.4g} to {high:.4g}{unit}"
+    ends = list(dict.fromkeys((f"{low:.4g}", f"{high:.4g}")))
+    each = " to ".join(ends) + unit
     if len(known) > 1:
         each += " a case"
     if low == high and (not total or len(known) == 1 or not high):
@@ -275,8 +277,14 @@ def _span(known: Sequence[float], unit: str, *, total: bool) -> str:
 def _ranges(rows: Sequence[tuple[float, ...]], separator: str) -> str:
     """Smallest and largest along each axis; of pictures and volumes the last axes."""
     ndim = min(map(len, rows))
-    spans = [(min(axis), max(axis)) for axis in zip(*(row[-ndim:] for row in rows), strict=True)]
-    return separator.join(f"{a:g}" if a == b else f"{a:g}..{b:g}" for a, b in spans)
+    axes = zip(*(row[-ndim:] for row in rows), strict=True)
+    spans = [dict.fromkeys((_short(min(axis)), _short(max(axis)))) for axis in axes]
+    return separator.join("..".join(span) for span in spans)
+
+
+def _short(number: float) -> str:
+    """A number in four digits, in which spacings that differ by rounding are alike."""
+    return str(number) if isinstance(number, int) else f"{number:.4g}"
 
 
 def _warnings(cases: Sequence[CaseFacts]) -> Iterator[str]:

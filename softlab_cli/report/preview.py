@@ -207,13 +207,13 @@ def draw_sheet(
         for number in range(len(views.views)):
             if len(cells) == COLUMNS * ROWS:
                 sheets += 1
-                yield _write_sheet(store, _numbered(out, sheets), cells)
+                yield _write_sheet(store, _numbered(out, sheets), cells, looks)
                 cells = []
             cells.append(draw_cell(views, number, case.classes, raters, _below(case)))
             raters = cells[-1].raters
         yield Drawn(case_id, notes=views.notes)
     if cells:
-        yield _write_sheet(store, _numbered(out, sheets + 1), cells)
+        yield _write_sheet(store, _numbered(out, sheets + 1), cells, looks)
 
 
 def _prepare(store: Store, out: Path | str, case_ids: Sequence[str], looks: Looks) -> list[str]:
@@ -253,15 +253,19 @@ def _numbered(out: Path, number: int) -> Path:
     return out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
 
 
-def _write_sheet(store: Store, out: Path, cells: Sequence[Cell]) -> Drawn:
+def _write_sheet(store: Store, out: Path, cells: Sequence[Cell], looks: Looks) -> Drawn:
     from matplotlib.image import imsave
 
     height, width, _ = cells[0].pixels.shape
     columns = min(COLUMNS, len(cells))
     rows = -(-len(cells) // columns)
-    heading = f"{_method(store)}: {store.path.name}. Areas are hard labels; lines are soft "
-    heading += "labels, the surer the wider" + (", and raters" if cells[-1].raters else "") + "."
-    key = draw_key(cells, store.classes, heading, max(columns, 3) * width)
+    raters = ", and raters" if cells[-1].raters else ""
+    window = parse_window(looks.window) or "auto, for each case"
+    words = f"Areas are hard labels; lines are soft labels, the surer the wider{raters}."
+    if any(cell.has_image for cell in cells):
+        words += f" Image window: {window}."
+    heading = f"{_method(store)}: {store.path.name}"
+    key = draw_key(cells, store.classes, (heading, words), max(columns, 3) * width)
     pixels = np.full((len(key) + rows * height, max(columns, 3) * width, 3), 255, np.uint8)
     pixels[: len(key), : key.shape[1]] = key
     for number, cell in enumerate(cells):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -245,6 +246,9 @@ def _stroke(label: str, *, on_dark: bool = False, **style: Any) -> Any:
 
 CELL_INCHES = (2.35, 2.65)
 
+LETTERS_PER_INCH = 15
+"""Of the words above a sheet."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -257,12 +261,15 @@ class Cell:
     classes
         Class indices that have lines.
     raters
-        Names of the raters that have lines.
+        Names of the raters of this and earlier cases.
+    has_image
+        Whether the image is shown.
     """
 
     pixels: NDArray[np.uint8]
     classes: tuple[int, ...]
     raters: tuple[str, ...]
+    has_image: bool
 
 
 def draw_cell(
@@ -299,7 +306,7 @@ def draw_cell(
     figure.text(0.02, 0.985, as_drawn(_short(views.case_id)), va="top", fontsize=9, weight="bold")
     second = ", ".join(filter(None, (plane, below)))
     figure.text(0.02, 0.91, as_drawn(second), va="top", fontsize=7.5)
-    return Cell(_pixels(figure), views.classes, look.raters)
+    return Cell(_pixels(figure), views.classes, look.raters, view.image is not None)
 
 
 def _short(text: str, most: int = 30) -> str:
@@ -307,9 +314,19 @@ def _short(text: str, most: int = 30) -> str:
 
 
 def draw_key(
-    cells: Sequence[Cell], classes: ClassTable, heading: str, width: int
+    cells: Sequence[Cell], classes: ClassTable, heading: tuple[str, str], width: int
 ) -> NDArray[np.uint8]:
-    """What colours and lines of a contact sheet mean: (rows, width, 3) uint8, to lie above it."""
+    """What colours and lines of a contact sheet mean: (rows, width, 3) uint8, to lie above it.
+
+    Parameters
+    ----------
+    cells, classes
+        What is on the sheet.
+    heading
+        Its title, and a few words below that.
+    width
+        In pixels.
+    """
     from matplotlib.figure import Figure
 
     shown_classes = sorted({index for cell in cells for index in cell.classes})
@@ -321,9 +338,13 @@ def draw_key(
     handles += [_stroke(as_drawn(_short(n)), on_dark=True, **look.rater_style(n)) for n in raters]
     columns = max(1, width // (2 * DPI))
     rows = -(-len(handles) // columns)
-    inches = (width / DPI, 0.45 + 0.2 * rows)
+    title, words = heading
+    lines = wrap(as_drawn(words), int(width / DPI * LETTERS_PER_INCH))
+    inches = (width / DPI, 0.5 + 0.16 * len(lines) + 0.2 * rows)
     figure = Figure(figsize=inches, dpi=DPI)
-    figure.text(0.01, 1 - 0.08 / inches[1], as_drawn(heading), va="top", fontsize=11)
+    left = 0.05 / inches[0]
+    figure.text(left, 1 - 0.08 / inches[1], as_drawn(title), va="top", fontsize=11)
+    figure.text(left, 1 - 0.34 / inches[1], "\n".join(lines), va="top", fontsize=8)
     figure.legend(
         handles=handles, loc="lower left", ncols=columns, frameon=False, fontsize=8,
         borderaxespad=0.2,
