@@ -93,6 +93,8 @@ class Chart:
         What is drawn.
     series
         Names of the series, for the legend; empty with one.
+    name
+        A name from a file that follows the heading.
     """
 
     title: str
@@ -111,6 +113,7 @@ class Chart:
     points: tuple[Point, ...] = ()
     curves: tuple[Curve, ...] = ()
     series: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _told(title: str, unit: str, values: Mapping[str, float]) -> str:
 
 def histogram(
     title: str, values: Sequence[float], x_title: str, *, things: str = "cases", bins: int = 20,
-    low: float | None = None, high: float | None = None,
+    low: float | None = None, high: float | None = None, name: str = "",
 ) -> Chart:  # fmt: skip
     """How many of some numbers lie where.
 
@@ -186,6 +189,8 @@ def histogram(
         How many bars at most.
     low, high
         Ends of the axis, by default those of the numbers.
+    name
+        A name from a file that the heading ends with.
     """
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     known = [float(v) for v in values if math.isfinite(v)]
@@ -201,11 +206,13 @@ def histogram(
         if n
     )  # fmt: skip
     middle = f"; median {as_text(float(np.median(known)))}" if known else ""
-    told = f"{title}: {len(known)} {things} from {as_text(x.low)} to {as_text(x.high)}{middle}."
+    told = f"{title} {name}".rstrip() + (
+        f": {len(known)} {things} from {as_text(x.low)} to {as_text(x.high)}{middle}."
+    )
     whole = tuple(tick for tick in y.ticks(5) if "." not in tick.label)
     return Chart(
         title, told, WIDTH, HEIGHT, LEFT, TOP, right, bottom, x_title, things, x.ticks(), whole,
-        bars=bars,
+        bars=bars, name=name,
     )  # fmt: skip
 
 

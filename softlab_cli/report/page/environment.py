@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["check_packages", "page_environment", "render", "stream"]
+__all__ = ["check_packages", "page_environment", "render", "stream", "trusted"]
 
 PROBLEM = "a page needs jinja2 and Pillow."
 
@@ -60,8 +60,8 @@ def page_environment() -> Environment:
     environment.filters |= {"name": _name, "lines": _lines}
     script = _own_text("page.js")
     environment.globals |= {
-        "style": _trusted(_own_text("page.css")),
-        "script": _trusted(script),
+        "style": trusted(_own_text("page.css")),
+        "script": trusted(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     return environment
@@ -89,7 +89,8 @@ def _own_text(name: str) -> str:
     return (files("softlab_cli.report.page") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _trusted(text: str) -> Markup:
+def trusted(text: str) -> Markup:
+    """Markup of this package's own making, which is printed as it is."""
     from markupsafe import Markup
 
     return Markup(text)

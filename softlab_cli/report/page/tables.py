@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 __all__ = ["Column", "ColumnKind", "Row", "Table", "as_text"]
 
-ColumnKind = Literal["text", "name", "number", "share", "link", "box"]
-"""Words of ours, a name from a file, a number, a share shown in per cent, a link to a case,
-a box plot (a `softlab_cli.report.page.boxes.Box`)."""
+ColumnKind = Literal["text", "name", "number", "share", "signs", "link", "box"]
+"""Words of ours; a name from a file; a number; a share, shown in per cent; pairs of words and a
+name, which may be empty; pairs of an anchor in the page, which may be empty, and a name; a box plot
+(a `softlab_cli.report.page.boxes.Box`)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Column:
 
     def sorted_by(self, value: Any) -> str:
         """What a cell is sorted by; empty where it has nothing, or is sorted as it reads."""
-        if value is None or self.kind in ("text", "name", "link"):
+        if value is None or not self.is_number:
             return ""
         number = value.median if self.kind == "box" else value
         number = 100 * number if self.kind == "share" else number
