@@ -53,6 +53,7 @@ FENCES = {
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "PIL": {"report"},
+    "contourpy": {"report"},
     "torch": {"trainers", "nnunet", "geodesic"},
     "monai": {"trainers"},
     "torchio": {"trainers"},

@@ -229,11 +229,8 @@ def case_table(
         As there.
     """
     foreground = [i for i in range(len(names)) if i != background]
-    filled = [
-        (column, values)
-        for column, number in _COLUMNS
-        if any(v is not None for v in (values := [number(case) for case in cases]))
-    ]
+    numbers = [(column, [number(case) for case in cases]) for column, number in _COLUMNS]
+    filled = [(column, values) for column, values in numbers if set(values) != {None}]
     volumes = [_volumes(case, foreground) for case in cases]
     columns = [
         Column("case", "name"),

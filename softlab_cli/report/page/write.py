@@ -310,9 +310,9 @@ def _facts(store: Store, cases: Sequence[CaseFacts]) -> list[tuple[str, str, boo
     info = store.info
     parameters = ", ".join(f"{k} = {v}" for k, v in info.parameters.items() if v is not None)
     reading = ", ".join(f"{k} = {v}" for k, v in info.reading.items())
-    volume = sum(
-        sum(case.statistics.hard_mm3) for case in cases if case.statistics is not None
-    )
+    foreground = [i for i in range(len(info.classes)) if i != info.classes.background_index]
+    known = [case.statistics.hard_mm3 for case in cases if case.statistics is not None]
+    volume = sum(mm3[i] for mm3 in known for i in foreground)
     size = sum(case.stored_bytes for case in cases)
     kept = "hard labels; soft labels are computed on read" if info.labels_only else "soft labels"
     marked = sum(case.is_marked for case in cases)
@@ -324,7 +324,7 @@ def _facts(store: Store, cases: Sequence[CaseFacts]) -> list[tuple[str, str, boo
         ("not labelled", ", ".join(map(str, info.classes.ignore_values)), False),
         ("stored", kept + (", labels of each rater" if info.keep_raters else ""), False),
         ("cases", f"{len(cases)}, of which {marked} have signs", False),
-        ("labelled", f"{volume / 1000:.4g} ml in all cases", False),
+        ("labelled", f"{volume / 1000:.4g} ml of foreground in all cases", False),
         ("size", format_bytes(size) if size else "", False),
         ("made by", f"softlab {info.version}", True),
         ("with", ", ".join(f"{k} {v}" for k, v in info.software.items()), True),
