@@ -334,9 +334,7 @@ _BUDGET = [
     ),
 ]
 
-_DASK = click.option(
-    "--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler."
-)
+_DASK = click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
 
 _TELLING = [
     verbose,

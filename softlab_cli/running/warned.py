@@ -27,6 +27,7 @@ class WarningGroup:
     texts: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def add(self, case_id: str, rater: str, text: str) -> None:
+        """Take in the warning of a case; `rater` is empty where it is about none."""
         self.cases[case_id] = None
         self.texts.setdefault(text, {})[rater] = None
 

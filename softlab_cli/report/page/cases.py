@@ -216,9 +216,7 @@ def _mark_volumes(
 # ---- the table -------------------------------------------------------------
 
 
-def case_table(
-    cases: Sequence[CaseFacts], names: Sequence[str], background: int | None
-) -> Table:
+def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int | None) -> Table:
     """All cases in a table that sorts and filters.
 
     Parameters
@@ -259,7 +257,7 @@ def case_table(
     return Table(
         "cases", "All cases, worst first. A case's name opens its pictures.", columns, rows,
         True, "only cases with warnings or other signs", choices if len(choices) > 2 else (),
-        "cases",
+        ("case", "cases"),
     )  # fmt: skip
 
 
@@ -271,8 +269,8 @@ def _what(case: CaseFacts) -> tuple[Sign, ...]:
 def _grid(case: CaseFacts) -> str:
     if not case.shape:
         return ""
-    shape = " × ".join(map(str, case.shape))
-    return f"{shape} voxels of {' × '.join(as_text(float(s), 3) for s in case.spacing_mm)} mm"
+    shape = " x ".join(map(str, case.shape))
+    return f"{shape} voxels of {' x '.join(as_text(float(s), 3) for s in case.spacing_mm)} mm"
 
 
 def _volumes(case: CaseFacts, foreground: Sequence[int]) -> tuple[float | None, ...]:
@@ -312,4 +310,3 @@ _COLUMNS: tuple[tuple[Column, Callable[[CaseFacts], float | None]], ...] = (
     ),
 )  # fmt: skip
 """Columns that are there where any case has a number for them."""
-

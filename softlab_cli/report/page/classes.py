@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from softlab_cli.report.page.tables import Column, Row, Table, as_text
 __all__ = ["class_charts", "class_table"]
 
 MOST_HISTOGRAMS = 4
+LEAST_FOR_BOX = 3
 MOST_NAMED = 20
 """Cases that stand out in one class and are named in its row."""
 
@@ -38,25 +40,32 @@ def class_table(cases: Sequence[CaseFacts], classes: ClassTable) -> Table:
     ends = (float(seen[seen > 0].min()), float(seen.max())) if (seen > 0).any() else (1.0, 10.0)
     columns = [
         Column("class", "name"), Column("label value", "number"), Column("cases", "number"),
-        Column("median, ml", "number"), Column("volumes over the cases", "box", explained=
+        Column("median, ml", "number"),
+        Column("volumes over the cases", "box", explained=
                f"From {as_text(ends[0], 3)} to {as_text(ends[1], 3)} ml on a logarithmic axis, "
                "the same for all classes: box from quartile to quartile, line at the median, "
                "diamonds for volumes that stand out."),
+        Column("soft against hard", "share", 2, "How much more mass the soft label has than the "
+               "hard one, all cases together: above 0 the class grows by softening."),
+        Column("least", "share", 2, "The same in the case where it is least."),
+        Column("most", "share", 2, "The same in the case where it is most."),
+        Column("stands out in", "link"),
     ]  # fmt: skip
-    if soft.size:
-        columns += [
-            Column("soft / hard", "number", 4, "Sum of the soft label over volume of the hard "
-                   "one, all cases together: above 1 the class grows by softening."),
-            Column("least", "number", 4, "The same in the case where it is least."),
-            Column("most", "number", 4, "The same in the case where it is most."),
-        ]  # fmt: skip
-    columns.append(Column("stands out in", "link"))
     rows = [
         _row(entry.index, classes, known, hard, soft, ends)
         for entry in classes.classes
         if hard.size and hard[:, entry.index].any()
     ]
-    return Table("classes", "Classes that occur", columns, rows, len(rows) > 12, things="classes")
+    columns, rows = _filled(columns, rows)
+    things = ("class", "classes")
+    return Table("classes", "Classes that occur", columns, rows, len(rows) > 12, things=things)
+
+
+def _filled(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
+    """Columns in which any row has something."""
+    kept = [i for i in range(len(columns)) if any(row.cells[i] is not None for row in rows)]
+    shorter = [replace(row, cells=[row.cells[i] for i in kept]) for row in rows]
+    return [columns[i] for i in kept], shorter
 
 
 def _foreground(classes: ClassTable) -> list[int]:
@@ -84,15 +93,18 @@ def _row(
         for case, volume in zip(cases, hard[:, index], strict=True)
         if volume > 0 and not least <= volume <= most and not is_background
     ]
-    ratios: list[float] = []
+    ratios: list[float | None] = [None, None, None]
     if soft.size:
-        own = soft[there, index] / volumes
-        ratios = [float(soft[:, index].sum() / volumes.sum()), float(own.min()), float(own.max())]
+        own = soft[there, index] / volumes - 1
+        ratios[0] = float(soft[:, index].sum() / volumes.sum() - 1)
+        if len(own) > 1:
+            ratios[1:] = [float(own.min()), float(own.max())]
     more = [("", f"and {len(odd) - MOST_NAMED} more")] if len(odd) > MOST_NAMED else []
     return Row(
         [
             classes.names[index], classes.values[index], int(there.sum()),
-            float(np.median(volumes)), None if is_background else _box(volumes, ends),
+            float(np.median(volumes)),
+            None if is_background or len(cases) < LEAST_FOR_BOX else _box(volumes, ends),
             *ratios, (*odd[:MOST_NAMED], *more) or None,
         ],
         marked=bool(odd),
@@ -125,11 +137,12 @@ def class_charts(cases: Sequence[CaseFacts], classes: ClassTable) -> list[Chart]
         ]
     if soft.size and len(used) > 1:
         pooled = {i: (float(hard[:, i].sum()), float(soft[:, i].sum())) for i in used}
-        places = [Place(h, s / h, classes.names[i]) for i, (h, s) in pooled.items()]
+        places = [Place(h, 100 * (s / h - 1), classes.names[i]) for i, (h, s) in pooled.items()]
         charts.append(
             scatter(
                 "Soft against hard mass of each class", {"classes": places},
-                "volume of the hard label in all cases, ml", "soft / hard", log_x=True, level=1.0,
+                "volume of the hard label in all cases, ml", "change by softening, %", log_x=True,
+                level=0.0,
                 told=_ratios(places),
             )
         )  # fmt: skip
@@ -139,6 +152,6 @@ def class_charts(cases: Sequence[CaseFacts], classes: ClassTable) -> list[Chart]
 def _ratios(places: Sequence[Place]) -> str:
     low, high = min(places, key=lambda p: p.y), max(places, key=lambda p: p.y)
     return (
-        f"Sum of the soft label over the hard volume of {len(places)} classes: from "
-        f"{as_text(low.y)} ({low.name}) to {as_text(high.y)} ({high.name})."
+        f"How much more mass soft labels have than hard ones, {len(places)} classes: from "
+        f"{as_text(low.y)} % ({low.name}) to {as_text(high.y)} % ({high.name})."
     )

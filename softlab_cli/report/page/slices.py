@@ -7,7 +7,7 @@ colour, and by width and dash as well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from softlab_cli.report.page.embedded import grey_picture, shade_picture
 from softlab_cli.report.page.outlines import path_of
@@ -112,7 +112,7 @@ class DrawnSlice:
     Parameters
     ----------
     view
-        The slice; its pixels and lines are not needed any more.
+        The slice.
     width, height
         In millimetres.
     image
@@ -208,9 +208,8 @@ def _slice(
     )
     width = columns * wide
     longest = [mm for mm in BAR_LENGTHS_MM if mm <= 0.35 * width]
-    bare = replace(view, image=None, lines=(), shades=())
     return DrawnSlice(
-        bare, round(width, 3), round(rows * tall, 3), image, shades, lines,
+        view, round(width, 3), round(rows * tall, 3), image, shades, lines,
         longest[-1] if longest else 0, max(rows, columns) < SMALL_PIXELS,
     )  # fmt: skip
 

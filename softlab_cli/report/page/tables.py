@@ -104,7 +104,7 @@ class Table:
         Names of classes among which the column with the key ``volume`` chooses, the first of
         them shown; each row's `Row.volumes` has a number for each.
     things
-        What its rows are called, for the count of those that are left.
+        What one of its rows, and several, are called, for the count of those that are left.
     """
 
     key: str
@@ -114,7 +114,7 @@ class Table:
     filters: bool = False
     only: str = ""
     choices: Sequence[str] = ()
-    things: str = "rows"
+    things: tuple[str, str] = ("row", "rows")
 
 
 def as_text(value: Any, digits: int = 4) -> str:

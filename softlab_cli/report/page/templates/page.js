@@ -64,7 +64,8 @@
       left += stays;
     }
     const count = left === rows.length ? `${left}` : `${left} of ${rows.length}`;
-    form.querySelector("output").textContent = `${count} ${form.dataset.things}`;
+    const things = rows.length === 1 ? form.dataset.one : form.dataset.many;
+    form.querySelector("output").textContent = `${count} ${things}`;
   };
 
   const chooseVolume = (form) => {
