@@ -237,14 +237,15 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
         *(column for column, _ in filled),
         Column("volume, ml", "number", key="volume", explained="Of the hard label, of the class "
                "that is chosen above the table."),
-        Column("grid"),
+        Column("voxels", "short"),
+        Column("spacing, mm", "short"),
     ]  # fmt: skip
     rows = [
         Row(
             [
                 case.case_id, len(case.signs) + bool(case.problem), _what(case),
                 *(values[i] for _, values in filled), volumes[i][0] if volumes[i] else None,
-                _grid(case),
+                _by(case.shape), _by([as_text(float(mm), 3) for mm in case.spacing_mm]),
             ],
             case.anchor, case.is_marked, f"piece-{case.anchor}", volumes[i],
         )
@@ -266,11 +267,8 @@ def _what(case: CaseFacts) -> tuple[Sign, ...]:
     return problem + case.signs
 
 
-def _grid(case: CaseFacts) -> str:
-    if not case.shape:
-        return ""
-    shape = " x ".join(map(str, case.shape))
-    return f"{shape} voxels of {' x '.join(as_text(float(s), 3) for s in case.spacing_mm)} mm"
+def _by(sides: Sequence[object]) -> str:
+    return " x ".join(map(str, sides))
 
 
 def _volumes(case: CaseFacts, foreground: Sequence[int]) -> tuple[float | None, ...]:

@@ -24,6 +24,8 @@ __all__ = [
 
 WIDTH, HEIGHT = 460.0, 290.0
 LEFT, TOP, RIGHT, BOTTOM = 62.0, 12.0, 14.0, 46.0
+LETTER = 7.0
+"""Width of a digit beside an axis."""
 BAR_STEP = 22.0
 LABEL_WIDTH = 150.0
 MOST_TOLD = 12
@@ -269,8 +271,9 @@ def _plot(
     every = [place for places in series.values() for place in places]
     ends = {"low": 0.0, "high": 1.0} if unit else {}
     levels = [] if level is None else [level]
-    x = Scale.around([p.x for p in every], LEFT, right, log=log_x, **ends)
     y = Scale.around([*(p.y for p in every), *levels], bottom, TOP, log=log_y, **ends)
+    left = max(LEFT, 28 + LETTER * max(len(tick.label) for tick in y.ticks()))
+    x = Scale.around([p.x for p in every], left, right, log=log_x, **ends)
     drawn = [
         (i, p) for i, places in enumerate(series.values()) for p in places if _is_drawn(p, x, y)
     ]
@@ -278,15 +281,15 @@ def _plot(
         Point(x.at(p.x), y.at(p.y), i % SERIES, f"{p.name} ({as_text(p.x)}, {as_text(p.y)})")
         for i, p in drawn
     )
-    curves = [Curve(f"M{LEFT} {bottom}L{right} {TOP}", -1)] if diagonal else []
-    curves += [Curve(f"M{LEFT} {y.at(v)}H{right}", -1) for v in levels]
+    curves = [Curve(f"M{left} {bottom}L{right} {TOP}", -1)] if diagonal else []
+    curves += [Curve(f"M{left} {y.at(v)}H{right}", -1) for v in levels]
     if joined:
         curves += [
             Curve(_joined([(x.at(p.x), y.at(p.y)) for j, p in drawn if j == i]), i % SERIES)
             for i in range(len(series))
         ]
     return Chart(
-        title, told or f"{title}: {len(points)} points.", WIDTH, HEIGHT, LEFT, TOP, right, bottom,
+        title, told or f"{title}: {len(points)} points.", WIDTH, HEIGHT, left, TOP, right, bottom,
         x_title, y_title, x.ticks(), y.ticks(), points=points, curves=tuple(curves),
         series=tuple(series) if len(series) > 1 else (),
     )  # fmt: skip

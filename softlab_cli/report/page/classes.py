@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.report.page.boxes import Box, box_of, fences
 from softlab_cli.report.page.cases import CaseFacts
 from softlab_cli.report.page.charts import Chart, Place, histogram, scatter
-from softlab_cli.report.page.tables import Column, Row, Table, as_text
+from softlab_cli.report.page.tables import Column, Row, Table, as_text, without_empty
 
 __all__ = ["class_charts", "class_table"]
 
@@ -36,7 +35,7 @@ def class_table(cases: Sequence[CaseFacts], classes: ClassTable) -> Table:
     """
     known = [case for case in cases if case.statistics is not None]
     hard, soft = _millilitres(known, "hard_mm3"), _millilitres(known, "soft_mm3")
-    seen = hard[:, _foreground(classes)]
+    seen = hard[:, _foreground(classes)] if hard.size else hard
     ends = (float(seen[seen > 0].min()), float(seen.max())) if (seen > 0).any() else (1.0, 10.0)
     columns = [
         Column("class", "name"), Column("label value", "number"), Column("cases", "number"),
@@ -56,16 +55,9 @@ def class_table(cases: Sequence[CaseFacts], classes: ClassTable) -> Table:
         for entry in classes.classes
         if hard.size and hard[:, entry.index].any()
     ]
-    columns, rows = _filled(columns, rows)
+    columns, rows = without_empty(columns, rows)
     things = ("class", "classes")
     return Table("classes", "Classes that occur", columns, rows, len(rows) > 12, things=things)
-
-
-def _filled(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
-    """Columns in which any row has something."""
-    kept = [i for i in range(len(columns)) if any(row.cells[i] is not None for row in rows)]
-    shorter = [replace(row, cells=[row.cells[i] for i in kept]) for row in rows]
-    return [columns[i] for i in kept], shorter
 
 
 def _foreground(classes: ClassTable) -> list[int]:

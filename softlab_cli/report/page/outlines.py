@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.report.pictures.lines import simplified
+from softlab_cli.report.pictures.lines import TOLERANCE_PIXELS, simplified
 
 __all__ = ["FINENESS", "path_of"]
 
@@ -23,13 +23,15 @@ def path_of(lines: Iterable[NDArray[np.float32]], tolerance: float) -> str:
     lines
         (n, 2) arrays of x and y in pixels; closed where the first point is the last.
     tolerance
-        How far, in pixels, the path may leave the line.
+        How far, in pixels, the path may leave the line, besides the rounding.
     """
     return "".join(_one(line, tolerance) for line in lines if len(line) > 1)
 
 
 def _one(line: NDArray[np.float32], tolerance: float) -> str:
-    steps = np.rint(simplified(line, tolerance) * FINENESS).astype(int)
+    if tolerance > TOLERANCE_PIXELS:  # which lines of views have already
+        line = simplified(line, tolerance)
+    steps = np.rint(line * FINENESS).astype(int)
     closed = len(steps) > 2 and bool((steps[0] == steps[-1]).all())
     moves = np.diff(steps, axis=0)
     moves = moves[(moves != 0).any(axis=1)]

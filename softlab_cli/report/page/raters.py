@@ -9,7 +9,7 @@ from softlab_cli.cases import natural_order
 from softlab_cli.fusion.raters import RaterStatistics
 from softlab_cli.report.page.cases import CaseFacts
 from softlab_cli.report.page.charts import Matrix, matrix
-from softlab_cli.report.page.tables import Column, Row, Table
+from softlab_cli.report.page.tables import Column, Row, Table, without_empty
 from softlab_cli.report.tables import counted
 
 __all__ = ["RaterPart", "rater_part"]
@@ -53,21 +53,19 @@ def rater_part(cases: Sequence[CaseFacts], background: int | None) -> RaterPart 
     names = sorted({name for _, found in kept for name in found.raters}, key=natural_order)
     if len(names) < 2:
         return None
-    table = Table(
-        "raters", "Raters over all cases",
-        [
-            Column("rater", "name"), Column("cases", "number"),
-            Column("Dice", "number", 3, "Mean Dice with the other raters of a case, without "
-                   "background, over its cases."),
-            Column("sensitivity", "number", 3, "As STAPLE estimates it, mean over classes without "
-                   "background and cases."),
-            Column("specificity", "number", 3, "Likewise."),
-            Column("does not belong in", "link", explained="Cases in which the rater agrees with "
-                   "the others less than half as much as they do among themselves."),
-        ],
-        [_row(name, kept, background) for name in names],
-    )  # fmt: skip
-    rater, said = _least(table)
+    columns = [
+        Column("rater", "name"), Column("cases", "number"),
+        Column("Dice", "number", 3, "Mean Dice with the other raters of a case, without "
+               "background, over its cases."),
+        Column("sensitivity", "number", 3, "As STAPLE estimates it, mean over classes without "
+               "background and cases."),
+        Column("specificity", "number", 3, "Likewise."),
+        Column("does not belong in", "link", explained="Cases in which the rater agrees with "
+               "the others less than half as much as they do among themselves."),
+    ]  # fmt: skip
+    rows = [_row(name, kept, background) for name in names]
+    table = Table("raters", "Raters over all cases", *without_empty(columns, rows))
+    rater, said = _least(rows)
     return RaterPart(rater, said, _pairs(names, [found for _, found in kept]), table)
 
 
@@ -96,9 +94,9 @@ def _mean(values: Iterator[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _least(table: Table) -> tuple[str, str]:
+def _least(rows: Sequence[Row]) -> tuple[str, str]:
     """Who agrees least with the others, and how much."""
-    known = [row.cells for row in table.rows if row.cells[2] is not None]
+    known = [row.cells for row in rows if row.cells[2] is not None]
     if len(known) < 2:
         return "", ""
     name, cases, dice = min(known, key=lambda cells: float(cells[2]))[:3]

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from softlab_cli.cases import natural_order
 from softlab_cli.report.page.embedded import grey_picture, shade_picture
 from softlab_cli.report.page.outlines import path_of
 from softlab_cli.report.pictures.views import CaseViews, Line, Shade, SliceView
+from softlab_cli.report.tables import counted
 
 __all__ = ["DETAILS", "Detail", "DrawnCase", "DrawnLine", "DrawnSlice", "Layer", "draw_views"]
 
@@ -53,7 +55,7 @@ class Detail:
 
 
 DETAILS = (
-    Detail(512, 75, 0.05, 32),
+    Detail(512, 75, 0.1, 32),
     Detail(384, 65, 0.1, 24),
     Detail(320, 50, 0.2, 16),
     Detail(256, 40, 0.3, 16),
@@ -62,6 +64,7 @@ DETAILS = (
     Detail(160, 20, 1.0, 6, 2),
     Detail(128, 15, 1.0, 4, 1),
     Detail(96, 10, 1.5, 4, 0),
+    Detail(64, 5, 1.5, 2, 0),
 )
 """From fine to coarse."""
 
@@ -175,10 +178,14 @@ def draw_views(
     wanted = views.classes if detail.classes is None else views.classes[: detail.classes]
     every = [line for view in views.views for line in view.lines]
     kept = [line for line in every if detail.classes is None or line.class_index in wanted]
-    raters = list(dict.fromkeys(line.name for line in every if line.kind == "rater"))
+    raters = sorted({line.name for line in every if line.kind == "rater"}, key=natural_order)
     notes = views.notes
-    if left := {line.class_index for line in every} - {line.class_index for line in kept}:
-        notes += (f"lines of {len(left)} classes are left out, so that the page stays small",)
+    shown = {line.class_index for line in kept}
+    if left := {line.class_index for line in every} - shown:
+        notes += (
+            f"lines of {counted(len(shown), 'class', 'classes')} are shown and of {len(left)} left "
+            "out, so that the page stays small",
+        )
     drawn = tuple(_slice(view, kept, raters, colours, detail) for view in views.views)
     layers = _legend(views, kept, raters, names, colours)
     levels = tuple(level for level in LEVELS if any(_is_level(e, level) for e in kept))

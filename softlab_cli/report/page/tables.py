@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["Column", "ColumnKind", "Row", "Table", "as_text"]
+__all__ = ["Column", "ColumnKind", "Row", "Table", "as_text", "without_empty"]
 
-ColumnKind = Literal["text", "name", "number", "share", "signs", "link", "box"]
-"""Words of ours; a name from a file; a number; a share, shown in per cent; pairs of words and a
+ColumnKind = Literal["text", "short", "name", "number", "share", "signs", "link", "box"]
+"""Words of ours; few of them, in one line; a name from a file; a number; a share, shown in per cent; pairs of words and a
 name, which may be empty; pairs of an anchor in the page, which may be empty, and a name; a box plot
 (a `softlab_cli.report.page.boxes.Box`)."""
 
@@ -47,7 +47,7 @@ class Column:
     def text(self, value: Any) -> str:
         """A cell as it is shown."""
         if self.kind == "share" and value is not None:
-            return f"{as_text(100 * value, self.digits)} %"
+            return f"{_per_cent(100 * value, self.digits)} %"
         return as_text(value, self.digits)
 
     def sorted_by(self, value: Any) -> str:
@@ -117,6 +117,13 @@ class Table:
     things: tuple[str, str] = ("row", "rows")
 
 
+def without_empty(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
+    """Columns in which any row has something, and the rows without the others."""
+    kept = [i for i in range(len(columns)) if any(row.cells[i] is not None for row in rows)]
+    shorter = [replace(row, cells=[row.cells[i] for i in kept]) for row in rows]
+    return [columns[i] for i in kept], shorter
+
+
 def as_text(value: Any, digits: int = 4) -> str:
     """A number with so many digits, no power of ten where people would not write one."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -124,6 +131,13 @@ def as_text(value: Any, digits: int = 4) -> str:
     if isinstance(value, float):
         return _plain(value, digits)
     return str(value)
+
+
+def _per_cent(value: float, digits: int) -> str:
+    """A share in per cent; below a thousandth of one it is only said that it is not 0."""
+    if 0 < abs(value) < 0.001:
+        return "0.000" if value > 0 else "-0.000"
+    return as_text(value, digits)
 
 
 def _plain(value: float, digits: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from softlab_cli.cases import natural_order
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.report.page.cases import CaseFacts
-from softlab_cli.report.page.tables import Column, Row, Table
+from softlab_cli.report.page.tables import Column, Row, Table, without_empty
 from softlab_cli.running.warned import Warned, WarningGroup
 
 __all__ = ["warning_table"]
@@ -44,7 +44,7 @@ def warning_table(cases: Sequence[CaseFacts]) -> Table | None:
         Column("in", "link"),
     ]  # fmt: skip
     rows = [_row(group, anchors) for group in groups]
-    return Table("warnings", "Warnings, the most frequent first", columns, rows)
+    return Table("warnings", "Warnings, the most frequent first", *without_empty(columns, rows))
 
 
 def _row(group: WarningGroup, anchors: dict[str, str]) -> Row:

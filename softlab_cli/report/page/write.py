@@ -33,7 +33,7 @@ from softlab_cli.report.page.drawing import DrawTask, draw_case
 from softlab_cli.report.page.environment import check_packages, stream, trusted
 from softlab_cli.report.page.pieces import Pieces, replace_page
 from softlab_cli.report.page.raters import RaterPart, rater_part
-from softlab_cli.report.page.tables import Table
+from softlab_cli.report.page.tables import Table, as_text
 from softlab_cli.report.page.warned import warning_table
 from softlab_cli.report.tables import counted
 from softlab_cli.running.crew import hire
@@ -288,7 +288,8 @@ def _page(
         notes.append("Soft labels are computed on read, so their mass is not kept.")
     return StorePage(
         title=store.path.name,
-        summary=f"{counted(len(cases), 'case')}, {len(classes)} classes, {info.method}",
+        summary=f"{counted(len(cases), 'case')}, {counted(len(classes), 'class', 'classes')}, "
+        f"{info.method}",
         facts=_facts(store, cases),
         classes=classes.classes,
         config=config_toml(info.config),
@@ -323,8 +324,8 @@ def _facts(store: Store, cases: Sequence[CaseFacts]) -> list[tuple[str, str, boo
         ("reading", reading, True),
         ("not labelled", ", ".join(map(str, info.classes.ignore_values)), False),
         ("stored", kept + (", labels of each rater" if info.keep_raters else ""), False),
-        ("cases", f"{len(cases)}, of which {marked} have signs", False),
-        ("labelled", f"{volume / 1000:.4g} ml of foreground in all cases", False),
+        ("cases", f"{len(cases)}, {marked} with signs", False),
+        ("labelled", f"{as_text(volume / 1000)} ml of foreground in all cases", False),
         ("size", format_bytes(size) if size else "", False),
         ("made by", f"softlab {info.version}", True),
         ("with", ", ".join(f"{k} {v}" for k, v in info.software.items()), True),
