@@ -24,7 +24,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 NAMES = """
 () => [...document.querySelectorAll("button, input, select, a, summary")]
   .filter((element) => element.checkVisibility())
-  .map((element) => [element.outerHTML, (element.getAttribute("aria-label") || element.textContent.trim()
+  .map((element) => [element.outerHTML, (element.getAttribute("aria-label")
+    || element.textContent.trim()
     || [...(element.labels || [])].map((label) => label.textContent).join("")).trim()])
 """
 

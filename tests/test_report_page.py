@@ -63,10 +63,8 @@ def test_the_page_says_what_the_store_is(store: Path, page: Path) -> None:
 def test_the_page_loads_nothing(page: Path) -> None:
     found = Elements(page.read_text(encoding="utf-8"))
     assert found.tags["script"] == 1
-    assert not found.tags["link"] and not found.tags["img"] and not found.tags["iframe"]
-    places = [
-        v for _, name, v in found.attributes if name in ("src", "href", "action", "xlink:href")
-    ]
+    assert found.tags.keys().isdisjoint({"link", "img", "iframe", "object", "embed", "audio"})
+    places = [v for _, name, v in found.attributes if name in ("src", "href", "action")]
     assert places
     assert {re.split("[:#]", place)[0] for place in places} <= {"", "data"}
     (policy,) = [v for t, n, v in found.attributes if t == "meta" and n == "content" and "src" in v]
@@ -168,9 +166,9 @@ def test_names_with_markup_are_text(evil) -> None:
     for name in (MARKUP, EVIL, HEBREW, LONG, "<b>r1", f"r2{HEBREW}"):
         assert shown(name) in found.text, name
     assert found.tags["script"] == 1
-    assert not found.tags["img"] and not found.tags["b"]
+    assert found.tags.keys().isdisjoint({"img", "b"})
     assert not [a for a in found.attributes if a[1].startswith("on")]
-    assert "\x1b" not in evil and "\u202e" not in evil
+    assert not {"\x1b", "\u202e"} & set(evil)
     assert f"<bdi>{HEBREW}</bdi>" in evil
     assert "agrees least with the others" in found.text
     assert "outline of <b>r1" in found.text
@@ -273,7 +271,8 @@ def test_worst_first(store) -> None:
     cases = [
         *plain, *more, replace(first, case_id="big", statistics=odd),
         replace(first, case_id="gone", statistics=gone, warnings=("a", "b", "c")),
-        replace(first, case_id="soft", statistics=soft), CaseFacts("broken", "case-9", "is damaged"),
+        replace(first, case_id="soft", statistics=soft),
+        CaseFacts("broken", "case-9", "is damaged"),
     ]  # fmt: skip
     names = softlab_cli.open_store(store).classes.names
     ranked = with_signs(cases, names, 0)

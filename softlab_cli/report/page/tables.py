@@ -10,9 +10,9 @@ from typing import Any, Literal
 __all__ = ["Column", "ColumnKind", "Row", "Table", "as_text", "without_empty"]
 
 ColumnKind = Literal["text", "short", "name", "number", "share", "signs", "link", "box"]
-"""Words of ours; few of them, in one line; a name from a file; a number; a share, shown in per cent; pairs of words and a
-name, which may be empty; pairs of an anchor in the page, which may be empty, and a name; a box plot
-(a `softlab_cli.report.page.boxes.Box`)."""
+"""Words of ours; few of them, in one line; a name from a file; a number; a share, shown in per
+cent; pairs of words and a name, which may be empty; pairs of an anchor in the page, which may be
+empty, and a name; a box plot (a `softlab_cli.report.page.boxes.Box`)."""
 
 
 @dataclass(frozen=True)
