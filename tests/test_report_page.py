@@ -170,7 +170,7 @@ def test_names_with_markup_are_text(evil) -> None:
     assert not [a for a in found.attributes if a[1].startswith("on")]
     assert not {"\x1b", "\u202e"} & set(evil)
     assert f"<bdi>{HEBREW}</bdi>" in evil
-    assert "agrees least with the others" in found.text
+    assert "Dice of each two raters" in found.text
     assert "outline of <b>r1" in found.text
 
 

@@ -14,7 +14,7 @@ from softlab_cli.cases import natural_order
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.fusion.raters import RaterStatistics
 from softlab_cli.report.page.boxes import LEAST, fences
-from softlab_cli.report.page.tables import Column, Row, Table, as_text
+from softlab_cli.report.page.tables import Column, Row, Table, as_text, without_empty
 from softlab_cli.report.tables import counted
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.store.statistics import CaseStatistics
@@ -227,14 +227,12 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
         As there.
     """
     foreground = [i for i in range(len(names)) if i != background]
-    numbers = [(column, [number(case) for case in cases]) for column, number in _COLUMNS]
-    filled = [(column, values) for column, values in numbers if set(values) != {None}]
     volumes = [_volumes(case, foreground) for case in cases]
     columns = [
         Column("case", "name"),
         Column("signs", "number", explained="How many signs put the case where it is."),
         Column("what stands out", "signs"),
-        *(column for column, _ in filled),
+        *(column for column, _ in _COLUMNS),
         Column("volume, ml", "number", key="volume", explained="Of the hard label, of the class "
                "that is chosen above the table."),
         Column("voxels", "short"),
@@ -243,8 +241,8 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
     rows = [
         Row(
             [
-                case.case_id, len(case.signs) + bool(case.problem), _what(case),
-                *(values[i] for _, values in filled), volumes[i][0] if volumes[i] else None,
+                case.case_id, len(case.signs) + bool(case.problem) or None, _what(case) or None,
+                *(number(case) for _, number in _COLUMNS), volumes[i][0] if volumes[i] else None,
                 _by(case.shape), _by([as_text(float(mm), 3) for mm in case.spacing_mm]),
             ],
             case.anchor, case.is_marked, f"piece-{case.anchor}", volumes[i],
@@ -256,8 +254,8 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
         *(names[i] for i in foreground),
     ]
     return Table(
-        "cases", "All cases, worst first. A case's name opens its pictures.", columns, rows,
-        True, "only cases with warnings or other signs", choices if len(choices) > 2 else (),
+        "cases", "All cases, worst first. A case's name opens its pictures.",
+        *without_empty(columns, rows), True, "only cases with warnings or other signs", choices if len(choices) > 2 else (),
         ("case", "cases"),
     )  # fmt: skip
 
@@ -307,4 +305,4 @@ _COLUMNS: tuple[tuple[Column, Callable[[CaseFacts], float | None]], ...] = (
         lambda case: case.raters.disputed_share_foreground if case.raters else None,
     ),
 )  # fmt: skip
-"""Columns that are there where any case has a number for them."""
+"""Columns with numbers; those for which no case has one are left out."""

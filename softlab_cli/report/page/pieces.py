@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,22 +73,20 @@ class Pieces:
         with open(self.page, "rb") as file:
             return file.read(HEAD_BYTES).decode(errors="replace")
 
-    def take_over(self, keys: Collection[str]) -> set[str]:
+    def take_over(self, keys: Iterable[str]) -> set[str]:
         """Make the folder, and put into it what the last page has of these keys.
 
         Returns
         -------
         set of str
-            Keys of the pieces that are there; others that wait there are removed.
+            Keys of the pieces that are there; others that wait there go with the folder.
         """
+        wanted = set(keys)
         with system_errors(self.folder, "written"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            there = {path.name for path in self.folder.iterdir()}
-            for name in there - set(keys):
-                (self.folder / name).unlink()
-            there &= set(keys)
+            there = {path.name for path in self.folder.iterdir()} & wanted
             for key, text in self._in_page():
-                if key in keys and key not in there:
+                if key in wanted - there:
                     self.keep(key, text)
                     there.add(key)
         return there

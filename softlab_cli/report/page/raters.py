@@ -97,7 +97,7 @@ def _mean(values: Iterator[float | None]) -> float | None:
 def _least(rows: Sequence[Row]) -> tuple[str, str]:
     """Who agrees least with the others, and how much."""
     known = [row.cells for row in rows if row.cells[2] is not None]
-    if len(known) < 2:
+    if len(known) < 3:  # two agree as little with one another
         return "", ""
     name, cases, dice = min(known, key=lambda cells: float(cells[2]))[:3]
     others = [float(cells[2]) for cells in known if cells[0] != name]

@@ -151,7 +151,7 @@ def write_report(
         crew.workers, dask, isolated=any(map(_may_crash, todo.values())), seconds=case_timeout
     )
     tasks = [
-        DrawTask(opened.path, case_id, page, keys[case_id], most_bytes)
+        DrawTask(opened.path.absolute(), case_id, page.absolute(), keys[case_id], most_bytes)
         for case_id in todo
         if case_id not in too_large
     ]
