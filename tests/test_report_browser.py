@@ -127,6 +127,11 @@ def test_cases_open_and_layers_are_switched_by_keyboard(opened) -> None:
     page.keyboard.press("Enter")
     assert page.locator("tr.detail").count() == 2
     assert page.locator(".slice svg[role=img]").count() == 6
+    picture, larger = page.locator(".slice svg").first, page.get_by_role("button", name="larger")
+    before = picture.bounding_box()["width"]
+    larger.first.press("Enter")
+    assert picture.bounding_box()["width"] > 1.5 * before
+    larger.first.press("Enter")
     hard = page.locator('.slice [data-layer="hard"]')
     assert hard.first.is_visible()
     box = page.get_by_role("checkbox", name="outline of the hard label").first

@@ -255,8 +255,8 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
     ]
     return Table(
         "cases", "All cases, worst first. A case's name opens its pictures.",
-        *without_empty(columns, rows), True, "only cases with warnings or other signs", choices if len(choices) > 2 else (),
-        ("case", "cases"),
+        *without_empty(columns, rows), True, "only cases with warnings or other signs",
+        choices if len(choices) > 2 else (), ("case", "cases"),
     )  # fmt: skip
 
 

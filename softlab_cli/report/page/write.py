@@ -57,8 +57,9 @@ FORMAT = 1
 PAGE_BYTES = 17 * 10**6
 """What the pictures of all cases may take together, so that a page stays below 20 MB."""
 
-MOST_BYTES = 400_000
-"""What those of one case may take, however few there are."""
+MOST_BYTES = 384_000
+"""What those of one case may take, however few there are. Divided by the square root of two seven
+times, it is the share of each of 500 cases."""
 
 IMAGE_BYTES_PER_VOXEL = 12
 LABEL_BYTES_PER_VOXEL = 4

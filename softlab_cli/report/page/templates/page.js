@@ -129,6 +129,10 @@
     const button = event.target.closest("button");
     if (button && button.classList.contains("sort")) sort(button.closest("th"));
     if (button && button.classList.contains("opener")) show(button, button.getAttribute("aria-expanded") !== "true");
+    if (button && button.classList.contains("enlarge")) {
+      const large = button.closest("figure").classList.toggle("large");
+      button.setAttribute("aria-pressed", String(large));
+    }
     const link = event.target.closest('a[href^="#case-"]');
     if (link) {
       event.preventDefault();
