@@ -10,7 +10,7 @@ from softlab_cli.cases import natural_order
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.folders import some_of
 
-__all__ = ["Warned"]
+__all__ = ["Warned", "WarningGroup"]
 
 SPECIFIC = re.compile(r"""'[^']*'|"[^"]*"|\S*\d\S*|\S+[./\\]\S+""")
 """What differs from case to case in one warning: names in quotes, numbers, files."""
@@ -20,13 +20,14 @@ NAMED_AT_MOST = 3
 
 
 @dataclass
-class _Group:
+class WarningGroup:
     """One warning: its texts, and who they are about; dicts keep the order and forget repeats."""
 
     cases: dict[str, None] = field(default_factory=dict)
     texts: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def add(self, case_id: str, rater: str, text: str) -> None:
+        """Take in the warning of a case; `rater` is empty where it is about none."""
         self.cases[case_id] = None
         self.texts.setdefault(text, {})[rater] = None
 
@@ -52,14 +53,19 @@ class Warned:
     """Collects the warnings of a run; those that differ in numbers and names are one."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, WarningGroup] = {}
 
     def add(self, event: CaseFinished) -> None:
         """Take in the warnings of a case."""
         for warning in event.warnings:
             rater, text = _split(warning, event.raters)
             key = LISTS.sub("*", SPECIFIC.sub("*", text))
-            self._groups.setdefault(key, _Group()).add(event.case_id, rater, text)
+            self._groups.setdefault(key, WarningGroup()).add(event.case_id, rater, text)
+
+    @property
+    def groups(self) -> list[WarningGroup]:
+        """The warnings so far, in the order in which they came up."""
+        return [*self._groups.values()]
 
     def take(self) -> list[str]:
         """What is to be said, in the order in which it came up; forgets it."""
