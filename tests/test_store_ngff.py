@@ -23,8 +23,13 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
 from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import UsageError
+from softlab_cli.core.events import ignore
 from softlab_cli.core.volume import NO_POSITION, Geometry, corner_voxels
+from softlab_cli.methods.onehot import OneHot
 from softlab_cli.report.soundness import check_store
+from softlab_cli.running.plan import make_plan
+from softlab_cli.running.request import Request
 from softlab_cli.store.documents import ome_metadata
 from softlab_cli.store.reader import Store
 from softlab_cli.store.schema import CaseInfo
@@ -368,6 +373,36 @@ class TestSchemas:
         np.testing.assert_array_equal(Store(out)[first].read(), before)
         assert (out / first / "label").is_dir()
         assert not [d for d in verify_store(out) if d.severity == "defect"]
+
+
+class TestCommands:
+    def test_the_version_is_chosen_once(self, softlab: Any, labels: Path, tmp_path: Path) -> None:
+        out = tmp_path / "soft.zarr"
+        run = ("ls", "--in", labels, "--out", out, "--workers", 1)
+        assert softlab(*run, "--ome", "0.6").exit_code == 0
+        case_id = next(iter(Store(out)))
+        told = json.loads((out / case_id / "zarr.json").read_text())["attributes"]["ome"]
+        assert told["version"] == "0.6"
+        assert told["multiscales"][0]["coordinateTransformations"][0]["type"] == "affine"
+        assert softlab("verify", out).exit_code == 0
+        again = softlab(*run)
+        assert again.exit_code == 1
+        assert "ome:" in again.stderr
+
+    def test_another_version_is_refused(self, labels: Path, tmp_path: Path) -> None:
+        request = Request([labels], tmp_path / "s", ome="0.7")
+        with pytest.raises(UsageError, match=r"no OME-NGFF '0\.7'.*0\.5 or 0\.6"):
+            make_plan(OneHot(), request, ignore)
+
+    def test_mending(self, softlab: Any, tmp_path: Path) -> None:
+        write_store(tmp_path / "s", a=example(SHAPE))
+        as_first_schema(tmp_path / "s")
+        as_placed_before(tmp_path / "s")
+        refused = softlab("verify", tmp_path / "s")
+        assert (refused.exit_code, "run to LAS" in refused.output) == (1, True)
+        mended = softlab("verify", tmp_path / "s", "--mend-ome")
+        assert (mended.exit_code, "written anew" in mended.output) == (0, True)
+        assert "sound\n" in softlab("verify", tmp_path / "s").output
 
 
 @pytest.fixture(scope="module", params=["0.5", "0.6"])

@@ -13,6 +13,10 @@ coordinate is a coordinate of the world, or its negative. Oblique and sheared ax
 named by the nearest, which is all that 0.5 can say; images with the same axes (a crop,
 other voxels, another sequence of the scan) still lie over each other exactly, as they
 share U. NGFF 0.6 has affines (RFC-5), and U is one.
+
+RFC-4 says that coordinates grow the way that an axis is named, and so it is here. Who takes
+a translation for the origin of ITK instead, which is in LPS however the axes run (ngff-zarr
+0.50 does, when it makes an image of ITK), is right for axes that run LPS only.
 """
 
 from __future__ import annotations
