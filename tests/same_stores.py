@@ -103,6 +103,7 @@ COMMANDS_WITH_HELP = (
 
 TIMES = re.compile(r"\d+(\.\d+)? s\b")
 SIZES = re.compile(r"\d+(\.\d+)? [KMG]?i?B\b")
+SHARD = re.compile(r"/c([./]\d+)+$")
 VARIABLE = {"software", "created", "seconds", "time", "modified", "arrays", "seal", "case_id"}
 """Attributes that say when, with what and how it is stored, not what."""
 
@@ -176,8 +177,8 @@ def describe(path: Path) -> Found:
         name = str(file.relative_to(path))
         if file.name == "zarr.json":
             found[name] = _node(file)
-        elif file.is_file() and "/c/" not in f"/{name}" and file.suffix != ".dcm":
-            # Chunks are told by their arrays; exported objects have fresh UIDs.
+        elif file.is_file() and not SHARD.search(f"/{name}") and file.suffix != ".dcm":
+            # Shards are told by their arrays; exported objects have fresh UIDs.
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
 

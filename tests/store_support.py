@@ -21,11 +21,11 @@ from softlab_cli.core.provenance import Source
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader
-from softlab_cli.store.documents import PROOFS
+from softlab_cli.store.documents import PROOFS, case_document, store_document
 from softlab_cli.store.files import METADATA, read_json, write_json
 from softlab_cli.store.reader import Store
-from softlab_cli.store.records import ArrayRecord, sealed
-from softlab_cli.store.schema import CaseInfo, StoreInfo
+from softlab_cli.store.records import ArrayRecord, checksum_of, sealed
+from softlab_cli.store.schema import FIRST_SCHEMA, CaseInfo, StoreInfo
 from softlab_cli.store.shards import ShardWriter
 from softlab_cli.store.statistics import LabelCounts, case_statistics
 from softlab_cli.store.writer import CaseWriter, StoreWriter
@@ -150,10 +150,13 @@ def store_info(classes: ClassTable, **changes: Any) -> StoreInfo:
     return StoreInfo("test", {"sigma_voxels": 1.0, "sizes": (3, 3, 3)}, classes, **changes)
 
 
-def write_store(path: Path, *, labels_only: bool = False, **cases: Example) -> StoreWriter:
+def write_store(
+    path: Path, *, labels_only: bool = False, ome: str = "0.5", **cases: Example
+) -> StoreWriter:
     """A store with the given cases."""
     classes = next(iter(cases.values())).classes
-    store = StoreWriter.create_or_open(path, store_info(classes, labels_only=labels_only))
+    info = store_info(classes, labels_only=labels_only, ome=ome)
+    store = StoreWriter.create_or_open(path, info)
     for case_id, case in cases.items():
         with store.case(case_id, case.geometry) as writer:
             fill(writer, case)
@@ -161,8 +164,59 @@ def write_store(path: Path, *, labels_only: bool = False, **cases: Example) -> S
     return store
 
 
+def as_first_schema(path: Path) -> None:
+    """Make a store what versions before schema 1.1 wrote, but for the place of the image."""
+    info = Store(path).info
+    first = replace(info, schema=FIRST_SCHEMA)
+    for case_id in Store(path):
+        case = Store(path)[case_id]
+        records = {
+            name: _as_first_schema(case.path, info.array_path(name), name, record)
+            for name, record in case.info.arrays.items()
+        }
+        if info.has_label_image:
+            shutil.rmtree(case.path / "labels")
+        document = case_document(case_id, replace(case.info, arrays=records), first)
+        write_json(case.path / METADATA, document)
+    write_json(path / METADATA, store_document(first))
+
+
+def _as_first_schema(case: Path, path: str, name: str, record: ArrayRecord) -> ArrayRecord:
+    """Move an array, and its shards into a folder for each number."""
+    (case / path).rename(case / "moved")
+    (case / "moved").rename(case / name)
+    layout = ArrayReader(case / name, record).layout
+    layout = replace(layout, separator="/")
+    shards = {}
+    for old, shard in record.shards.items():
+        new = case / name / old.replace(".", "/")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        if old != old.replace(".", "/"):
+            (case / name / old).rename(new)
+        shards[old.replace(".", "/")] = shard
+    write_json(case / name / METADATA, layout.to_json())
+    return ArrayRecord(checksum_of(layout.to_json()), shards)
+
+
+def as_placed_before(path: Path) -> None:
+    """Place the images as versions before schema 1.1 did, as if their axes ran to RAS."""
+    for case_id in Store(path):
+        case = Store(path)[case_id]
+        document = read_json(case.path / METADATA)
+        (multiscale,) = document["attributes"]["ome"]["multiscales"]
+        for axis in multiscale["axes"]:
+            axis.pop("orientation", None)
+        place = multiscale["datasets"][0]["coordinateTransformations"][1]["translation"]
+        place[-case.geometry.ndim :] = case.geometry.origin_mm[::-1][-case.geometry.ndim :]
+        write_json(case.path / METADATA, document)
+
+
 def as_earlier_version(store: Path, *case_ids: str) -> None:
-    """Make cases (and the root, when none are named) what versions without checksums wrote."""
+    """Make cases (and the root, when none are named) what versions without checksums wrote.
+
+    All of the store gets the schema that they knew.
+    """
+    as_first_schema(store)
     for folder in [store / case_id for case_id in case_ids or [*Store(store)]]:
         facts = edit_facts(folder, lambda facts: [facts.pop(name) for name in PROOFS])
         for name in facts["arrays"]:

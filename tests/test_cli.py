@@ -85,7 +85,7 @@ def test_verify_finds_a_changed_source(softlab, store, labels) -> None:
 
 
 def test_verify_finds_a_flipped_byte(softlab, store) -> None:
-    shard = next(p for p in (store / "case2" / "soft").rglob("*") if p.is_file() and p.name == "0")
+    shard = next(p for p in (store / "case2" / "soft").rglob("c.*"))
     content = bytearray(shard.read_bytes())
     content[len(content) // 3] ^= 0xFF
     shard.write_bytes(bytes(content))

@@ -281,7 +281,7 @@ def test_verify_reads_the_raters(softlab, raters, tmp_path) -> None:
     found = verify_store(out)[0]
     assert found.what == "a rater's labels outside the class table"
     assert "1 voxels; the first is (2, 3, 4)" in found.detail
-    shard = next((out / "b" / "raters").rglob("c/*/*/*/*"))
+    shard = next((out / "b" / "raters").rglob("c/*/*/*/*"))  # of the schema that it had then
     shard.write_bytes(shard.read_bytes()[:-9])
     (found,) = verify_store(out, cases=["b"])
     assert str(shard) in found.detail

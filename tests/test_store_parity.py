@@ -83,21 +83,23 @@ def test_whole_arrays(folder: Path, name: str, read: Any) -> None:
     indices = case.indices[0] if flat else case.indices
     for array, expected, own in [
         ("soft", soft, ours.read()),
-        ("label", indices, ours.read_label()),
+        ("labels/label/0", indices, ours.read_label()),
     ]:
         found = read(folder / name / "case" / array)
         assert found.dtype == expected.dtype == own.dtype
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(own, expected)
-    np.testing.assert_array_equal(read(folder / f"{name}_hard" / "case" / "label"), indices)
+    np.testing.assert_array_equal(
+        read(folder / f"{name}_hard" / "case" / "labels/label/0"), indices
+    )
 
 
 @pytest.mark.parametrize("read", READERS)
 def test_blocks_of_full_size(large: tuple[Path, Example], read: Any) -> None:
     path, case = large
-    assert len(list(path.rglob("soft/c/0/0/0/*"))) == 2
+    assert len(list(path.rglob("soft/c.0.0.0.*"))) == 2
     np.testing.assert_array_equal(read(path / "case" / "soft"), case.soft)
-    np.testing.assert_array_equal(read(path / "case" / "label"), case.indices)
+    np.testing.assert_array_equal(read(path / "case" / "labels/label/0"), case.indices)
     np.testing.assert_array_equal(Store(path)["case"].read(), case.soft)
 
 
@@ -121,7 +123,7 @@ def test_the_ngff_validator_accepts_each_case(folder: Path, name: str, kind: str
     image = open_ome_zarr(group)
     assert isinstance(image, Image)
     (multiscale,) = image.attributes.ome.multiscales
-    assert multiscale.datasets[0].path == ("label" if kind else "soft")
+    assert multiscale.datasets[0].path == ("labels/label/0" if kind else "soft")
     assert multiscale.ndim == CASES[name].geometry.ndim + (not kind)
     if not kind:
         omero = Omero.model_validate(group.attrs["ome"]["omero"])  # type: ignore[index,call-overload]

@@ -19,9 +19,9 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.store import records
 from softlab_cli.store.documents import case_document
 from softlab_cli.store.layout import ArrayLayout
-from softlab_cli.store.ngff import ngff_problems
+from softlab_cli.store.ngff_rules import ngff_problems
 from softlab_cli.store.records import is_sealed, sealed
-from softlab_cli.store.schema import CaseInfo, StoreInfo, differences
+from softlab_cli.store.schema import SCHEMA, CaseInfo, StoreInfo, differences
 from softlab_cli.store.statistics import CaseStatistics, case_statistics
 from softlab_cli.version import __version__
 from tests.store_support import AFFINE, case_info, count_labels, example, store_info
@@ -46,7 +46,7 @@ class TestArrayDocument:
                 "name": "regular",
                 "configuration": {"chunk_shape": [117, 128, 256, 64]},
             },
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
             "fill_value": 0.0,
             "codecs": [
                 {
@@ -69,7 +69,8 @@ class TestArrayDocument:
             "attributes": {},
             "dimension_names": ["c", "z", "y", "x"],
         }
-        assert layout.shard_path((0, 1, 0)) == "c/0/0/1/0"
+        assert layout.shard_path((0, 1, 0)) == "c.0.0.1.0"
+        assert replace(layout, separator="/").shard_path((0, 1, 0)) == "c/0/0/1/0"
 
     def test_label_of_a_picture(self) -> None:
         layout = ArrayLayout.label(Grid.for_volume((1, 700, 3000), 2), 2, np.dtype(np.uint8))
@@ -78,7 +79,7 @@ class TestArrayDocument:
         assert document["data_type"] == "uint8"
         assert document["dimension_names"] == ["y", "x"]
         assert document["chunk_grid"]["configuration"]["chunk_shape"] == [1024, 2048]
-        assert list(layout.shard_paths()) == ["c/0/0", "c/0/1"]
+        assert list(layout.shard_paths()) == ["c.0.0", "c.0.1"]
 
     @pytest.mark.parametrize("ndim", [2, 3])
     @pytest.mark.parametrize("class_count", [0, 5])
@@ -86,7 +87,7 @@ class TestArrayDocument:
         shape = (1, 30, 40) if ndim == 2 else (20, 30, 40)
         dtype = np.dtype("<f2" if class_count else "<u2")
         layout = ArrayLayout(Grid.for_volume(shape, ndim), ndim, dtype, class_count)
-        for one in (layout, replace(layout, checksums=False)):
+        for one in (layout, replace(layout, checksums=False), replace(layout, separator="/")):
             assert ArrayLayout.from_json(through_json(one.to_json()), Path("a")) == one
 
     def test_slots_are_numbered_in_c_order(self) -> None:
@@ -111,6 +112,7 @@ SHARDING = ("codecs", 0, "configuration")
         ((*SHARDING, "chunk_shape"), [1, 48, 64, 64], "not whole numbers of chunks"),
         (("codecs", 0, "name"), "transpose", "transpose"),
         (("chunk_key_encoding", "name"), "v2", "chunk keys"),
+        (("chunk_key_encoding", "configuration", "separator"), "-", "separator of chunk keys"),
         (("data_type",), "float32", "float32"),
         (("fill_value",), 1.0, "fill value"),
         (("storage_transformers",), [{"name": "x"}], "storage transformers"),
@@ -143,7 +145,9 @@ class TestStoreInfo:
 
     def test_a_newer_schema_is_refused(self) -> None:
         facts = {**store_info(CLASSES).to_json(), "schema": 2}
-        with pytest.raises(StoreError, match=r"has schema 2.*knows schema 1.*newer") as caught:
+        with pytest.raises(
+            StoreError, match=r"has schema 2.*knows schema 1 to 1.1.*newer"
+        ) as caught:
             StoreInfo.from_json(facts, Path("x/zarr.json"))
         assert "x/zarr.json" in str(caught.value)
 
@@ -182,7 +186,7 @@ def test_case_round_trip() -> None:
     source = Source("label", "/data/a.nii.gz", "00ff", 12, 34)
     case = example()
     info = case_info(case, (source,))
-    again = CaseInfo.from_json(through_json(info.to_json()))
+    again = CaseInfo.from_json(through_json({"schema": SCHEMA, **info.to_json()}))
     assert through_json(again.to_json()) == through_json(info.to_json())
     assert again.sources == (source,)
     assert again.statistics == info.statistics
@@ -202,7 +206,7 @@ class TestNgff:
                 "path": "soft",
                 "coordinateTransformations": [
                     {"type": "scale", "scale": [1.0, 2.5, 0.9, 0.8]},
-                    {"type": "translation", "translation": [0.0, 30.0, -20.0, 10.0]},
+                    {"type": "translation", "translation": [0.0, 30.0, -20.0, -10.0]},
                 ],
             }
         ]
@@ -214,10 +218,10 @@ class TestNgff:
         info = store_info(CLASSES, labels_only=True)
         flat = Geometry((1, 30, 40), AFFINE, 2)
         ome = case_document("a", CaseInfo(flat), info)["attributes"]["ome"]
-        assert ome["multiscales"][0]["datasets"][0]["path"] == "label"
+        assert ome["multiscales"][0]["datasets"][0]["path"] == "labels/label/0"
         assert [a["name"] for a in ome["multiscales"][0]["axes"]] == ["y", "x"]
         assert "omero" not in ome
-        assert ngff_problems(ome, {"label": ("y", "x")}) == []
+        assert ngff_problems(ome, {"labels/label/0": ("y", "x")}) == []
 
     @pytest.mark.parametrize(
         ("spoil", "said"),

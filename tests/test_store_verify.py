@@ -124,7 +124,8 @@ def test_what_is_no_store_is_an_error(tmp_path: Path) -> None:
 
 
 class TestFiles:
-    SHARD = "a/soft/c/0/0/0/0"
+    SHARD = "a/soft/c.0.0.0.0"
+    EARLIER = "a/soft/c/0/0/0/0"
 
     def test_a_flipped_byte_in_a_chunk(self, store: Path) -> None:
         for place in (0, 6, 12):  # a frame may decode to other values when its middle has changed
@@ -136,7 +137,7 @@ class TestFiles:
 
     def test_a_flipped_byte_where_there_are_no_checksums(self, store: Path) -> None:
         as_earlier_version(store)
-        flip(store / self.SHARD, 0)
+        flip(store / self.EARLIER, 0)
         defect, note = verify_store(store)
         assert (defect.what, note.what) == ("unreadable data", "not checked")
         assert "does not decode" in defect.detail
@@ -153,7 +154,7 @@ class TestFiles:
 
     def test_a_truncated_shard_of_an_earlier_version(self, store: Path) -> None:
         as_earlier_version(store)
-        path = store / self.SHARD
+        path = store / self.EARLIER
         content = path.read_bytes()
         for end, said in [(-7, "crc32c"), (30, "truncated"), (0, "empty")]:
             path.write_bytes(content[:end])
@@ -166,21 +167,21 @@ class TestFiles:
 
     def test_a_deleted_shard_of_an_earlier_version(self, store: Path) -> None:
         as_earlier_version(store)
-        (store / self.SHARD).unlink()
+        (store / self.EARLIER).unlink()
         defect, _ = verify_store(store)
-        assert (defect.what, self.SHARD in defect.detail) == ("missing shard", True)
+        assert (defect.what, self.EARLIER in defect.detail) == ("missing shard", True)
 
     def test_a_shard_where_nothing_is_labelled_may_be_absent(self, tmp_path: Path) -> None:
         indices, soft = CASE.indices.copy(), CASE.soft.copy()
         indices[:, :, 8:] = CASE.classes.ignore_index
         soft[..., 8:] = 0
         write_store(tmp_path / "s", a=replace(CASE, indices=indices, soft=soft))
-        assert not (tmp_path / "s" / "a/soft/c/0/0/0/1").exists()
+        assert not (tmp_path / "s" / "a/soft/c.0.0.0.1").exists()
         assert verify_store(tmp_path / "s") == []
 
     def test_a_deleted_shard_of_hard_labels(self, store: Path) -> None:
-        (store / "a/label/c/0/0/0").unlink()
-        one_defect(store, "metadata", "a/label/c/0/0/0", "missing")
+        (store / "a/labels/label/0/c.0.0.0").unlink()
+        one_defect(store, "metadata", "a/labels/label/0/c.0.0.0", "missing")
 
     def test_a_deleted_shard_of_hard_labels_of_an_earlier_version(self, store: Path) -> None:
         as_earlier_version(store)
@@ -195,14 +196,13 @@ class TestFiles:
     def test_stray_things_are_noted(self, store: Path) -> None:
         (store / "c.partial-1-abc" / "soft").mkdir(parents=True)
         (store / "notes.txt").write_text("mine")
-        (store / "a" / "soft" / "c" / "0" / "9").mkdir()
-        (store / "a" / "soft" / "c" / "0" / "9" / "9").write_text("odd")
+        (store / "a" / "soft" / "c.0.9.9").write_text("odd")
         found = verify_store(store)
         assert {d.severity for d in found} == {"note"}
         assert [(d.what, d.detail.split(":")[0]) for d in found] == [
             ("unfinished case", "c.partial-1-abc"),
             ("unknown file", "notes.txt"),
-            ("unknown file", "soft/c/0/9/9"),
+            ("unknown file", "soft/c.0.9.9"),
         ]
 
     def test_a_folder_without_metadata_is_a_defect(self, store: Path) -> None:
@@ -422,9 +422,11 @@ class TestForeignShards:
 
     def test_of_another_case(self, store: Path) -> None:
         write_store(store.parent / "other", a=example((11, 9, 18), seed=5))
-        for array in ("soft", "label"):
-            shutil.rmtree(store / "a" / array / "c")
-            shutil.copytree(store.parent / "other" / "a" / array / "c", store / "a" / array / "c")
+        for array in ("soft", "labels/label/0"):
+            for shard in (store / "a" / array).glob("c.*"):
+                shard.unlink()
+            for shard in (store.parent / "other" / "a" / array).glob("c.*"):
+                shutil.copy(shard, store / "a" / array)
             defects = verify_store(store)
             assert {(d.what, d.severity) for d in defects} <= {
                 ("metadata", "defect"),
@@ -441,7 +443,7 @@ class TestForeignShards:
         """Only the digest tells shards of one value apart: they have the same size."""
         one, two = (constant(value) for value in (1, 2))
         write_store(tmp_path / "s", a=one, b=two)
-        shard = "label/c/0/0/0"
+        shard = "labels/label/0/c.0.0.0"
         shutil.copy(tmp_path / "s" / "b" / shard, tmp_path / "s" / "a" / shard)
         one_defect(tmp_path / "s", "unreadable data", f"a/{shard}", "another case or place")
         (quick,) = verify_store(tmp_path / "s", quick=True)
@@ -452,7 +454,7 @@ class TestForeignShards:
     def test_a_chunk_of_another_case(self, tmp_path: Path) -> None:
         """Sound by itself, and not the one that the shard was written with."""
         write_store(tmp_path / "s", a=constant(1), b=constant(2))
-        path, other = (tmp_path / "s" / c / "label/c/0/0/0" for c in "ab")
+        path, other = (tmp_path / "s" / c / "labels/label/0/c.0.0.0" for c in "ab")
         reader = Store(tmp_path / "s")["a"].label_array.shard((0, 0, 0))
         assert reader is not None
         ((_, chunk),) = reader.chunks((0, 0, 0))
@@ -462,10 +464,10 @@ class TestForeignShards:
 
     def test_where_there_was_none(self, tmp_path: Path) -> None:
         write_store(tmp_path / "s", a=constant(0), b=constant(1))
-        added = tmp_path / "s" / "a" / "label/c/0/0/0"
+        added = tmp_path / "s" / "a" / "labels/label/0/c.0.0.0"
         assert not added.exists()
         added.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(tmp_path / "s" / "b" / "label/c/0/0/0", added)
+        shutil.copy(tmp_path / "s" / "b" / "labels/label/0/c.0.0.0", added)
         for quick in (False, True):
             defects = verify_store(tmp_path / "s", quick=quick)
             assert "is not in the record of its case" in defects[0].detail
@@ -482,7 +484,7 @@ class TestForeignShards:
 
 class TestLinks:
     def test_out_of_the_store(self, store: Path) -> None:
-        for inside in ("a", "b/soft", "b/label/c/0/0/0", "zarr.json"):
+        for inside in ("a", "b/soft", "b/labels/label/0/c.0.0.0", "zarr.json"):
             path, elsewhere = store / inside, store.parent / "elsewhere"
             path.rename(elsewhere)
             path.symlink_to(elsewhere)
@@ -590,8 +592,8 @@ class TestEarlierVersions:
             assert note.detail.startswith("2 of 2 cases were written by an earlier version")
 
     def test_go_on(self, store: Path) -> None:
-        recipe = Store(store).info.recipe
         as_earlier_version(store)
+        recipe = Store(store).info.recipe
         again = write_store(store, c=CASE)
         assert again.info.recipe == recipe
         assert again.completed("a") is not None

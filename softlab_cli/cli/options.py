@@ -22,6 +22,7 @@ from softlab_cli.cli.arguments import (
 )
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
+from softlab_cli.store.ngff import NGFF_VERSIONS
 
 __all__ = [
     "class_pattern",
@@ -303,6 +304,14 @@ _STORE = [
         "--labels-only",
         is_flag=True,
         help="Store the recipe and the hard labels; soft labels are computed on read.",
+    ),
+    click.option(
+        "--ome",
+        type=click.Choice(NGFF_VERSIONS),
+        default=NGFF_VERSIONS[0],
+        show_default=True,
+        help="Version of the OME-NGFF metadata; 0.6 has the exact affine (RFC-5), and fewer "
+        "programs read it.",
     ),
     _OVERWRITE,
     click.option(

@@ -38,6 +38,12 @@ from softlab_cli.running.progress import listeners
     show_default=True,
     help="Compare the checksums of the files that the cases were made from.",
 )
+@click.option(
+    "--mend-ome",
+    is_flag=True,
+    help="Write the OME metadata anew where they differ from the affine, as for images that are "
+    "not RAS in stores of earlier versions; nothing else is written.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
 @progress
 @debug
@@ -47,6 +53,7 @@ def command(
     inputs: tuple[Path, ...],
     quick: bool,
     check_sources: bool,
+    mend_ome: bool,
     as_json: bool,
     progress: bool | None,
 ) -> None:
@@ -65,6 +72,7 @@ def command(
             inputs=inputs,
             check_sources=check_sources,
             quick=quick,
+            mend_ome=mend_ome,
             listen=listen,
         )
     defects = [d for d in found if d.severity == "defect"]

@@ -197,6 +197,7 @@ def _run(task: HookTask, workers: int, overwrite: bool, listen: Listener) -> Run
     except StoreError as error:
         error.remedy = error.remedy.replace("--out", "--name")
         raise
+    task = replace(task, info=replace(task.info, schema=store.info.schema))
     planned = [_plan_case(replace(task, case_id=case_id), store) for case_id in every]
     tasks = [one for one in planned if isinstance(one, HookTask)]
     ended = [one for one in planned if isinstance(one, CaseFinished)]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.volume import Geometry
+from softlab_cli.core.volume import NO_POSITION, Geometry
 from softlab_cli.nnunet.plans import Configuration
 
 __all__ = ["OUTSIDE", "PreprocessedCase", "case_ids", "is_unchanged"]
@@ -80,7 +80,7 @@ class PreprocessedCase:
         """The grid of the arrays. Its origin and its axes are nnU-Net's, not the patient's."""
         depth, height, width = self.values.shape
         affine = np.diag([*reversed(self.target_spacing_mm), 1.0])
-        return Geometry((depth, height, width), affine)
+        return Geometry((depth, height, width), affine, missing=NO_POSITION)
 
     def describe(self, *, with_image: bool = False) -> dict[str, Any]:
         """What `is_unchanged` compares, ready for JSON.

@@ -27,6 +27,7 @@ def check_store(
     inputs: Sequence[Path] = (),
     check_sources: bool = True,
     quick: bool = False,
+    mend_ome: bool = False,
     listen: Listener | None = None,
 ) -> list[Defect]:
     """Look for everything that could be wrong with a store: what ``softlab verify`` does.
@@ -47,6 +48,9 @@ def check_store(
         look for the cases of the kept configuration.
     quick
         Read metadata, and indexes and digests of the shards, and no voxel.
+    mend_ome
+        Write OME metadata anew where they differ from affine and classes, as in
+        stores of earlier versions; nothing else is written.
     listen
         Is told of each case that was checked.
 
@@ -74,6 +78,7 @@ def check_store(
         cases=cases,
         check_sources=check_sources and not quick,
         quick=quick,
+        mend=mend_ome,
         softener=None if quick else _softener_of(store),
         expected=expected,
         missing="defect" if inputs else "note",

@@ -12,6 +12,7 @@ from softlab_cli.core.folders import some_of
 from softlab_cli.methods.base import Method, Takes
 from softlab_cli.methods.registry import local_method
 from softlab_cli.running.request import Request
+from softlab_cli.store.ngff import NGFF_VERSIONS
 
 __all__ = ["check_case", "check_request", "oddities", "refuse_own_output", "refuse_unknown_raters"]
 
@@ -35,6 +36,11 @@ def check_request(method: Method, request: Request) -> None:
         raise UsageError(
             "--overwrite with --part would remove what the other parts have done.",
             remedy="Remove the store first, or leave --overwrite out.",
+        )
+    if request.ome not in NGFF_VERSIONS:
+        raise UsageError(
+            f"there is no OME-NGFF {request.ome!r} here.",
+            remedy=f"Give --ome {' or '.join(NGFF_VERSIONS)}.",
         )
     if request.labels_only:
         _check_labels_only(method)

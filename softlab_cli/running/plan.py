@@ -50,7 +50,7 @@ from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
 from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
-from softlab_cli.store.schema import StoreInfo
+from softlab_cli.store.schema import SCHEMA, StoreInfo
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = ["Plan", "Request", "make_plan"]
@@ -132,6 +132,8 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
         software=_software(),
         config=request.config,
         reading=request.reading.to_json(),
+        schema=SCHEMA if existing is None else existing.info.schema,
+        ome=request.ome,
     )
     if existing is not None and not method.fits:  # what it will have learned is not known yet
         existing.check(info)

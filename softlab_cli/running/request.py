@@ -67,6 +67,8 @@ class Request:
         Store the labels of each rater as well.
     labels_only
         Store the recipe and the hard labels; soft labels are computed on read.
+    ome
+        Version of the OME-NGFF metadata: 0.5, or 0.6 with the exact affine.
     overwrite
         Remove an existing store first.
     sync
@@ -98,6 +100,7 @@ class Request:
     min_raters: int = 1
     keep_raters: bool = False
     labels_only: bool = False
+    ome: str = "0.5"
     overwrite: bool = False
     sync: bool = True
     workers: int | None = None

@@ -8,14 +8,16 @@ from typing import Any
 
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json
-from softlab_cli.store.ngff import image_metadata
+from softlab_cli.store.ngff import image_metadata, label_metadata, labels_metadata
 from softlab_cli.store.records import ANEW, SEAL, is_sealed, sealed
-from softlab_cli.store.schema import CaseInfo, StoreInfo
+from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo
 
 __all__ = [
     "PROOFS",
     "case_document",
     "group_document",
+    "label_documents",
+    "ome_metadata",
     "read_case_info",
     "read_store_info",
     "softlab_facts",
@@ -33,9 +35,40 @@ def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def case_document(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, Any]:
     """The ``zarr.json`` of a complete case."""
-    ome = image_metadata(case_id, case.geometry, store.classes, labels_only=store.labels_only)
-    facts = {"case_id": case_id, **case.to_json(), "recipe": store.recipe, "complete": True}
+    made = {"schema": store.schema, "recipe": store.recipe, "complete": True}
+    facts = {"case_id": case_id, **case.to_json(), **made}
+    ome = ome_metadata(case_id, case, store)[""]
     return group_document({"ome": ome, "softlab": sealed(facts)})
+
+
+def label_documents(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:
+    """The ``zarr.json`` of the groups in a case, by their paths."""
+    every = ome_metadata(case_id, case, store)
+    return {path: group_document({"ome": ome}) for path, ome in every.items() if path}
+
+
+def ome_metadata(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:
+    """The ``ome`` attributes of a case and of the groups in it.
+
+    Returns
+    -------
+    attributes
+        By the path of the group below the case, which has the empty path.
+    """
+    image = image_metadata(
+        case_id,
+        case.geometry,
+        store.classes,
+        path=store.array_path("label" if store.labels_only else "soft"),
+        channels=not store.labels_only,
+        version=store.ome,
+    )
+    if not store.has_label_image:
+        return {"": image}
+    group, _, name = LABEL_IMAGE.partition("/")
+    array = store.array_path("label").removeprefix(f"{LABEL_IMAGE}/")
+    label = label_metadata(name, case.geometry, store.classes, path=array, version=store.ome)
+    return {"": image, group: labels_metadata([name], store.ome), LABEL_IMAGE: label}
 
 
 def store_document(store: StoreInfo) -> dict[str, Any]:

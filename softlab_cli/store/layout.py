@@ -22,6 +22,7 @@ __all__ = ["ArrayLayout", "blocks_touching"]
 
 SPATIAL_AXES = ("z", "y", "x")
 FIRST_AXES = ("c", "r")
+SEPARATORS = (".", "/")
 CHECKED_CODECS = ["bytes", "zstd", "crc32c"]
 """Of a chunk; stores of earlier versions end with the second."""
 
@@ -67,6 +68,9 @@ class ArrayLayout:
         Name of the axis that they lie along.
     checksums
         Whether each chunk ends in its crc32c; stores of earlier versions have none.
+    separator
+        Between the numbers in the name of a shard: with ``.`` all shards lie in one
+        folder, as there are few; stores of earlier versions have a folder for each number.
     """
 
     grid: Grid
@@ -75,6 +79,7 @@ class ArrayLayout:
     count: int = 0
     first_axis: str = "c"
     checksums: bool = True
+    separator: str = "."
 
     @classmethod
     def soft(cls, grid: Grid, ndim: int, class_count: int) -> ArrayLayout:
@@ -123,7 +128,7 @@ class ArrayLayout:
 
     def shard_path(self, shard: Shape) -> str:
         """Path of a shard's file below the array's folder."""
-        return "/".join(["c", *map(str, self._with_first(shard, 0))])
+        return self.separator.join(["c", *map(str, self._with_first(shard, 0))])
 
     def shard_paths(self) -> Iterator[str]:
         """Paths of all shards."""
@@ -152,7 +157,10 @@ class ArrayLayout:
             "shape": list(self.shape),
             "data_type": self.dtype.name,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shard)}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "chunk_key_encoding": {
+                "name": "default",
+                "configuration": {"separator": self.separator},
+            },
             "fill_value": 0.0 if self.dtype.kind == "f" else 0,
             "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
             "attributes": {},
@@ -194,9 +202,10 @@ class ArrayLayout:
         grid = Grid(_volume(shape, ndim), _volume(chunk, ndim), _volume(shard, ndim))
         dtype = np.dtype(DATA_TYPES[content["data_type"]])
         checksums = len(content["codecs"][0]["configuration"]["codecs"]) == len(CHECKED_CODECS)
+        separator = _separator(content)
         if has_first:
-            return cls(grid, ndim, dtype, int(shape[0]), first_axis, checksums)
-        return cls(grid, ndim, dtype, checksums=checksums)
+            return cls(grid, ndim, dtype, int(shape[0]), first_axis, checksums, separator)
+        return cls(grid, ndim, dtype, checksums=checksums, separator=separator)
 
     def _other_cut(self, content: Mapping[str, Any]) -> str:
         """What differs from shards of all classes with chunks of one class; empty when nothing."""
@@ -226,13 +235,12 @@ def _volume(sizes: Sequence[int], ndim: int) -> Shape:
 
 def _foreign_part(content: Mapping[str, Any]) -> str:
     """What differs from the layouts that we read; empty when nothing does."""
-    keys = content["chunk_key_encoding"]
-    separator = keys.get("configuration", {}).get("separator", "/")
     facts: list[tuple[str, Any, Any]] = [
         ("zarr_format", content["zarr_format"], 3),
         ("node_type", content["node_type"], "array"),
         ("chunk grid", _name(content["chunk_grid"]), "regular"),
-        ("chunk keys", (keys["name"], separator), ("default", "/")),
+        ("chunk keys", content["chunk_key_encoding"]["name"], "default"),
+        ("separator of chunk keys", _separator(content) in SEPARATORS, True),
         ("fill value", content["fill_value"], 0),
         ("storage transformers", content.get("storage_transformers") or [], []),
         ("codecs", [_name(codec) for codec in content["codecs"]], ["sharding_indexed"]),
@@ -244,6 +252,10 @@ def _foreign_part(content: Mapping[str, Any]) -> str:
             return f"{what} {found!r} where {known!r} is known"
     known_type = content["data_type"] in DATA_TYPES
     return "" if known_type else f"data type {content['data_type']!r}"
+
+
+def _separator(content: Mapping[str, Any]) -> str:
+    return str(content["chunk_key_encoding"].get("configuration", {}).get("separator", "/"))
 
 
 def _codec_facts(sharding: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

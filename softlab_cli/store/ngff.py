@@ -1,31 +1,47 @@
-"""OME-NGFF 0.5 image metadata of a case, and the rules that we check ourselves.
+"""OME-NGFF metadata of a case: an image, and its hard label as a label image beside it.
 
-The image is the ``soft`` array with the classes as channels; in a store of hard
-labels only it is the ``label`` array, which has no channels. Scale and
-translation place it in millimetres but cannot carry a direction: for that the
-case has its affine.
+::
+
+    <case_id>/                 the image: ``soft`` with the classes as channels
+    <case_id>/labels/          names the label images, of which there is one
+    <case_id>/labels/label/    the label image: names and colours of the class indices
+
+In a store of hard labels only the image is the hard label too, without channels. Where
+they lie in space is said in `softlab_cli.store.ngff_place`.
 """
 
 from __future__ import annotations
 
 import colorsys
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.classes import ClassTable, LabelClass
 from softlab_cli.core.volume import Geometry
+from softlab_cli.store.ngff_place import (
+    axes_of,
+    scale_of,
+    to_world,
+    translation_of,
+    world_axes,
+)
 
-__all__ = ["NGFF_VERSION", "image_metadata", "ngff_problems"]
+__all__ = ["NGFF_VERSIONS", "image_metadata", "label_metadata", "labels_metadata"]
 
-NGFF_VERSION = "0.5"
+NGFF_VERSIONS = ("0.5", "0.6")
 MOST_ACTIVE_CHANNELS = 8
 GOLDEN_RATIO = 0.6180339887498949
-_WINDOW = ("min", "max", "start", "end")
+CHANNEL: dict[str, Any] = {"name": "c", "type": "channel"}
+NOT_LABELLED = {"name": "not labelled", "color": "808080"}
 
 
 def image_metadata(
-    case_id: str, geometry: Geometry, classes: ClassTable, *, labels_only: bool
+    case_id: str,
+    geometry: Geometry,
+    classes: ClassTable,
+    *,
+    path: str,
+    channels: bool,
+    version: str = "0.5",
 ) -> dict[str, Any]:
     """The ``ome`` attributes of a case.
 
@@ -34,31 +50,105 @@ def image_metadata(
     case_id
         Name of the image.
     geometry
-        Spacing and origin of the image.
+        Spacing and place of the image.
     classes
         Names of the channels.
-    labels_only
-        Whether there is a ``label`` array only.
+    path
+        The array, from the case's folder.
+    channels
+        Whether the classes are its first axis.
+    version
+        0.5, or 0.6 with the exact affine.
     """
-    ndim = geometry.ndim
-    axes: list[dict[str, str]] = [
-        {"name": name, "type": "space", "unit": "millimeter"} for name in "zyx"[3 - ndim :]
+    omero = {"omero": {"channels": _channels(classes)}} if channels else {}
+    multiscale = _multiscale(case_id, geometry, path, channels=channels, version=version)
+    return {"version": version, "multiscales": [multiscale], **omero}
+
+
+def labels_metadata(names: list[str], version: str = "0.5") -> dict[str, Any]:
+    """The ``ome`` attributes of the group that holds the label images of a case.
+
+    Parameters
+    ----------
+    names
+        The label images.
+    version
+        As in `image_metadata`.
+    """
+    return {"version": version, "labels": names}
+
+
+def label_metadata(
+    name: str, geometry: Geometry, classes: ClassTable, *, path: str, version: str = "0.5"
+) -> dict[str, Any]:
+    """The ``ome`` attributes of a label image: names and colours of its class indices.
+
+    Parameters
+    ----------
+    name
+        Name of the label image.
+    geometry, classes, version
+        As in `image_metadata`.
+    path
+        The array, from the label image's folder.
+    """
+    multiscale = _multiscale(name, geometry, path, channels=False, version=version)
+    values = [(c.index, c.name, _colour(c)) for c in classes.classes]
+    if classes.ignore_values:
+        values.append((classes.ignore_index, NOT_LABELLED["name"], NOT_LABELLED["color"]))
+    # What lies beneath is seen through the background.
+    colors = [
+        {"label-value": i, "rgba": [*bytes.fromhex(c), 0 if i == classes.background_index else 255]}
+        for i, _, c in values
     ]
-    scale = list(geometry.spacing_mm[3 - ndim :])
-    translation = list(geometry.origin_mm[::-1][3 - ndim :])
-    if not labels_only:
-        axes.insert(0, {"name": "c", "type": "channel"})
-        scale.insert(0, 1.0)
-        translation.insert(0, 0.0)
+    properties = [{"label-value": i, "name": text} for i, text, _ in values]
+    described = {"colors": colors, "properties": properties, "source": {"image": "../../"}}
+    return {"version": version, "multiscales": [multiscale], "image-label": described}
+
+
+def _multiscale(
+    name: str, geometry: Geometry, path: str, *, channels: bool, version: str
+) -> dict[str, Any]:
+    """One array in its place; a first axis of channels has none."""
+    axes, scale, translation = axes_of(geometry), scale_of(geometry), translation_of(geometry)
+    if channels:
+        axes, scale, translation = [CHANNEL, *axes], [1.0, *scale], [0.0, *translation]
     place = [
         {"type": "scale", "scale": scale},
         {"type": "translation", "translation": translation},
     ]
-    path = "label" if labels_only else "soft"
-    dataset = {"path": path, "coordinateTransformations": place}
-    multiscale = {"name": case_id, "axes": axes, "datasets": [dataset]}
-    omero = {} if labels_only else {"omero": {"channels": _channels(classes)}}
-    return {"version": NGFF_VERSION, "multiscales": [multiscale], **omero}
+    if version == "0.5":
+        dataset = {"path": path, "coordinateTransformations": place}
+        return {"name": name, "axes": axes, "datasets": [dataset]}
+    return {"name": name, **_with_systems(axes, place, geometry, path)}
+
+
+def _with_systems(
+    axes: list[dict[str, Any]], place: list[dict[str, Any]], geometry: Geometry, path: str
+) -> dict[str, Any]:
+    """The same in 0.6 (RFC-5): named systems of coordinates, and from one to the other."""
+    channels = axes[0] == CHANNEL
+    world, matrix = world_axes(geometry), to_world(geometry)
+    if channels:
+        world = [CHANNEL, *world]
+        matrix = [[1.0] + [0.0] * len(axes), *([0.0, *row] for row in matrix)]
+    sequence = {
+        "type": "sequence",
+        "transformations": place,
+        "input": {"path": path},
+        "output": {"name": "array"},
+    }
+    affine = {
+        "type": "affine",
+        "affine": matrix,
+        "input": {"name": "array"},
+        "output": {"name": "world"},
+    }
+    return {
+        "coordinateSystems": [{"name": "array", "axes": axes}, {"name": "world", "axes": world}],
+        "datasets": [{"path": path, "coordinateTransformations": [sequence]}],
+        "coordinateTransformations": [affine],
+    }
 
 
 def _channels(classes: ClassTable) -> list[dict[str, Any]]:
@@ -67,7 +157,7 @@ def _channels(classes: ClassTable) -> list[dict[str, Any]]:
     return [
         {
             "label": entry.name,
-            "color": entry.colour.upper() or _colour(entry.index),
+            "color": _colour(entry),
             "active": entry.index in active,
             "window": {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0},
         }
@@ -75,70 +165,9 @@ def _channels(classes: ClassTable) -> list[dict[str, Any]]:
     ]
 
 
-def _colour(index: int) -> str:
+def _colour(entry: LabelClass) -> str:
+    if entry.colour:
+        return entry.colour.upper()
     # Steps of the golden ratio keep the hues of any number of neighbours apart.
-    rgb = colorsys.hsv_to_rgb(index * GOLDEN_RATIO % 1, 0.75, 1.0)
+    rgb = colorsys.hsv_to_rgb(entry.index * GOLDEN_RATIO % 1, 0.75, 1.0)
     return "".join(f"{round(255 * part):02X}" for part in rgb)
-
-
-def ngff_problems(ome: Any, arrays: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """What in ``ome`` attributes breaks a rule of OME-NGFF 0.5; empty when all is well.
-
-    Parameters
-    ----------
-    ome
-        The attributes.
-    arrays
-        Path of each array of the group, to the names of its dimensions.
-    """
-    try:
-        return list(_problems(ome, arrays))
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        return [f"the 'ome' attributes are incomplete ({error!r})"]
-
-
-def _problems(ome: Any, arrays: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    if ome["version"] != NGFF_VERSION:
-        yield f"version is {ome['version']!r} instead of {NGFF_VERSION!r}"
-    if not ome["multiscales"]:
-        yield "multiscales is empty"
-    for multiscale in ome["multiscales"]:
-        axes = multiscale["axes"]
-        yield from _axis_problems([axis.get("type") for axis in axes])
-        names = tuple(axis["name"] for axis in axes)
-        for dataset in multiscale["datasets"]:
-            if arrays.get(dataset["path"]) != names:
-                yield (
-                    f"axes {names} differ from the dimensions "
-                    f"{arrays.get(dataset['path'])} of {dataset['path']!r}"
-                )
-            yield from _transform_problems(dataset["coordinateTransformations"], len(axes))
-    for number, channel in enumerate(ome.get("omero", {}).get("channels", [])):
-        yield from _channel_problems(number, channel)
-
-
-def _axis_problems(types: list[str | None]) -> Iterator[str]:
-    spatial = types.count("space")
-    if not 2 <= len(types) <= 5 or spatial not in (2, 3):
-        yield f"axes have the types {types}, of which 2 or 3 must be 'space'"
-    elif set(types[-spatial:]) != {"space"}:
-        yield f"axes have the types {types}, of which 'space' must come last"
-
-
-def _transform_problems(transforms: list[dict[str, Any]], ndim: int) -> Iterator[str]:
-    types = [transform["type"] for transform in transforms]
-    if types not in (["scale"], ["scale", "translation"]):
-        yield f"coordinateTransformations are {types} instead of a scale and a translation"
-        return
-    for kind, transform in zip(types, transforms, strict=True):
-        if len(transform[kind]) != ndim:
-            yield f"{kind} has {len(transform[kind])} entries for {ndim} axes"
-    if min(transforms[0]["scale"]) <= 0:
-        yield f"scale {transforms[0]['scale']} is not positive"
-
-
-def _channel_problems(number: int, channel: dict[str, Any]) -> Iterator[str]:
-    if not re.fullmatch("[0-9A-Fa-f]{6}", channel["color"]):
-        yield f"channel {number} has the colour {channel['color']!r} instead of six hex digits"
-    if missing := [name for name in _WINDOW if name not in channel["window"]]:
-        yield f"the window of channel {number} lacks {', '.join(missing)}"

@@ -64,7 +64,7 @@ def open_arrays(folder: Path, case: CaseInfo, store: StoreInfo) -> dict[str, Arr
         expected["raters"] = (indices, len(case.raters))
     found = {}
     for name, (dtype, count) in expected.items():
-        found[name] = ArrayReader(folder / name, case.arrays.get(name))
+        found[name] = ArrayReader(folder / store.array_path(name), case.arrays.get(name))
         _check_array(found[name], dtype, count, case.geometry)
     return found
 

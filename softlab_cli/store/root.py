@@ -24,13 +24,14 @@ from softlab_cli.store.files import (
     system_errors,
     write_json,
 )
-from softlab_cli.store.schema import StoreInfo
+from softlab_cli.store.schema import LABEL_IMAGE, StoreInfo
 
 __all__ = ["prepare_root", "refuse_foreign", "remove_abandoned"]
 
-OWN_FOLDER = re.compile(r"(label|soft|raters)(/c(/[0-9]+)*)?")
+_ARRAY = f"(soft|raters|label|{LABEL_IMAGE}/0)"
+OWN_FOLDER = re.compile(rf"labels|{LABEL_IMAGE}|{_ARRAY}(/c(/[0-9]+)*)?")
 OWN_FILE = re.compile(
-    rf"{re.escape(METADATA)}|(label|soft|raters)/({re.escape(METADATA)}|c(/[0-9]+)+)"
+    rf"((labels|{LABEL_IMAGE}|{_ARRAY})/)?{re.escape(METADATA)}|{_ARRAY}/c([./][0-9]+)+"
 )
 OTHERS_NAMED = 5
 

@@ -1,12 +1,18 @@
-"""Schema 1: what the store keeps about itself and about each case.
+"""Schema 1.1: what the store keeps about itself and about each case.
 
 ::
 
-    store/zarr.json            attributes: softlab (StoreInfo)
-    store/<case_id>/zarr.json  attributes: softlab (CaseInfo), ome (OME-NGFF 0.5)
-    store/<case_id>/soft/      float16 (C, Z, Y, X), absent in a store of hard labels only
-    store/<case_id>/label/     uint8 or uint16 (Z, Y, X), class indices
-    store/<case_id>/raters/    the same for each rater (R, Z, Y, X), where that was asked for
+    store/zarr.json                  attributes: softlab (StoreInfo)
+    store/<case_id>/zarr.json        attributes: softlab (CaseInfo), ome (OME-NGFF)
+    store/<case_id>/soft/            float16 (C, Z, Y, X), absent in a store of hard labels only
+    store/<case_id>/labels/          attributes: ome, as also in labels/label: a label image
+    store/<case_id>/labels/label/0/  uint8 or uint16 (Z, Y, X), class indices
+    store/<case_id>/raters/          the same for each rater (R, Z, Y, X), where that was asked for
+
+In schema 1 the hard label was an array ``label`` beside ``soft``, no label image of OME, and
+shards lay in nested folders (``c/0/0/0`` for ``c.0.0.0``): 15 files and folders a case, and
+now 12. A store keeps the schema that it was begun with: its cases are all alike, and
+whoever reads one with another program finds the others in the same places.
 
 Every case repeats the *recipe*, a checksum of the method, its parameters and the
 classes. A case with another recipe than its store is the rest of a run that was
@@ -14,8 +20,8 @@ overwritten: the writer computes it anew and the reader refuses it.
 
 A case also has its ``case_id``, for a folder that was renamed or exchanged; ``arrays``,
 the record of its files (`softlab_cli.store.records`); and a ``seal`` over all of that.
-The root has its recipe and a seal too. All of these are optional, so the schema stays 1:
-stores of earlier versions have none of them, are read as before, and may be continued.
+The root has its recipe and a seal too. All of these are optional: stores of earlier
+versions have none of them, are read as before, and may be continued.
 Where they are, the reader insists on them (of the root, on the recipe); ``verify`` says
 of which cases it could not check them.
 """
@@ -25,10 +31,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -41,13 +47,21 @@ from softlab_cli.store.statistics import CaseStatistics
 from softlab_cli.version import __version__
 
 __all__ = [
+    "FIRST_SCHEMA",
+    "LABEL_IMAGE",
     "SCHEMA",
     "CaseInfo",
     "StoreInfo",
     "differences",
 ]
 
-SCHEMA = 1
+FIRST_SCHEMA: Final = 1
+SCHEMA: Final = 1.1
+"""Of new stores; a number, of which the part before the point says who can read it at all."""
+
+LABEL_IMAGE = "labels/label"
+"""Where the label image of a case is, which holds the array of class indices."""
+
 Parsed = TypeVar("Parsed")
 
 
@@ -77,6 +91,10 @@ class StoreInfo:
         How the label maps were read, where that was chosen.
     version
         Version of softlab that made the store.
+    schema
+        How its cases are laid out.
+    ome
+        Version of OME-NGFF that its cases speak: 0.5, or 0.6 with the exact affine.
     """
 
     method: str
@@ -89,6 +107,22 @@ class StoreInfo:
     config: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
+    schema: float = SCHEMA
+    ome: str = "0.5"
+
+    @property
+    def has_label_image(self) -> bool:
+        """Whether the hard label of a case is a label image of OME."""
+        return self.schema > FIRST_SCHEMA
+
+    @property
+    def separator(self) -> str:
+        """What stands between the numbers in the name of a shard."""
+        return "." if self.schema > FIRST_SCHEMA else "/"
+
+    def array_path(self, name: str) -> str:
+        """Path of an array (``label``, ``soft``, ``raters``) below the case's folder."""
+        return f"{LABEL_IMAGE}/0" if name == "label" and self.has_label_image else name
 
     def essence(self) -> dict[str, Any]:
         """Everything that two runs must share to write into one store."""
@@ -99,8 +133,10 @@ class StoreInfo:
             chosen["reading"] = json.loads(json.dumps(dict(self.reading)))
         if self.keep_raters:
             chosen["keep_raters"] = True
+        if self.ome != "0.5":
+            chosen["ome"] = self.ome
         return {
-            "schema": SCHEMA,
+            "schema": self.schema,
             "method": self.method,
             "parameters": parameters,
             "classes": self.classes.to_json(),
@@ -155,6 +191,8 @@ class StoreInfo:
             config=dict(facts["config"]),
             reading=dict(facts.get("reading", {})),
             version=str(facts["version"]),
+            schema=facts["schema"],
+            ome=str(facts.get("ome", "0.5")),
         )
 
 
@@ -192,9 +230,9 @@ class CaseInfo:
         """The case's facts as its metadata keeps them."""
         geometry, statistics = self.geometry, self.statistics
         return {
-            "schema": SCHEMA,
             "shape": list(geometry.shape),
             "ndim": geometry.ndim,
+            **({"missing": geometry.missing} if geometry.missing else {}),
             "affine": geometry.affine.tolist(),
             "spacing_mm": list(geometry.spacing_mm),
             "sources": [source.to_json() for source in self.sources],
@@ -222,7 +260,7 @@ class CaseInfo:
         affine = np.array(facts["affine"], np.float64).reshape(4, 4)
         statistics = facts["statistics"]
         return cls(
-            geometry=Geometry((z, y, x), affine, int(facts["ndim"])),
+            geometry=Geometry((z, y, x), affine, int(facts["ndim"]), facts.get("missing", "")),
             sources=tuple(Source.from_json(source) for source in facts["sources"]),
             statistics=statistics and CaseStatistics.from_json(statistics),
             warnings=tuple(map(str, facts["warnings"])),
@@ -236,9 +274,10 @@ def _parsed(
     facts: Mapping[str, Any], path: Path | None, remedy: str, parse: Callable[[], Parsed]
 ) -> Parsed:
     schema = facts.get("schema")
-    if schema != SCHEMA:
+    if schema not in (FIRST_SCHEMA, SCHEMA):
+        known = f"{FIRST_SCHEMA} to {SCHEMA}"
         raise StoreError(
-            f"has schema {schema!r}, and softlab {__version__} knows schema {SCHEMA}.",
+            f"has schema {schema!r}, and softlab {__version__} knows schema {known}.",
             remedy="Read it with the version of softlab that wrote it, or a newer one.",
             path=path,
         )
@@ -260,6 +299,8 @@ def differences(kept: StoreInfo, now: StoreInfo) -> list[str]:
     now
         What a run wants to write.
     """
+    # A store goes on as it was begun: its schema says how it is laid out, not what it holds.
+    now = replace(now, schema=kept.schema)
     a, b = dict(_flat("", kept.essence())), dict(_flat("", now.essence()))
     absent = "nothing"
     return [

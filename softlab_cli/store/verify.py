@@ -17,6 +17,7 @@ from softlab_cli.store.records import SEAL, is_sealed
 from softlab_cli.store.softening import LocalSoftener
 from softlab_cli.store.verify_data import check_raters, check_voxels
 from softlab_cli.store.verify_files import check_files, check_group, check_link, check_shards
+from softlab_cli.store.verify_ome import mend_ome
 from softlab_cli.store.verify_soft import check_against_label
 
 __all__ = ["Defect", "verify_store"]
@@ -35,6 +36,7 @@ def verify_store(
     cases: Sequence[str] | None = None,
     check_sources: bool = True,
     quick: bool = False,
+    mend: bool = False,
     softener: LocalSoftener | None = None,
     expected: Mapping[str, Sequence[Path]] | None = None,
     missing: Severity = "defect",
@@ -55,6 +57,9 @@ def verify_store(
         where they are at hand.
     quick
         Read metadata, and indexes and digests of the shards, and no voxel.
+    mend
+        Write OME metadata anew where they differ from affine and classes. That is all
+        that is written, and a note says so.
     softener
         What computes the soft labels from the hard ones, for methods that can;
         what is stored must have the same bits.
@@ -89,6 +94,9 @@ def verify_store(
         defects += check_link(case_id, store.path / case_id, store.path)
         if case is not None:
             unproven += not case.info.arrays
+            if mend and mend_ome(case, store.info):
+                detail = f"written anew from the affine: {case.geometry.describe()}"
+                defects.append(Defect(case_id, f"OME-NGFF {store.info.ome}", detail, "note"))
             defects += _check_case(store, case, quick, softener)
             defects += _check_sources(case, check_sources, (expected or {}).get(case_id))
         found += defects

@@ -15,9 +15,9 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftSums
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.defects import Defect
+from softlab_cli.store.differing import first_difference
 from softlab_cli.store.reader import Case
 from softlab_cli.store.statistics import CaseStatistics, LabelCounts, case_statistics
-from softlab_cli.store.verify_files import first_difference
 
 __all__ = ["WrongVoxels", "check_raters", "check_voxels"]
 

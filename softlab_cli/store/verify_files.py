@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.arrays import ArrayReader
 from softlab_cli.store.defects import Defect
-from softlab_cli.store.documents import group_document
+from softlab_cli.store.differing import first_difference
+from softlab_cli.store.documents import group_document, ome_metadata
 from softlab_cli.store.files import METADATA, read_json
-from softlab_cli.store.ngff import image_metadata, ngff_problems
 from softlab_cli.store.reader import Case
 from softlab_cli.store.schema import StoreInfo
+from softlab_cli.store.verify_ome import check_ome
 
-__all__ = ["check_files", "check_group", "check_link", "check_shards", "first_difference"]
-
-FLOAT_TOLERANCE = 1e-12
-"""Relative; the last bit of a square root may depend on the machine."""
+__all__ = ["check_files", "check_group", "check_link", "check_shards"]
 
 
 def check_group(case_id: str, folder: Path) -> Iterator[Defect]:
@@ -56,11 +52,11 @@ def check_files(case: Case, store: StoreInfo) -> Iterator[Defect]:
     store
         What holds for all cases.
     """
-    yield from _check_ngff(case, store)
+    yield from check_ome(case, store)
     for array in case.arrays:
         yield from _check_array(case.case_id, array)
     yield from _check_with_zarr(case)
-    yield from _check_names(case)
+    yield from _check_names(case, store)
 
 
 def check_shards(case: Case) -> Iterator[Defect]:
@@ -73,21 +69,6 @@ def check_shards(case: Case) -> Iterator[Defect]:
             except StoreError as error:
                 detail = f"{error.path}: {error.problem}"
                 yield Defect(case.case_id, "unreadable data", detail)
-
-
-def _check_ngff(case: Case, store: StoreInfo) -> Iterator[Defect]:
-    ome = read_json(case.path / METADATA)["attributes"].get("ome")
-    dimensions = {array.folder.name: array.layout.axes for array in case.arrays}
-    problems = ngff_problems(ome, dimensions)
-    if not problems:
-        labels_only = store.labels_only
-        expected = image_metadata(
-            case.case_id, case.geometry, case.classes, labels_only=labels_only
-        )
-        difference = first_difference(ome, expected)
-        problems = [difference] if difference else []
-    for problem in problems:
-        yield Defect(case.case_id, "OME-NGFF 0.5", problem)
 
 
 def _check_array(case_id: str, array: ArrayReader) -> Iterator[Defect]:
@@ -104,7 +85,7 @@ def _check_with_zarr(case: Case) -> Iterator[Defect]:
     import zarr
 
     for array in case.arrays:
-        name, layout = array.folder.name, array.layout
+        name, layout = array.folder.relative_to(case.path).as_posix(), array.layout
         try:
             opened = zarr.open_group(case.path, mode="r")[name]
         # Whatever zarr-python raises, it means that it cannot open the array.
@@ -117,11 +98,12 @@ def _check_with_zarr(case: Case) -> Iterator[Defect]:
             yield Defect(case.case_id, "zarr-python", f"sees {name} as {seen}, not {expected}")
 
 
-def _check_names(case: Case) -> Iterator[Defect]:
-    """Links, and files that belong to no array."""
-    expected = {METADATA}
+def _check_names(case: Case, store: StoreInfo) -> Iterator[Defect]:
+    """Links, and files that belong to no array and no group."""
+    groups = ome_metadata(case.case_id, case.info, store)
+    expected = {Path(path, METADATA).as_posix() for path in groups}
     for array in case.arrays:
-        name, layout = array.folder.name, array.layout
+        name, layout = array.folder.relative_to(case.path).as_posix(), array.layout
         expected |= {f"{name}/{METADATA}", *(f"{name}/{key}" for key in layout.shard_paths())}
     present = []
     for place, folders, files in os.walk(case.path):
@@ -130,40 +112,3 @@ def _check_names(case: Case) -> Iterator[Defect]:
         present += [Path(place, name).relative_to(case.path).as_posix() for name in files]
     for name in sorted(set(present) - expected):
         yield Defect(case.case_id, "unknown file", name, "note")
-
-
-def first_difference(told: Any, expected: Any, where: str = "") -> str:
-    """The first place where two JSON values differ, in words; empty when they are the same.
-
-    Parameters
-    ----------
-    told
-        What a file says.
-    expected
-        What it should say.
-    where
-        Names of the entries on the way here.
-    """
-    if isinstance(told, dict) and isinstance(expected, dict):
-        for name in dict.fromkeys([*expected, *told]):
-            inner = f"{where}.{name}" if where else str(name)
-            if name not in told or name not in expected:
-                return f"{inner} is {'missing' if name in expected else 'not ours'}"
-            if found := first_difference(told[name], expected[name], inner):
-                return found
-        return ""
-    if isinstance(told, list | tuple) and isinstance(expected, list | tuple):
-        if len(told) != len(expected):
-            return f"{where} has {len(told)} entries instead of {len(expected)}"
-        pairs = enumerate(zip(told, expected, strict=True))
-        every = (first_difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs)
-        return next(filter(None, every), "")
-    return "" if _same(told, expected) else f"{where} is {told!r} instead of {expected!r}"
-
-
-def _same(told: Any, expected: Any) -> bool:
-    numbers = isinstance(told, int | float) and isinstance(expected, int | float)
-    if numbers and isinstance(told, bool) == isinstance(expected, bool):
-        signs = math.copysign(1, told) == math.copysign(1, expected)  # also of 0
-        return signs and math.isclose(told, expected, rel_tol=FLOAT_TOLERANCE)
-    return type(told) is type(expected) and bool(told == expected)

@@ -22,7 +22,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.codec import encode_chunk, encode_constant
-from softlab_cli.store.documents import case_document, read_case_info
+from softlab_cli.store.documents import case_document, label_documents, read_case_info
 from softlab_cli.store.files import (
     METADATA,
     has_empty_files,
@@ -36,7 +36,7 @@ from softlab_cli.store.files import (
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.records import ArrayRecord, checksum_of
 from softlab_cli.store.root import prepare_root, remove_abandoned
-from softlab_cli.store.schema import CaseInfo, StoreInfo, differences
+from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo, differences
 from softlab_cli.store.shards import ShardWriter
 
 __all__ = ["CaseWriter", "EncodedBlock", "StoreWriter"]
@@ -197,6 +197,8 @@ class StoreWriter:
             open_arrays(folder, case, self.info)
         except StoreError:
             return None
+        if not _has_groups(folder, self.info):
+            return None
         return case if case.arrays or not has_empty_files(folder) else None
 
 
@@ -234,15 +236,10 @@ class CaseWriter:
         self._case_id = case_id
         self._folder = partial_path(store, case_id)
         self._started = time.time()
-        classes = info.classes
-        self.arrays = {"label": ArrayLayout.label(self.grid, geometry.ndim, classes.index_dtype)}
-        if not info.labels_only:
-            self.arrays["soft"] = ArrayLayout.soft(self.grid, geometry.ndim, len(classes))
-        if info.keep_raters:
-            dtype = classes.index_dtype
-            self.arrays["raters"] = ArrayLayout.raters(self.grid, geometry.ndim, dtype, raters)
+        self.arrays = _layouts(info, self.grid, geometry.ndim, raters)
+        self._folders = {name: self._folder / info.array_path(name) for name in self.arrays}
         self._shards = {
-            name: ShardWriter(self._folder / name, layout) for name, layout in self.arrays.items()
+            name: ShardWriter(self._folders[name], layout) for name, layout in self.arrays.items()
         }
 
     def __enter__(self) -> Self:
@@ -250,8 +247,8 @@ class CaseWriter:
             with system_errors(self._folder, "made"):
                 self._folder.mkdir()
                 for name, layout in self.arrays.items():
-                    (self._folder / name).mkdir()
-                    write_json(self._folder / name / METADATA, layout.to_json())
+                    self._folders[name].mkdir(parents=True)
+                    write_json(self._folders[name] / METADATA, layout.to_json())
         except BaseException:  # a signal as well: nobody calls `__exit__` then
             remove(self._folder)
             raise
@@ -335,8 +332,10 @@ class CaseWriter:
             When the disk is full or cannot be written to.
         """
         arrays = {name: self._record(name) for name in self.arrays}
-        document = case_document(self._case_id, replace(case, arrays=arrays), self._info)
-        write_json(self._folder / METADATA, document)
+        case = replace(case, arrays=arrays)
+        for path, group in label_documents(self._case_id, case, self._info).items():
+            write_json(self._folder / path / METADATA, group)
+        write_json(self._folder / METADATA, case_document(self._case_id, case, self._info))
         if self._sync:
             sync_tree(self._folder)
         self._rename()
@@ -367,3 +366,22 @@ class CaseWriter:
                 old.rename(final)
                 raise
             remove(old)
+
+
+def _layouts(info: StoreInfo, grid: Grid, ndim: int, raters: int) -> dict[str, ArrayLayout]:
+    """The arrays of a case, by name."""
+    dtype, classes = info.classes.index_dtype, len(info.classes)
+    found = {"label": ArrayLayout.label(grid, ndim, dtype)}
+    if not info.labels_only:
+        found["soft"] = ArrayLayout.soft(grid, ndim, classes)
+    if info.keep_raters:
+        found["raters"] = ArrayLayout.raters(grid, ndim, dtype, raters)
+    return {name: replace(one, separator=info.separator) for name, one in found.items()}
+
+
+def _has_groups(folder: Path, info: StoreInfo) -> bool:
+    """Whether the metadata of a case's label image are there, which we do not read ourselves."""
+    if not info.has_label_image:
+        return True
+    groups = (folder / LABEL_IMAGE, (folder / LABEL_IMAGE).parent)
+    return all((g / METADATA).is_file() and (g / METADATA).stat().st_size for g in groups)

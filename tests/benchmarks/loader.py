@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    described = json.loads((args.store / args.case_id / "label" / "zarr.json").read_text())
+    described = json.loads((args.store / args.case_id / "labels/label/0/zarr.json").read_text())
     place = args.store, args.case_id, tuple(described["shape"]), args.patch, args.count
     found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
     for _ in range(args.repeats):

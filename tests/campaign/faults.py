@@ -29,7 +29,7 @@ ABSENT = 2**64 - 1
 
 def shards(path: Path) -> list[Path]:
     """Every shard file of a store, sorted."""
-    return sorted(p for p in path.rglob("c/**/*") if p.is_file())
+    return sorted(p for p in path.rglob("c.*") if p.is_file())
 
 
 def documents(path: Path) -> list[Path]:
@@ -44,7 +44,13 @@ def cases(path: Path) -> list[Path]:
 
 def arrays(path: Path) -> list[Path]:
     """Every array folder of a store, sorted."""
-    return sorted(p.parent for p in path.glob("*/*/zarr.json"))
+    every = [p.parent for p in path.glob("*/*/**/zarr.json")]
+    return sorted(p for p in every if p.name not in ("labels", "label"))
+
+
+def groups(path: Path) -> list[Path]:
+    """Every folder of label images of a store, sorted."""
+    return sorted(path.glob("*/labels")) + sorted(path.glob("*/labels/label"))
 
 
 def pair(entries: list[Path], chance: random.Random) -> list[Path]:
@@ -128,8 +134,8 @@ def delete_file(path: Path, sound: Sound, chance: random.Random) -> str:
 
 
 def delete_folder(path: Path, sound: Sound, chance: random.Random) -> str:
-    """A case, an array or a folder of shards is gone."""
-    folder = chance.choice(cases(path) + arrays(path) + sorted(path.rglob("c")))
+    """A case, an array or a folder of label images is gone."""
+    folder = chance.choice(cases(path) + arrays(path) + groups(path))
     shutil.rmtree(folder)
     return f"deleted {folder}"
 
@@ -183,7 +189,9 @@ def copy_shard(path: Path, sound: Sound, chance: random.Random) -> str:
     """A shard is put where there was another one, or none."""
     source = chance.choice(shards(path))
     parts = list(source.relative_to(path).parts)
-    parts[-1 - chance.randrange(2)] = str(chance.randrange(3))
+    places = parts[-1].split(".")
+    places[-1 - chance.randrange(2)] = str(chance.randrange(3))
+    parts[-1] = ".".join(places)
     parts[0] = chance.choice(cases(path)).name
     target = path.joinpath(*parts)
     if target == source:
