@@ -139,7 +139,7 @@ def test_a_case_that_cannot_be_read_is_named_and_stops_no_other(store, softlab, 
 
     copy = tmp_path / "soft.zarr"
     shutil.copytree(store, copy)
-    shard = next(path for path in (copy / "b" / "soft" / "c").rglob("*") if path.is_file())
+    shard = next(path for path in (copy / "b" / "soft").rglob("c*") if path.is_file())
     shard.write_bytes(shard.read_bytes()[:-3])
     for options in (["--all", "--out", tmp_path / "all"], ["--sheet", "--out", tmp_path / "s.png"]):
         done = softlab("preview", copy, *options)

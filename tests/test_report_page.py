@@ -119,7 +119,7 @@ def test_an_interrupted_run_goes_on(store, tmp_path) -> None:
 def test_cases_that_cannot_be_read_or_drawn_are_named(softlab, store, tmp_path) -> None:
     broken = copied(store, tmp_path)
     (broken / "case0" / METADATA).write_text("{}")
-    for shard in (broken / "case1" / "soft" / "c").rglob("*"):
+    for shard in (broken / "case1" / "soft").rglob("c*"):
         if shard.is_file():
             shard.write_bytes(bytes(shard.stat().st_size))
     out = tmp_path / "report.html"
