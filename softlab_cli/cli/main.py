@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Judge predictions": {
         "evaluate": "How good and how well calibrated, against one rater or several.",
+        "calibrate": "What makes a network's probabilities hold, from validation cases.",
     },
     "Train with it": {
         "nnunet": "In nnU-Net v2: soft labels of its preprocessed cases, and a trainer.",

@@ -24,6 +24,7 @@ from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
 
 __all__ = [
+    "calibration_options",
     "class_pattern",
     "debug",
     "evaluation_options",
@@ -31,6 +32,7 @@ __all__ = [
     "rater_pattern",
     "rater_weights",
     "raters",
+    "references",
     "refuse_idle",
     "run_options",
     "series",
@@ -161,6 +163,22 @@ soft_options = [
     ),
 ]
 """How soft labels in plain files are read."""
+
+groups = click.option(
+    "--groups",
+    type=click.Path(path_type=Path),
+    help="CSV with the columns case_id and patient: intervals and halves are over patients then.",
+)
+
+references = click.option(
+    "--ref",
+    "references",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
+    "whose raters count where it keeps them. Repeat it for several raters.",
+)
 
 smoothing = click.option(
     "--smoothing",
@@ -312,6 +330,13 @@ _STORE = [
     ),
 ]
 
+_PART = click.option(
+    "--part",
+    callback=part_of,
+    metavar="I/N",
+    help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there is one).",
+)
+
 _RUNNING = [
     click.option(
         "--workers",
@@ -335,13 +360,7 @@ _RUNNING = [
         metavar="SECONDS",
         help="Give up a case that takes longer, and go on.  [default: wait]",
     ),
-    click.option(
-        "--part",
-        callback=part_of,
-        metavar="I/N",
-        help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there "
-        "is one).",
-    ),
+    _PART,
     click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler."),
     click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
     verbose,
@@ -389,6 +408,7 @@ run_options = together(*_INPUT, class_pattern, *_READING, *_CLASSES, *_STORE, *_
 """Every option of a command that makes soft labels."""
 
 evaluation_options = together(
+    groups,
     _IMAGES,
     rater_pattern,
     class_pattern,
@@ -399,6 +419,19 @@ evaluation_options = together(
     *_RUNNING,
 )
 """What reading, classes and running are to an evaluation."""
+
+calibration_options = together(
+    groups,
+    _IMAGES,
+    rater_pattern,
+    class_pattern,
+    *_READING,
+    *soft_options,
+    *_CLASSES,
+    _OVERWRITE,
+    *(option for option in _RUNNING if option is not _PART),
+)
+"""The same to a calibration, which is fitted on all cases together."""
 
 
 def slurm_part() -> tuple[int, int] | None:
