@@ -103,6 +103,13 @@ class LazyGroup(click.Group):
                 raise
             kind = CommandUsageError if isinstance(error, UsageError) else CommandError
             raise kind(str(error)) from error
+        except OSError as error:  # a full disk, say, whoever was writing
+            from softlab_cli.store.files import explained
+
+            known = explained(error)
+            if known is None or ctx.meta.get(DEBUG):
+                raise
+            raise CommandError(str(known)) from error
 
 
 @click.group(
