@@ -164,8 +164,11 @@ def command(
 
 def describe_plan(plan: EvaluationPlan) -> list[str]:
     """What --dry-run prints."""
-    names = plan.classes.names
-    lines = [f"{len(names)} classes: {some_of([shown(n) for n in names], 6)}"]
+    lines = []
+    if plan.tasks or plan.kept:  # of cases that all failed nothing is known
+        names = plan.classes.names
+        noun = "class" if len(names) == 1 else "classes"
+        lines.append(f"{len(names)} {noun}: {some_of([shown(n) for n in names], 6)}")
     lines += [
         f"  to do     {shown(t.case_id)}" + (f"  ({t.reason})" if t.reason else "")
         for t in plan.tasks
