@@ -14,13 +14,12 @@ of 0 and 1, which one vote elsewhere contradicts without bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from softlab_cli.evaluation.metrics.tallies import Tallies
+from softlab_cli.kernels.forecasts import FIXED
 
 __all__ = ["IDENTITY", "Knots", "isotonic"]
 
@@ -44,16 +43,6 @@ class Knots:
 IDENTITY = Knots((0.0, 1.0), (0.0, 1.0))
 
 
-@dataclass
-class _Level:
-    """Neighbouring probabilities that are mapped to one number, votes for by votes."""
-
-    first: float
-    last: float
-    votes_for: int
-    votes: int
-
-
 def isotonic(tallies: Tallies) -> tuple[Knots, ...]:
     """The map of each class.
 
@@ -69,54 +58,43 @@ def isotonic(tallies: Tallies) -> tuple[Knots, ...]:
     """
     seen = tallies.class_votes > 0
     return tuple(
-        _knots(_levels(tallies, c)) if seen[c] else IDENTITY for c in range(tallies.class_count)
+        _knots(*_levels(tallies, c)) if seen[c] else IDENTITY for c in range(tallies.class_count)
     )
 
 
-def _levels(tallies: Tallies, class_index: int) -> list[_Level]:
+def _levels(tallies: Tallies, class_index: int) -> tuple[list[float], list[int], list[int]]:
+    """Probabilities that occur, rising; votes for the class, and all votes, of each."""
+    count = tallies.count[class_index]
+    used = np.flatnonzero(count)
+    places = tallies.cells.upper[used]
+    if tallies.single is not None:  # the mean of a cell's numbers
+        lacking = tallies.single.residual[class_index, used] / FIXED
+        places = np.maximum(places - lacking / count[used], 0.0)
+        places = np.maximum.accumulate(places)  # equal ones may be rounded apart
     # Twice as many, in parts of a vote, so that half a vote is a whole number.
-    found: list[_Level] = []
-    for place, votes_for, votes in _by_probability(tallies, class_index):
-        if found and place <= found[-1].last:  # cells of float32 whose means are one number
-            found[-1].votes_for += 2 * votes_for
-            found[-1].votes += 2 * votes
-        else:
-            found.append(_Level(place, place, 2 * votes_for, 2 * votes))
-    found[0].votes_for += tallies.unit
-    found[0].votes += tallies.unit
-    found[-1].votes += tallies.unit
-    return found
+    votes_for = [2 * n for n in tallies.positive[class_index, used].tolist()]
+    votes = [2 * tallies.unit * n for n in count[used].tolist()]
+    votes_for[0] += tallies.unit
+    votes[0] += tallies.unit
+    votes[-1] += tallies.unit
+    return places.tolist(), votes_for, votes
 
 
-def _by_probability(tallies: Tallies, class_index: int) -> Iterator[tuple[float, int, int]]:
-    """Probability, votes for the class and all votes, in parts of a vote."""
-    count, positive = tallies.count[class_index], tallies.positive[class_index]
-    for cell in np.flatnonzero(count).tolist():
-        votes, step = int(count[cell]), int(tallies.cells.steps[cell])
-        total = votes * step
-        if tallies.single is not None:
-            total -= int(tallies.single.residual[class_index, cell])
-        place = float(Fraction(total, votes * tallies.cells.scale))
-        yield place, int(positive[cell]), votes * tallies.unit
-
-
-def _knots(levels: list[_Level]) -> Knots:
-    """Pool levels that are out of order, or equal."""
-    pooled: list[_Level] = []
-    for level in levels:
-        pooled.append(level)
-        while len(pooled) > 1 and not _rises(pooled[-2], pooled[-1]):
-            last = pooled.pop()
-            pooled[-1] = _Level(
-                pooled[-1].first, last.last,
-                pooled[-1].votes_for + last.votes_for, pooled[-1].votes + last.votes,
-            )  # fmt: skip
+def _knots(places: list[float], votes_for: list[int], votes: list[int]) -> Knots:
+    """Pool neighbours that are out of order, or equal, or of one probability."""
+    first, last, said, total = [places[0]], [places[0]], [votes_for[0]], [votes[0]]
+    for place, k, n in zip(places[1:], votes_for[1:], votes[1:], strict=True):
+        begin = place
+        # As long as the level before has no smaller share, or is not wholly before this one.
+        while first and (said[-1] * n >= k * total[-1] or last[-1] >= begin):
+            begin = first.pop()
+            last.pop()
+            k, n = k + said.pop(), n + total.pop()
+        first.append(begin)
+        last.append(place)
+        said.append(k)
+        total.append(n)
     knots: dict[float, float] = {}
-    for level in pooled:
-        share = level.votes_for / level.votes
-        knots |= {level.first: share, level.last: share}
+    for low, high, k, n in zip(first, last, said, total, strict=True):
+        knots |= {low: k / n, high: k / n}
     return Knots(tuple(knots), tuple(knots.values()))
-
-
-def _rises(low: _Level, high: _Level) -> bool:
-    return low.votes_for * high.votes < high.votes_for * low.votes
