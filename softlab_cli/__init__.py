@@ -18,12 +18,16 @@ from softlab_cli.version import __version__
 if TYPE_CHECKING:
     from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls
     from softlab_cli.evaluation.arrays import evaluate
+    from softlab_cli.evaluation.calibrated_arrays import calibrate
+    from softlab_cli.evaluation.calibrations import Calibration
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.report.marginals import class_weights, label_marginals
     from softlab_cli.running.runner import run
 
 __all__ = [
+    "Calibration",
     "__version__",
+    "calibrate",
     "class_weights",
     "evaluate",
     "fuse",
@@ -39,6 +43,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Calibration": "softlab_cli.evaluation.calibrations",
+    "calibrate": "softlab_cli.evaluation.calibrated_arrays",
     "class_weights": "softlab_cli.report.marginals",
     "evaluate": "softlab_cli.evaluation.arrays",
     "fuse": "softlab_cli.api",

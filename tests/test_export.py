@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from softlab_cli import open_store
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.errors import ClassError, StoreError, UsageError
 from softlab_cli.core.volume import Geometry
 from softlab_cli.output.export import CaseReader, export_case
+from softlab_cli.output.hard_nifti import export_label_map
 from softlab_cli.readers import read_image, read_label_map
 from softlab_cli.store.files import partial_path
 from tests.conftest import write_image
@@ -266,6 +267,88 @@ def test_an_exported_hard_label_is_a_label_map_again(tmp_path) -> None:
     one_hot = (case.label == np.arange(3)[:, None, None, None]).astype(np.float16)
     path = export_case(FakeCase(one_hot, case.label, case.geometry), tmp_path, per_class=True)[2]
     np.testing.assert_array_equal(read_label_map(Path(path)).values, case.label == 2)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_hard_labels_are_a_label_map_with_values_and_grid(tmp_path, seed) -> None:
+    case = volume(seed)
+    case.label[0, 0, 0] = CLASSES.ignore_index
+    files = export_label_map(case, tmp_path)
+    image = sitk.ReadImage(str(files[0]))
+    values = np.array([0, 3, 700])[np.where(case.label == 255, 0, case.label)]
+    values[0, 0, 0] = 255
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), values)
+    assert image.GetPixelIDTypeAsString() == "16-bit unsigned integer"
+    np.testing.assert_allclose(ras(image), case.geometry.affine, rtol=0, atol=2e-5)
+    again = read_label_map(files[0])
+    np.testing.assert_array_equal(again.values, values)
+    np.testing.assert_allclose(again.geometry.affine, case.geometry.affine, atol=1e-5)
+    labels = {"background": 0, "left lung/upper": 3, "Milz": 700, "ignore": 255}
+    assert json.loads(files[1].read_text(encoding="utf-8")) == {"labels": labels}
+    with pytest.raises(StoreError, match="exists already"):
+        export_label_map(case, tmp_path)
+    assert export_label_map(case, tmp_path, overwrite=True) == files
+
+
+def test_hard_labels_of_a_picture_and_a_value_for_what_is_not_labelled(tmp_path) -> None:
+    flat = picture()
+    flat.classes = ClassTable.from_values([0, 1, 2])
+    path, names = export_label_map(flat, tmp_path)
+    assert sitk.ReadImage(str(path)).GetPixelIDTypeAsString() == "8-bit unsigned integer"
+    np.testing.assert_array_equal(read_label_map(path).values[0], flat.label)
+    assert "ignore" not in names.read_text()
+    flat.label[0, 0] = flat.classes.ignore_index
+    path, names = export_label_map(flat, tmp_path, overwrite=True)
+    assert read_label_map(path).values[0, 0, 0] == 65535
+    assert json.loads(names.read_text())["labels"]["ignore"] == 65535
+    flat.classes = ClassTable.from_values([0, 7, 65535])
+    with pytest.raises(ClassError, match="every number for them is a class"):
+        export_label_map(flat, tmp_path, overwrite=True)
+
+
+def test_exported_hard_labels_make_the_same_store(softlab, labels, tmp_path) -> None:
+    first, out, second = tmp_path / "a.zarr", tmp_path / "out", tmp_path / "b.zarr"
+    softlab("svls", "--in", labels, "--labels", "0,1=liver,2=spleen,3", "--out", first)
+    done = softlab("export", first, "--hard", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert done.output.endswith(": 3 cases\n")
+    names = ("--classes-from", out / "case0.json")
+    done = softlab("svls", "--in", out, *names, "--out", second)
+    assert done.exit_code == 0, done.output
+    one, two = open_store(first), open_store(second)
+    assert one.classes == two.classes
+    for case_id in one:
+        np.testing.assert_array_equal(one[case_id].read(), two[case_id].read())
+        np.testing.assert_array_equal(one[case_id].affine, two[case_id].affine)
+
+
+def test_it_is_said_once_where_a_format_has_no_mark_for_unlabelled_voxels(
+    softlab, labels, tmp_path
+) -> None:
+    store = tmp_path / "soft.zarr"
+    softlab("onehot", "--in", labels, "--ignore-label", 2, "--out", store)
+    done = softlab("export", store, "--to", "seg-nrrd", "--out", tmp_path / "out")
+    opened = open_store(store)
+    voxels = sum((case.read_label() == 255).sum() for case in opened.values())
+    said = f"{voxels:,} voxels are not labelled (case0, case1, case2), for which the format"
+    assert done.stderr.count("not labelled") == 1
+    assert said in done.stderr
+    assert "not labelled" not in softlab("export", store, "--hard", "--out", tmp_path / "h").output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--to", "npz", "--hard"], "It has the hard label anyway"),
+        (["--to", "seg-nrrd", "--hard"], "It has the hard label anyway"),
+        (["--hard", "--per-class"], "Leave one of them out"),
+    ],
+)
+def test_hard_goes_with_some_formats(softlab, labels, tmp_path, options, words) -> None:
+    softlab("onehot", "--in", labels, "--out", tmp_path / "s.zarr")
+    done = softlab("export", tmp_path / "s.zarr", *options, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert words in done.stderr
 
 
 def test_what_a_killed_export_left_is_removed(softlab, labels, tmp_path) -> None:

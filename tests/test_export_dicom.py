@@ -88,7 +88,7 @@ def test_a_case_without_a_series_is_refused(softlab, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--hard"], ["--images", "x"], ["--to", "dicom-seg", "--per-class"]]
+    "options", [["--series", "x"], ["--images", "x"], ["--to", "dicom-seg", "--per-class"]]
 )
 def test_options_that_do_not_go_together(softlab, store, tmp_path, options) -> None:
     assert softlab("export", store, "--out", tmp_path / "out", *options).exit_code == 2

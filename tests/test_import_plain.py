@@ -557,6 +557,13 @@ def test_a_scale_is_named_where_numbers_may_have_one(tmp_path) -> None:
     assert soft.warnings == (
         "the largest number is 0.02 after --scale 100, the number that stands for 1.",
     )
+    for dtype in (np.uint8, np.float32):
+        cent = save(tmp_path / "cent.nii.gz", (blobs(SHAPE, 2) * 100).astype(dtype))
+        assert opened(cent, 2, scale=255.0).warnings == (
+            "the largest number is 0.39 after --scale 255, and 100 before it; if that stands for "
+            "1, say --scale 100.",
+        )
+        assert opened(cent, 2, scale=100.0).warnings == ()
     with pytest.raises(InputError, match="--scale N says which number stands for 1"):
         opened(save(tmp_path / "a.nii.gz", shares(2)[0] * np.float32(5)), 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,33 @@ def test_contours_with_their_overlap(softlab, tmp_path) -> None:
         ("GTV", 1), ("Lung", 1), ("none", 0)
     ]  # fmt: skip
     assert any("overlap" in p for p in found["problems"])
+
+
+def test_two_regions_of_one_name_are_said_and_what_is_left_out_once(softlab, tmp_path) -> None:
+    sources = slices()
+    save_slices(tmp_path / "ct", sources)
+    for file in list((tmp_path / "ct").iterdir()):
+        file.rename(tmp_path / file.name)
+    (tmp_path / "notes.txt").write_text("not DICOM")
+    rois = {"GTV": [square(32, 2, 4)], "Lung": [square(32, 6, 9)]}
+
+    def rename(ds: Any) -> None:
+        ds.StructureSetROISequence[1].ROIName = "GTV"
+
+    for name in ("a", "b", "c"):
+        make_rtstruct(tmp_path / f"rs_{name}.dcm", sources, rois, change=rename)
+    (found,) = facts(softlab, tmp_path)
+    said = [problem for part in found["parts"] for problem in part["problems"]]
+    assert len(found["parts"]) == 4
+    assert sum("files that are not DICOM" in problem for problem in said) == 1
+    twins = [p for p in said if "have one name" in p]
+    assert len(twins) == 3
+    assert "'GTV (2)'" in twins[0]
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"case_id,label,image\na,{tmp_path / 'rs_a.dcm'},{tmp_path}\n")
+    done = softlab("onehot", "--in", manifest, "--out", tmp_path / "s.zarr")
+    assert done.exit_code == 0, done.output
+    assert "several regions have one name, or that of background" in done.output
 
 
 def test_a_store_and_a_list(softlab, labels, tmp_path) -> None:

@@ -89,3 +89,16 @@ def test_inspect_calls_it_an_image_whatever_its_values(softlab, tmp_path: Path) 
     write_image(tmp_path / "many.nii.gz", blocks.repeat(3, 0).repeat(3, 1).repeat(3, 2), (1, 1, 1))
     assert "scan.nii.gz: image" in softlab("inspect", tmp_path / "scan.nii.gz").output
     assert "many.nii.gz: label map" in softlab("inspect", tmp_path / "many.nii.gz").output
+
+
+def test_the_folder_of_label_maps_beside_images_is_named(softlab, tmp_path) -> None:
+    write_image(tmp_path / "in" / "a.nii.gz", scan((20, 24, 28)).astype(np.int16))
+    (tmp_path / "in" / "masks").mkdir()
+    write_image(tmp_path / "in" / "labelled" / "a.nii.gz", np.eye(9, dtype=np.uint8)[None])
+    found = softlab("svls", "--in", tmp_path / "in", "--out", tmp_path / "s.zarr")
+    assert found.exit_code == 1
+    assert f"Give the label map: --in {tmp_path / 'in' / 'labelled'} holds some." in found.output
+    dry = softlab("svls", "--in", tmp_path / "in", "--out", tmp_path / "s.zarr", "--dry-run")
+    assert dry.exit_code == 1
+    assert "class" not in dry.stdout.split("0 to do")[0].replace("classes with --labels", "")
+    assert "1 classes" not in dry.output

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from softlab_cli.cases.case import Case
 from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.events import CaseFinished, Notice
 from softlab_cli.running.progress import listeners
+from softlab_cli.running.scan import failure
 from softlab_cli.running.warned import Warned
 from tests.conftest import blobs, write_image
 
@@ -155,3 +158,36 @@ def test_raters_that_agree_in_some_cases_are_no_copies(tmp_path) -> None:
     (r2 / "c2.nii").unlink()
     assert copied_raters(cases()) == []
     assert copied_raters([Case("c0", (r1 / "c0.nii",), (), ("r1",))]) == []
+
+
+# ---- a disk that is full --------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full")
+def test_a_log_on_a_full_disk_is_an_error_with_a_remedy(softlab, tmp_path) -> None:
+    write_image(tmp_path / "in" / "a.nii.gz", np.eye(3, dtype=np.uint8)[None])
+    full = softlab("onehot", "--in", tmp_path / "in", "--out", tmp_path / "s.zarr",
+                   "--log-json", "/dev/full")  # fmt: skip
+    assert full.exit_code == 1
+    assert "error: /dev/full: cannot be written (No space left on device). Free some" in full.output
+
+
+def test_what_the_system_refuses_has_a_remedy_wherever_it_is(
+    softlab, tmp_path, monkeypatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    said = failure("a", full).message
+    assert said.startswith("the system says: No space left on device. Free some space")
+    assert failure("a", OSError(errno.EIO, "Input/output error")).message.startswith("unforeseen")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise full
+
+    monkeypatch.setattr("softlab_cli.output.cases.export_cases", refuse)
+    write_image(tmp_path / "in" / "a.nii.gz", np.eye(3, dtype=np.uint8)[None])
+    softlab("onehot", "--in", tmp_path / "in", "--out", tmp_path / "s.zarr")
+    export = softlab("export", tmp_path / "s.zarr", "--out", tmp_path / "o")
+    assert export.exit_code == 1
+    assert "error: the system says: No space left on device. Free some space" in export.output
+    assert isinstance(softlab("export", tmp_path / "s.zarr", "--out", tmp_path / "o",
+                              "--debug").exception, OSError)  # fmt: skip

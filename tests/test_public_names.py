@@ -15,7 +15,8 @@ import importlib, pkgutil, softlab_cli
 for room in pkgutil.iter_modules(softlab_cli.__path__, "softlab_cli."):
     if room.name != "softlab_cli.__main__":
         importlib.import_module(room.name)
-print(*(n for n in softlab_cli.__all__[1:] if not callable(getattr(softlab_cli, n))))
+names = set(softlab_cli.__all__) - {"__version__"}
+print(*(n for n in names if not callable(getattr(softlab_cli, n))))
 """
 
 

@@ -281,8 +281,12 @@ def test_equal_names_are_told_apart(tmp_path: Path, slices: list[Dataset], serie
     path = make_seg(
         tmp_path / "seg.dcm", slices, labels(), "BINARY", {1: "lesion", 2: "lesion", 3: "lesion"}
     )
-    names = read_seg(path, series).metadata["names"]
-    assert names == {1: "lesion", 2: "lesion (2)", 3: "lesion (3)"}
+    found = read_seg(path, series)
+    assert found.metadata["names"] == {1: "lesion", 2: "lesion (2)", 3: "lesion (3)"}
+    assert found.warnings == (
+        "several segments have one name, or that of background, and are classes of their own: "
+        "'lesion (2)', 'lesion (3)'.",
+    )
 
 
 def test_describe_needs_no_images(tmp_path: Path, slices: list[Dataset]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from softlab_cli.core.caseid import check_case_id
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.readers.class_files import ClassFiles, LabelSource
+from softlab_cli.readers.class_files import ClassFiles, KeptRater, LabelSource
 
 __all__ = ["Case", "Finding", "gather", "natural_order", "select_part"]
 
@@ -36,6 +36,9 @@ class Case:
     class_names
         The class of each label map, where each holds one class; empty otherwise. A rater
         has several label maps then.
+    kept_raters
+        Of each label map that is a case of a store, the rater who is meant there, or nothing for
+        the hard label; empty where none is.
     problem
         Why the case cannot be done although it was found, if so; whoever does
         the case raises it.
@@ -46,21 +49,27 @@ class Case:
     images: tuple[Path, ...] = ()
     raters: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    kept_raters: tuple[str, ...] = ()
     problem: InputError | None = field(default=None, compare=False)
 
     @property
     def drawings(self) -> dict[str, LabelSource]:
         """What each rater drew: one label map, or the files of its classes together."""
-        if not self.class_names:
-            return dict(zip(self.raters, self.label_maps, strict=True))
-        found: dict[str, list[tuple[Path, str]]] = {}
-        for rater, path, name in zip(self.raters, self.label_maps, self.class_names, strict=True):
-            found.setdefault(rater, []).append((path, name))
+        nothing = ("",) * len(self.label_maps)
+        files = zip(
+            self.raters, self.label_maps, self.class_names or nothing, self.kept_raters or nothing,
+            strict=True,
+        )  # fmt: skip
+        found: dict[str, list[tuple[Path, str, str]]] = {}
+        for rater, path, name, kept in files:
+            found.setdefault(rater, []).append((path, name, kept))
         return {rater: _drawing(files) for rater, files in found.items()}
 
 
-def _drawing(files: Sequence[tuple[Path, str]]) -> LabelSource:
-    paths, names = zip(*files, strict=True)
+def _drawing(files: Sequence[tuple[Path, str, str]]) -> LabelSource:
+    paths, names, kept = zip(*files, strict=True)
+    if kept[0]:
+        return KeptRater(paths[0], kept[0])
     return ClassFiles(paths, names) if any(names) else paths[0]
 
 
@@ -74,6 +83,7 @@ class Finding:
     images: tuple[Path, ...] = ()
     problem: InputError | None = None
     class_name: str = ""
+    kept_rater: str = ""
 
 
 def natural_order(text: str) -> tuple[list[str | int], str]:
@@ -109,9 +119,10 @@ def select_part(cases: Sequence[Case], part: int, parts: int) -> list[Case]:
 
 def gather(findings: Iterable[Finding]) -> list[Case]:
     """Cases from findings: those with one id are one case with several raters."""
-    by_id: dict[str, dict[Path, Finding]] = {}
+    by_id: dict[str, dict[tuple[Path, str], Finding]] = {}
     for finding in findings:
-        by_id.setdefault(finding.case_id, {}).setdefault(finding.label_map, finding)
+        place = (finding.label_map, finding.kept_rater)
+        by_id.setdefault(finding.case_id, {}).setdefault(place, finding)
     return [_case(tuple(group.values())) for group in by_id.values()]
 
 
@@ -122,6 +133,7 @@ def _case(group: tuple[Finding, ...]) -> Case:
         images=next((f.images for f in group if f.images), ()),
         raters=tuple(f.rater for f in group),
         class_names=tuple(f.class_name for f in group) if any(f.class_name for f in group) else (),
+        kept_raters=tuple(f.kept_rater for f in group) if any(f.kept_rater for f in group) else (),
         problem=_problem(group),
     )
 

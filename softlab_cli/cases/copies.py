@@ -48,7 +48,7 @@ def _same(a: LabelSource, b: LabelSource, checksum: Callable[[Path], str]) -> bo
     if isinstance(a, ClassFiles) and isinstance(b, ClassFiles):
         pairs = zip(a.files, b.files, strict=False)
         return a.names == b.names and all(_same(x, y, checksum) for x, y in pairs)
-    if isinstance(a, ClassFiles) or isinstance(b, ClassFiles):
+    if not (isinstance(a, Path) and isinstance(b, Path)):
         return False
     try:
         return size_and_mtime(a)[0] == size_and_mtime(b)[0] and checksum(a) == checksum(b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from os.path import commonpath
@@ -55,6 +55,8 @@ def discover_cases(
     rater_pattern: str | None = None,
     class_pattern: str | None = None,
     soft: bool = False,
+    kept_raters: bool = False,
+    kept_images: bool = False,
     tell: Tell = log.info,
 ) -> list[Case]:
     """All cases of the inputs, sorted by id (``case2`` before ``case10``).
@@ -79,6 +81,9 @@ def discover_cases(
     soft
         Whether soft labels are wanted, such as nnU-Net's probabilities. Several inputs
         need no case in common then.
+    kept_raters, kept_images
+        Whether the raters that a store keeps are wanted instead of its hard label, and the
+        images that its cases were made with, where `images` names none.
     tell
         Is told of files that are left out, counted and named, and what may be a slip.
 
@@ -102,8 +107,10 @@ def discover_cases(
         if class_pattern is not None and not soft:  # soft labels are one case's, not raters'
             found = _drawn_by(found, _rater_names(paths))
     else:
+        kept = {"raters": kept_raters, "images": kept_images and images is None}
+        find = partial(_find, series=series, soft=soft, tell=tell, kept=kept)
         found = [
-            _explained(path, partial(_find, rater=rater, series=series, soft=soft, tell=tell))
+            _explained(path, partial(find, rater=rater))
             for path, rater in zip(paths, _rater_names(paths), strict=True)
         ]
         if len(paths) > 1 and not soft:  # several raters have no soft label in common
@@ -185,9 +192,11 @@ def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Findin
         raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
 
 
-def _find(path: Path, rater: str, series: str | None, soft: bool, tell: Tell) -> list[Finding]:
+def _find(
+    path: Path, rater: str, series: str | None, soft: bool, tell: Tell, kept: Mapping[str, bool]
+) -> list[Finding]:
     if is_store(path):
-        return find_in_store(path, rater)
+        return find_in_store(path, rater, tell, **kept)
     if soft and (found := find_probabilities(path, rater, tell)):
         return found
     if path.is_dir():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softlab_cli.cli.options import evaluation_options, slurm_part, together
+from softlab_cli.cli.options import evaluation_options, references, slurm_part, together
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
@@ -36,15 +36,7 @@ _OWN = [
         "with a volume for each class, one file a class (--class-pattern), or label maps. Those of "
         "one name, or without one, are averaged; other names are runs side by side.",
     ),
-    click.option(
-        "--ref",
-        "references",
-        type=click.Path(path_type=Path),
-        multiple=True,
-        required=True,
-        help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
-        "whose raters count where it keeps them. Repeat it for several raters.",
-    ),
+    references,
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
     ),
@@ -75,9 +67,12 @@ _OWN = [
         "--baseline", metavar="NAME", help="The run of --pred that others are compared with."
     ),
     click.option(
-        "--groups",
-        type=click.Path(path_type=Path),
-        help="CSV with the columns case_id and patient: intervals are over patients then.",
+        "--calibration",
+        "calibrations",
+        metavar="[NAME=]FILE",
+        multiple=True,
+        help="What softlab calibrate has fitted on other cases, applied to the probabilities "
+        "before all is measured; with the NAME of its run where there are several.",
     ),
     click.option(
         "--parity",
@@ -106,6 +101,7 @@ def command(
     predictions: tuple[str, ...],
     references: tuple[Path, ...],
     baseline: str | None,
+    calibrations: tuple[str, ...],
     groups: Path | None,
     tolerance_mm: tuple[float, ...],
     bins: int,
@@ -125,7 +121,12 @@ def command(
     The results are cases.csv, summary.json, summary.md and reliability.png.
     """
     from softlab_cli.evaluation.plan import plan_evaluation
-    from softlab_cli.evaluation.request import EvaluationRequest, read_groups, runs_of
+    from softlab_cli.evaluation.request import (
+        EvaluationRequest,
+        calibrations_of,
+        read_groups,
+        runs_of,
+    )
     from softlab_cli.evaluation.run import execute_evaluation
     from softlab_cli.evaluation.settings import Settings, parse_regions
     from softlab_cli.labels.read import ReadingOptions
@@ -137,12 +138,14 @@ def command(
     chosen = [f.name for f in fields(ReadingOptions) if f.name in options]
     reading = ReadingOptions(**{name: options.pop(name) for name in chosen})
     settings = Settings(tolerance_mm, bins, parse_regions(regions), parity, temperature, ordered)
+    runs = runs_of(predictions)
     request = EvaluationRequest(
-        runs_of(predictions),
+        runs,
         Request(references, reading=reading, **options),
         settings,
         baseline,
         read_groups(groups) if groups else {},
+        calibrations_of(calibrations, list(runs)),
     )
     visible = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=visible, verbose=verbose, log_json=log_json) as listen:
@@ -161,8 +164,11 @@ def command(
 
 def describe_plan(plan: EvaluationPlan) -> list[str]:
     """What --dry-run prints."""
-    names = plan.classes.names
-    lines = [f"{len(names)} classes: {some_of([shown(n) for n in names], 6)}"]
+    lines = []
+    if plan.tasks or plan.kept:  # of cases that all failed nothing is known
+        names = plan.classes.names
+        noun = "class" if len(names) == 1 else "classes"
+        lines.append(f"{len(names)} {noun}: {some_of([shown(n) for n in names], 6)}")
     lines += [
         f"  to do     {shown(t.case_id)}" + (f"  ({t.reason})" if t.reason else "")
         for t in plan.tasks

@@ -33,7 +33,10 @@ from softlab_cli.running.progress import listeners
 )
 @series
 @click.option(
-    "--hard", is_flag=True, help="dicom-seg: the hard label (LABELMAP) instead of FRACTIONAL."
+    "--hard",
+    is_flag=True,
+    help="The hard label instead: in NIfTI a label map with the label values, and its classes in a "
+    "JSON file for --classes-from; in dicom-seg a LABELMAP.",
 )
 @progress
 @debug
@@ -51,7 +54,7 @@ def command(
 ) -> None:
     """Write the soft labels of a store, or of the given cases, as NIfTI, npz or DICOM SEG.
 
-    Or the hard labels as segmentations of 3D Slicer.
+    Or the hard labels, as NIfTI (--hard), LABELMAP or segmentations of 3D Slicer.
     """
     from softlab_cli.api import open_store
     from softlab_cli.output.cases import export_cases

@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Judge predictions": {
         "evaluate": "How good and how well calibrated, against one rater or several.",
+        "calibrate": "What makes a network's probabilities hold, from validation cases.",
     },
     "Train with it": {
         "nnunet": "In nnU-Net v2: soft labels of its preprocessed cases, and a trainer.",
@@ -103,6 +104,13 @@ class LazyGroup(click.Group):
                 raise
             kind = CommandUsageError if isinstance(error, UsageError) else CommandError
             raise kind(str(error)) from error
+        except OSError as error:  # a full disk, say, whoever was writing
+            from softlab_cli.store.files import explained
+
+            known = explained(error)
+            if known is None or ctx.meta.get(DEBUG):
+                raise
+            raise CommandError(str(known)) from error
 
 
 @click.group(

@@ -25,6 +25,7 @@ from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
 from softlab_cli.store.ngff import NGFF_VERSIONS
 
 __all__ = [
+    "calibration_options",
     "class_pattern",
     "debug",
     "evaluation_options",
@@ -33,6 +34,7 @@ __all__ = [
     "rater_pattern",
     "rater_weights",
     "raters",
+    "references",
     "refuse_idle",
     "run_options",
     "series",
@@ -163,6 +165,22 @@ soft_options = [
     ),
 ]
 """How soft labels in plain files are read."""
+
+groups = click.option(
+    "--groups",
+    type=click.Path(path_type=Path),
+    help="CSV with the columns case_id and patient: intervals and halves are over patients then.",
+)
+
+references = click.option(
+    "--ref",
+    "references",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
+    "whose raters count where it keeps them. Repeat it for several raters.",
+)
 
 smoothing = click.option(
     "--smoothing",
@@ -328,6 +346,13 @@ _WORKERS = click.option(
     help="Processes, one case each.  [default: what cores and memory allow]",
 )
 
+_PART = click.option(
+    "--part",
+    callback=part_of,
+    metavar="I/N",
+    help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there is one).",
+)
+
 _BUDGET = [
     click.option(
         "--max-memory",
@@ -364,13 +389,7 @@ _RUNNING = [
         help="Threads in each worker.  [default: cores / workers]",
     ),
     *_BUDGET,
-    click.option(
-        "--part",
-        callback=part_of,
-        metavar="I/N",
-        help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there "
-        "is one).",
-    ),
+    _PART,
     _DASK,
     click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
     *_TELLING,
@@ -411,6 +430,7 @@ run_options = together(*_INPUT, class_pattern, *_READING, *_CLASSES, *_STORE, *_
 """Every option of a command that makes soft labels."""
 
 evaluation_options = together(
+    groups,
     _IMAGES,
     rater_pattern,
     class_pattern,
@@ -421,6 +441,19 @@ evaluation_options = together(
     *_RUNNING,
 )
 """What reading, classes and running are to an evaluation."""
+
+calibration_options = together(
+    groups,
+    _IMAGES,
+    rater_pattern,
+    class_pattern,
+    *_READING,
+    *soft_options,
+    *_CLASSES,
+    _OVERWRITE,
+    *(option for option in _RUNNING if option is not _PART),
+)
+"""The same to a calibration, which is fitted on all cases together."""
 
 
 page_options = together(_WORKERS, *_BUDGET, _DASK, *_TELLING)

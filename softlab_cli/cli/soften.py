@@ -93,8 +93,10 @@ def _pair(name: str, entry: Any) -> str:
 
 def describe_plan(plan: Plan) -> str:
     """What --dry-run prints."""
-    names = plan.info.classes.names
-    lines = [f"{len(names)} classes: {_some(names)}"]
+    lines = []
+    if plan.tasks or plan.skipped:  # of cases that all failed nothing is known
+        names = plan.info.classes.names
+        lines.append(f"{len(names)} {'class' if len(names) == 1 else 'classes'}: {_some(names)}")
     for task in plan.tasks:
         case_id = task.case.case_id
         shape = "x".join(map(str, plan.probes[case_id].geometry.shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region
 from softlab_cli.core.errors import GeometryError, InputError, UsageError
+from softlab_cli.evaluation.calibrated import Calibrated
+from softlab_cli.evaluation.calibrations import Calibration
 from softlab_cli.evaluation.measure import Evaluation, measure_hard, measure_soft
 from softlab_cli.evaluation.metrics.grids import check_spacing
 from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, find_faults, renormalised
 from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings, parse_regions
 
-__all__ = ["evaluate"]
+__all__ = ["ArrayPrediction", "evaluate", "soft_arrays"]
 
 
 def evaluate(
@@ -35,6 +37,7 @@ def evaluate(
     temperature: bool = True,
     ordered: bool = False,
     sums: str = "error",
+    calibration: Calibration | None = None,
     threads: int = 1,
 ) -> Evaluation:
     """Judge a prediction by one rater or several: what ``softlab evaluate`` does with a case.
@@ -55,6 +58,8 @@ def evaluate(
         Number of voxels that a rater did not label.
     tolerance_mm, bins, regions, parity, temperature, ordered, sums
         As the options of ``softlab evaluate``.
+    calibration
+        What `softlab_cli.calibrate` has fitted on other cases; applied before anything else.
     threads
         The result does not depend on it.
 
@@ -84,22 +89,41 @@ def evaluate(
     settings = Settings(
         tuple(tolerance_mm), bins, parse_regions(regions), tuple(parity), temperature, ordered
     )
-    soft = prediction.dtype.kind == "f"
-    ndim = prediction.ndim - soft
-    labels = _with_raters(np.asarray(reference), prediction.shape[int(soft) :], ndim)
-    count = len(prediction) if soft else _class_count(labels, prediction, class_names, ignore_index)
-    scene = _scene(labels, count, ndim, spacing_mm, class_names, rater_names, ignore_index)
-    if not soft:
-        hard = _volume(_indices(prediction, count, ignore_index, "prediction"), ndim)
-        return measure_hard(scene, hard, settings, threads)
+    wanted = (spacing_mm, class_names, rater_names, ignore_index)
+    if prediction.dtype.kind == "f":
+        scene, source = soft_arrays(prediction, reference, *wanted, sums=sums)
+        if calibration is None:
+            single = source.values.dtype != np.float16
+            return measure_soft(scene, source, settings, single=single, threads=threads)
+        calibrated = Calibrated(source, calibration)
+        found = measure_soft(scene, calibrated, settings, single=True, threads=threads)
+        return replace(found, warnings=(*calibrated.warnings, *found.warnings))
+    if calibration is not None:
+        raise UsageError("class indices have no probabilities that could be calibrated.")
+    ndim = prediction.ndim
+    labels = _with_raters(np.asarray(reference), prediction.shape, ndim)
+    count = _class_count(labels, prediction, class_names, ignore_index)
+    scene = _scene(labels, count, ndim, *wanted)
+    hard = _volume(_indices(prediction, count, ignore_index, "prediction"), ndim)
+    return measure_hard(scene, hard, settings, threads)
+
+
+def soft_arrays(
+    prediction: NDArray[Any], reference: NDArray[Any], spacing_mm: Sequence[float] | None = None,
+    class_names: Sequence[str] | None = None, rater_names: Sequence[str] | None = None,
+    ignore_index: int | None = None, *, sums: str = "error",
+) -> tuple[Scene, ArrayPrediction]:  # fmt: skip
+    """Probabilities and what they are judged against; see `evaluate`."""
+    ndim = prediction.ndim - 1
+    labels = _with_raters(np.asarray(reference), prediction.shape[1:], ndim)
+    wanted = (spacing_mm, class_names, rater_names, ignore_index)
+    scene = _scene(labels, len(prediction), ndim, *wanted)
     values = _sound(prediction, sums)
-    single = values.dtype != np.float16
-    source = _ArrayPrediction(values if ndim == 3 else values[:, np.newaxis], ndim)
-    return measure_soft(scene, source, settings, single=single, threads=threads)
+    return scene, ArrayPrediction(values if ndim == 3 else values[:, np.newaxis], ndim)
 
 
 @dataclass(frozen=True)
-class _ArrayPrediction:
+class ArrayPrediction:
     """A prediction in memory; see `softlab_cli.evaluation.measure.SoftPrediction`."""
 
     values: NDArray[Any]
@@ -107,16 +131,20 @@ class _ArrayPrediction:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
         _, z, y, x = self.values.shape
         return z, y, x
 
     def read(self, region: Region) -> NDArray[Any]:
+        """(C, z, y, x), the caller's own."""
         return np.array(self.values[(slice(None), *region)])
 
     def unlabelled(self, region: Region) -> None:
+        """It says something everywhere."""
         return None
 
     def volume(self, class_index: int) -> NDArray[Any]:
+        """(Z, Y, X) of one class."""
         found: NDArray[Any] = self.values[class_index]
         return found
 

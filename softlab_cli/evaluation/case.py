@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError, naming
 from softlab_cli.core.events import CaseFinished
-from softlab_cli.core.provenance import Role, describe_source
+from softlab_cli.core.provenance import Role, Source, describe_source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.evaluation.measure import Evaluation, measure_hard, measure_soft
-from softlab_cli.evaluation.predictions import kind_of, open_prediction
+from softlab_cli.evaluation.calibrated import Calibrated
+from softlab_cli.evaluation.calibrations import Calibration, fingerprint
+from softlab_cli.evaluation.measure import Evaluation, SoftPrediction, measure_hard, measure_soft
+from softlab_cli.evaluation.predictions import Prediction, kind_of, open_prediction
 from softlab_cli.evaluation.references import References, read_references
 from softlab_cli.evaluation.results import CASES, keep
 from softlab_cli.evaluation.scene import Scene
@@ -24,7 +27,12 @@ from softlab_cli.labels.case import read_hard_labels
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.scan import case_files, failure
 
-__all__ = ["EvaluationTask", "evaluate_case"]
+__all__ = ["EvaluationTask", "evaluate_case", "fingerprints_of", "opened", "refuses_sums"]
+
+
+FITTED_HERE = (
+    "the calibration was fitted on this case, so that figures of calibration are too good."
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class EvaluationTask:
         Why it is done again, if it is.
     title
         What it is called in messages.
+    calibration
+        What is applied to the predictions before anything else.
     """
 
     reference: Case
@@ -71,6 +81,7 @@ class EvaluationTask:
     threads: int = 1
     reason: str = ""
     title: str = ""
+    calibration: Calibration | None = None
 
     @property
     def case_id(self) -> str:
@@ -90,6 +101,8 @@ def evaluate_case(task: EvaluationTask) -> CaseFinished:
     try:
         sources = [describe_source(file, role) for file, role in task.files]
         found = _evaluated(task)
+        if task.calibration is not None and task.calibration.knows(fingerprints_of(task, sources)):
+            found = replace(found, warnings=(*found.warnings, FITTED_HERE))
         case_id = task.reference.case_id
         size = keep(task.out, case_id, task.run, task.options, sources, found)
         return CaseFinished(
@@ -101,6 +114,12 @@ def evaluate_case(task: EvaluationTask) -> CaseFinished:
         return failure(task.case_id, error, started)
 
 
+def fingerprints_of(task: EvaluationTask, sources: Sequence[Source]) -> frozenset[str]:
+    """Of the files with its labels and predictions, by which a calibration knows it again."""
+    case_id = task.reference.case_id
+    return frozenset(fingerprint(case_id, s.sha256) for s in sources if s.role == "label")
+
+
 def _evaluated(task: EvaluationTask) -> Evaluation:
     for case in (task.reference, *task.members):
         if case.problem is not None:
@@ -108,6 +127,12 @@ def _evaluated(task: EvaluationTask) -> Evaluation:
     kinds = {kind_of(case, task.reading) for case in task.members}
     if "hard" not in kinds:
         return _soft(task)
+    if task.calibration is not None:
+        raise UsageError(
+            "label maps have no probabilities that could be calibrated.",
+            remedy="Give probabilities, or leave --calibration out.",
+            path=task.members[0].label_maps[0],
+        )
     if len(task.members) > 1:
         raise UsageError(
             "label maps cannot be averaged.",
@@ -122,19 +147,49 @@ def _evaluated(task: EvaluationTask) -> Evaluation:
 
 
 def _soft(task: EvaluationTask) -> Evaluation:
-    beside = task.out / CASES
-    path = task.members[0].label_maps[0]
+    with opened(task, task.out / CASES) as (prediction, scene, warnings):
+        calibrated = _calibrated(task, prediction)
+        subject: SoftPrediction = calibrated or prediction
+        with naming(task.members[0].label_maps[0]):
+            found = measure_soft(
+                scene, subject, task.settings, single=task.single,
+                refuse_sums=calibrated is None and refuses_sums(task, prediction),
+                threads=task.threads,
+            )  # fmt: skip
+            if calibrated is not None:
+                calibrated.check()
+                warnings += tuple(calibrated.warnings)
+    return replace(found, warnings=(*warnings, *found.warnings))
+
+
+def _calibrated(task: EvaluationTask, prediction: Prediction) -> Calibrated | None:
+    if task.calibration is None:
+        return None
+    return Calibrated(prediction, task.calibration, refuse_sums=refuses_sums(task, prediction))
+
+
+def refuses_sums(task: EvaluationTask, prediction: Prediction) -> bool:
+    """Whether sums over classes have to be looked at yet, and must be 1."""
+    return task.reading.sums == "error" and not prediction.is_checked
+
+
+@contextmanager
+def opened(
+    task: EvaluationTask, beside: Path
+) -> Iterator[tuple[Prediction, Scene, tuple[str, ...]]]:
+    """The soft prediction of a task, what it is judged against, and what is odd about them.
+
+    Parameters
+    ----------
+    task
+        The task.
+    beside
+        Folder for scratch files.
+    """
     with open_prediction(task.members, task.classes, task.reading, beside) as prediction:
         references = _references(task, prediction.geometry)
         scene = _scene(task, references, prediction.geometry)
-        with naming(path):
-            found = measure_soft(
-                scene, prediction, task.settings, single=task.single,
-                refuse_sums=task.reading.sums == "error" and not prediction.is_checked,
-                threads=task.threads,
-            )  # fmt: skip
-        warnings = (*prediction.warnings, *references.warnings, *found.warnings)
-    return replace(found, warnings=warnings)
+        yield prediction, scene, (*prediction.warnings, *references.warnings)
 
 
 def _references(task: EvaluationTask, onto: Geometry) -> References:

@@ -21,7 +21,7 @@ from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.soft_figures import soft_figures
 
-__all__ = ["Evaluation", "SoftPrediction", "measure_hard", "measure_soft"]
+__all__ = ["Evaluation", "SoftPrediction", "count_soft", "measure_hard", "measure_soft"]
 
 
 class SoftPrediction(Protocol):
@@ -150,7 +150,7 @@ def measure_soft(
     thresholds = None
     if several:
         thresholds = Thresholds(scene.foreground, len(scene.names), scene.ignore_index)
-    counts, hard, silent = _count(scene, soft, settings, single, thresholds, threads)
+    counts, hard, silent = count_soft(scene, soft, settings, single, thresholds, threads)
     if refuse_sums and counts.faults.wrong_sum:
         raise InputError(
             f"the prediction has {counts.faults}.",
@@ -175,7 +175,7 @@ def _warnings(counts: Counts, silent: int) -> Iterator[str]:
         yield f"the prediction has {counts.faults}."
 
 
-def _count(
+def count_soft(
     scene: Scene, soft: SoftPrediction, settings: Settings, single: bool,
     thresholds: Thresholds | None, threads: int,
 ) -> tuple[Counts, NDArray[Any], int]:  # fmt: skip

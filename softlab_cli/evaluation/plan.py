@@ -40,7 +40,7 @@ from softlab_cli.running.scan import ScanTask, failure, scan_case
 from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.reader import Store
 
-__all__ = ["EvaluationPlan", "plan_evaluation"]
+__all__ = ["EvaluationPlan", "PlannedTasks", "plan_evaluation", "plan_tasks"]
 
 FORMAT = 1
 """Of what figures mean: another one makes all results anew."""
@@ -112,24 +112,62 @@ def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationP
         When the output is something else.
     """
     refuse_foreign(request.out)
+    planned = plan_tasks(request, listen)
+    mine = [task for task in planned.every if task.reference.case_id in planned.part]
+    kept, todo = _sorted(mine, request)
+    if other := [task.case_id for task in todo if task.reason == OPTIONS_CHANGED]:
+        listen(Notice(f"options have changed, so that results are made anew: {some_of(other, 3)}"))
+    return EvaluationPlan(
+        request, planned.classes, tuple(todo), tuple(kept), planned.every,
+        tuple(outcome for case_id, outcome in planned.failed if case_id in planned.part),
+        tuple(outcome for _, outcome in planned.failed), planned.missing, planned.crew,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlannedTasks:
+    """All cases of all runs, paired and looked at, whatever has been done of them.
+
+    Parameters
+    ----------
+    classes
+        The class table.
+    every
+        A task for each case of each run that can be done.
+    part
+        Case ids of this part.
+    failed
+        Case ids of those that cannot be done, and why.
+    missing
+        Why each case that lacks something cannot be done.
+    crew
+        Who does it.
+    """
+
+    classes: ClassTable
+    every: tuple[EvaluationTask, ...]
+    part: frozenset[str]
+    failed: tuple[tuple[str, CaseFinished], ...]
+    missing: tuple[str, ...]
+    crew: Crew
+
+
+def plan_tasks(request: EvaluationRequest, listen: Listener) -> PlannedTasks:
+    """Pair predictions and references and look at their headers; see `plan_evaluation`."""
     run = with_unlabelled(_with_all_inputs(request))
     known = given_classes(run)
     run = with_names(run, known) if known else run
     draft = _Draft.find(request, run, listen)
     classes = known or draft.stored_classes(run) or draft.scan(run, listen)
     run = with_names(run, classes)
+    request.check_calibrations(classes)
     draft.open_headers(run.reading)
     draft.check_groups(request)
     crew = draft.hire(run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew)
-    mine = [task for task in every if task.reference.case_id in draft.part]
-    kept, todo = _sorted(mine, request)
-    if other := [task.case_id for task in todo if task.reason == OPTIONS_CHANGED]:
-        listen(Notice(f"options have changed, so that results are made anew: {some_of(other, 3)}"))
-    return EvaluationPlan(
-        request, classes, tuple(todo), tuple(kept), tuple(every),
-        tuple(outcome for case_id, outcome in draft.failed if case_id in draft.part),
-        tuple(outcome for _, outcome in draft.failed), tuple(draft.missing), crew,
+    return PlannedTasks(
+        classes, tuple(every), frozenset(draft.part), tuple(draft.failed), tuple(draft.missing),
+        crew,
     )  # fmt: skip
 
 
@@ -327,15 +365,18 @@ class _Draft:
     ) -> list[EvaluationTask]:
         """A task for each pair."""
         found = []
-        if any(map(self._is_single, request.runs)):
+        singles = {run: self._is_single(run) or run in request.calibrations for run in request.runs}
+        if any(singles.values()):
             Cells.ranges(request.settings.bin_counts)  # says so where bins cannot be counted
         for pair in self.pairs:
-            single = self._is_single(pair.run)
+            single, calibration = singles[pair.run], request.calibrations.get(pair.run)
             options = {
                 "format": FORMAT, "settings": request.settings.to_json(), "single": single,
                 "classes": classes.to_json(), "ignore": list(classes.ignore_values),
                 "reading": reading.to_json(), "members": len(pair.members),
             }  # fmt: skip
+            if calibration is not None:
+                options["calibration"] = calibration.digest
             found.append(
                 EvaluationTask(
                     pair.reference,
@@ -349,6 +390,7 @@ class _Draft:
                     json.loads(json.dumps(options)),
                     crew.threads,
                     title=self.title(pair.run, pair.reference.case_id),
+                    calibration=calibration,
                 )
             )
         return found

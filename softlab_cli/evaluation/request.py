@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.places import refuse_url
+from softlab_cli.evaluation.calibrations import Calibration
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.running.request import Request
 
-__all__ = ["UNNAMED", "EvaluationRequest", "read_groups", "runs_of"]
+__all__ = ["UNNAMED", "EvaluationRequest", "calibrations_of", "read_groups", "runs_of"]
 
 UNNAMED = "prediction"
 """The run of predictions without a name."""
@@ -49,6 +51,43 @@ def runs_of(texts: Sequence[str]) -> dict[str, tuple[Path, ...]]:
     return found
 
 
+def calibrations_of(texts: Sequence[str], runs: Sequence[str]) -> dict[str, Calibration]:
+    """Calibrations from ``FILE``, where there is one run, and ``NAME=FILE``.
+
+    Parameters
+    ----------
+    texts
+        What was given; a text with ``=`` that is a path as it stands is one.
+    runs
+        Names of the runs.
+
+    Raises
+    ------
+    UsageError
+        For a run that there is none of, or that has one already.
+    InputError
+        For a file that is no calibration.
+    """
+    found: dict[str, Calibration] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = (runs[0] if len(runs) == 1 else ""), text
+        if name not in runs:
+            raise UsageError(
+                f"--calibration {text}: " + (f"{name!r} is no run." if name else "which run?"),
+                remedy=f"Write NAME=FILE; there are {', '.join(runs)}.",
+            )
+        if name in found:
+            raise UsageError(
+                f"--calibration {text}: the run {name!r} has one already.",
+                remedy="Leave one of them out.",
+            )
+        refuse_url(Path(path))
+        found[name] = Calibration.load(path)
+    return found
+
+
 @dataclass(frozen=True)
 class EvaluationRequest:
     """What a user asks for.
@@ -66,6 +105,8 @@ class EvaluationRequest:
         The run that others are compared with.
     groups
         Case id to patient.
+    calibrations
+        Run to what is applied to its probabilities before anything is measured.
     """
 
     runs: Mapping[str, tuple[Path, ...]]
@@ -73,6 +114,7 @@ class EvaluationRequest:
     settings: Settings = field(default_factory=Settings)
     baseline: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense together."""
@@ -92,6 +134,11 @@ class EvaluationRequest:
                 "--overwrite with --part would remove what the other parts have done.",
                 remedy="Remove the folder first, or leave --overwrite out.",
             )
+
+    def check_calibrations(self, classes: ClassTable) -> None:
+        """Raise `ClassError` where a calibration is of other classes than the run."""
+        for calibration in self.calibrations.values():
+            calibration.check_classes(classes)
 
     @property
     def out(self) -> Path:

@@ -99,6 +99,10 @@ def summarise(
         "classes": classes.to_json(),
         "settings": request.settings.to_json(),
         "baseline": baseline,
+        "calibrations": {
+            run: {"description": one.describe(), "digest": one.digest, "method": one.method}
+            for run, one in request.calibrations.items()
+        },
         "means": [entry for run in runs for entry in _means(run, values[run], draw)],
         "pooled": pooled,
         "cross_fitted": crossed,

@@ -80,6 +80,7 @@ def _document(content: Entry) -> Iterator[str]:
             f"({some_of(names)}); without a prediction or a reference: "
             f"{len(content['missing'])}.**"
         )
+    yield from _calibrated(content)
     yield ""
     yield from _means(content, "Overlap and surfaces", OVERLAP)
     yield from _means(content, "Several raters", RATERS)
@@ -87,6 +88,15 @@ def _document(content: Entry) -> Iterator[str]:
     yield from _published(content)
     yield from _differences(content)
     yield from _notes(content, patients)
+
+
+def _calibrated(content: Entry) -> Iterator[str]:
+    for run, entry in content["calibrations"].items():
+        kept = "stay what they are" if entry["method"] == "temperature" else "are those after it"
+        yield (
+            f"{_cell(run)}: probabilities are calibrated ({entry['description']}) before anything "
+            f"is measured; hard decisions, overlap and surfaces {kept}."
+        )
 
 
 def _means(content: Entry, title: str, wanted: Sequence[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from softlab_cli.labels.read import image_grid, probe_labels, series_for
 from softlab_cli.labels.segments import as_classes, check_needed, choose_segments, merge_fractions
 from softlab_cli.labels.softfiles import probe_soft_input
 from softlab_cli.labels.softlabels import SoftLabels, occurring_in_soft
-from softlab_cli.labels.stores import is_store_case
+from softlab_cli.labels.stores import is_store_case, open_labels
 from softlab_cli.readers import FileProbe, LabelObject, LabelSource, open_label_object, path_of
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.regrid import resample_soft
@@ -133,7 +133,7 @@ def open_fractions(
     ClassError
         When a segment is no class.
     """
-    source, path = open_label_object(path), path_of(path)
+    source, path = open_labels(path), path_of(path)
     chosen = choose_segments(source, options, path)
     check_needed(options.names, chosen.names, path)
     options = chosen.options

@@ -9,6 +9,7 @@ of a scan, or thin and scattered labels, decide.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import ClassError
+from softlab_cli.core.folders import files_in, folders_in
 
 __all__ = ["check_no_image", "looks_like_image"]
+
+LABELS = re.compile("label|mask|seg|annot|truth", re.IGNORECASE)
+"""What folders of label maps are called."""
 
 FEW_VALUES = 32
 """Label maps of no more values are not looked at."""
@@ -70,10 +76,23 @@ def check_no_image(values: NDArray[Any], voxels: Mapping[int, int], path: Path) 
     raise ClassError(
         f"looks like an image, not like a label map: {len(voxels)} values, and of neighbouring "
         f"voxels only {100 * share:.2g} % are equal{nearly}.",
-        remedy="Give the label map. If this is one, insist with --image-like ok, or name its "
-        "classes with --labels.",
+        remedy=f"Give the label map{_elsewhere(path)}. If this is one, insist with --image-like "
+        "ok, or name its classes with --labels.",
         path=path,
     )
+
+
+def _elsewhere(path: Path) -> str:
+    """The folder beside an image that label maps lie in, by its name, if there is one."""
+    try:
+        beside = [
+            folder
+            for folder in sorted(folders_in(path.parent))
+            if LABELS.search(folder.name) and any(image_suffix(f.name) for f in files_in(folder))
+        ]
+    except OSError:
+        return ""
+    return f": --in {beside[0]} holds some" if beside else ""
 
 
 def looks_like_image(values: NDArray[Any], voxels: Mapping[int, int]) -> bool:

@@ -24,6 +24,9 @@ CLEARLY_SCALED = 10.0
 RARELY_LARGEST = 0.5
 """Where no number of a case is as large once divided, the scale may be a wrong one."""
 
+NEARLY = 1e-4
+"""Float32 is as near to a number that has been divided, and times the same again."""
+
 LIKELY_SCALES = (100.0, 255.0)
 """Per cent, and eight bits."""
 
@@ -98,7 +101,11 @@ class ShareReader:
         if self.scale is None or not 0 < self._largest < RARELY_LARGEST:
             return ()
         said = f"the largest number is {self._largest:.2g} after --scale {self.scale:g}"
-        return (f"{said}, the number that stands for 1.",)
+        before = self._largest * self.scale
+        likely = next((s for s in LIKELY_SCALES if abs(before - s) < NEARLY * s), None)
+        if likely is None:
+            return (f"{said}, the number that stands for 1.",)
+        return (f"{said}, and {likely:g} before it; if that stands for 1, say --scale {likely:g}.",)
 
     def _note_of_rounding(self) -> tuple[str, ...]:
         if not self._rounded:

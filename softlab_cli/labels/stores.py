@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.readers import FileProbe, LabelObject, LabelSource, open_label_object
+from softlab_cli.readers import FileProbe, KeptRater, LabelObject, LabelSource, open_label_object
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.segments import choose
@@ -37,6 +37,8 @@ def is_store_case(path: Path) -> bool:
 
 def open_labels(source: LabelSource) -> LabelObject:
     """Open what holds labels: a file, files, or a case of a store; see `LabelObject`."""
+    if isinstance(source, KeptRater):
+        return StoredLabels(source.path, source.name)
     if isinstance(source, Path) and is_store_case(source):
         return StoredLabels(source)
     return open_label_object(source)
@@ -92,9 +94,18 @@ class _Classes:
 
 @dataclass(frozen=True)
 class StoredLabels:
-    """The hard label of a case in a store, as a `LabelObject`."""
+    """The hard label of a case in a store, or that of one rater, as a `LabelObject`.
+
+    Parameters
+    ----------
+    path
+        The case's folder in the store.
+    rater
+        Whose labels are meant, where the store keeps them; nothing for the hard label.
+    """
 
     path: Path
+    rater: str = ""
 
     @property
     def series_uids(self) -> tuple[str, ...]:
@@ -136,23 +147,29 @@ class StoredLabels:
     def label_map(self, series: object, options: ReadingOptions) -> LabelMap:
         """Its label values; classes that --roi leaves out are background.
 
+        Voxels that are not labelled have the first of the store's ignored values.
+
         Raises
         ------
         InputError
-            When voxels are not labelled, for which a label map has no number.
+            When voxels are not labelled, and the store has no value for them.
         """
         case = _store(self.path)[self.path.name]
-        indices = case.read_label().reshape(case.geometry.shape)
+        indices = case.read_rater(self.rater) if self.rater else case.read_label()
+        indices = indices.reshape(case.geometry.shape)
+        marks = case.classes.ignore_values
         unlabelled = int(np.count_nonzero(indices == case.classes.ignore_index))
-        if unlabelled:
+        if unlabelled and not marks:
             raise InputError(
-                f"has {unlabelled:,} voxels that are not labelled, for which a label map has no "
-                "number.",
+                f"has {unlabelled:,} voxels that are not labelled, for which its class table has "
+                "no number.",
                 remedy="Give the label maps that the store was made of, with --ignore-label.",
                 path=self.path,
             )
         kept = set(self._kept(options.rois))
-        values = np.array([v if v in kept else 0 for v in case.classes.values], np.uint16)
+        values = np.zeros(case.classes.ignore_index + 1, np.uint16)
+        values[: len(case.classes)] = [v if v in kept else 0 for v in case.classes.values]
+        values[case.classes.ignore_index] = marks[0] if unlabelled else 0
         narrow = values.astype(np.uint8) if values.max() <= np.iinfo(np.uint8).max else values
         metadata = {"format": "store", "names": self.names(options.rois)}
         return LabelMap(narrow[indices], case.geometry, (), metadata)

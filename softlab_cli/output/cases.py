@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
+from softlab_cli.core.events import Listener, Notice, StageStarted, StageStepped, ignore
+from softlab_cli.core.folders import some_of
 from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
 from softlab_cli.output.export import export_case, remove_leftovers
+from softlab_cli.output.hard_nifti import export_label_map
 from softlab_cli.output.seg_nrrd import export_seg_nrrd
 from softlab_cli.store.reader import Case, Store
 
@@ -57,9 +59,12 @@ def export_cases(
     series
         DICOM SEG only: UID, description or pattern, where there are several.
     hard
-        DICOM SEG only: the hard label as LABELMAP instead of FRACTIONAL.
+        NIfTI: the hard label as a label map (see
+        `softlab_cli.output.hard_nifti.export_label_map`). DICOM SEG: as LABELMAP instead of
+        FRACTIONAL.
     listen
-        Is told of each case that is written.
+        Is told of each case that is written, and of voxels that become background since a
+        format has no mark for those that are not labelled.
 
     Returns
     -------
@@ -79,10 +84,11 @@ def export_cases(
     """
     if to in ("dicom-seg", "seg-nrrd") and per_class:
         raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")
-    if to != "dicom-seg" and (images or series or hard):
+    if to != "dicom-seg" and (images or series):
         raise UsageError(
-            "--images, --series and --hard go with --to dicom-seg only.", remedy="Leave them out."
+            "--images and --series go with --to dicom-seg only.", remedy="Leave them out."
         )
+    _check_hard(to, hard, per_class)
     cases = [store[case_id] for case_id in case_ids] or list(store.values())
     remove_leftovers(Path(folder))
     written: dict[str, list[Path]] = {}
@@ -96,6 +102,8 @@ def export_cases(
                     fractional_type=_fractional_type(case), overwrite=overwrite,
                 )
             ]  # fmt: skip
+        elif to == "nifti" and hard:
+            written[case.case_id] = export_label_map(case, folder, overwrite=overwrite)
         elif to == "seg-nrrd":
             written[case.case_id] = [export_seg_nrrd(case, folder, overwrite=overwrite)]
         else:
@@ -103,7 +111,40 @@ def export_cases(
                 case, folder, to=to, per_class=per_class, overwrite=overwrite
             )
         listen(StageStepped("export", case.case_id))
+    if to == "seg-nrrd" or (to == "dicom-seg" and hard):
+        _tell_unlabelled(cases, listen)
     return written
+
+
+def _check_hard(to: str, hard: bool, per_class: bool) -> None:
+    if hard and to not in ("nifti", "dicom-seg"):
+        remedy = "It has the hard label anyway; leave it out."
+        raise UsageError("--hard goes with --to nifti and dicom-seg.", remedy=remedy)
+    if hard and per_class:
+        raise UsageError(
+            "--per-class is about soft labels, and --hard writes one label map.",
+            remedy="Leave one of them out.",
+        )
+
+
+def _tell_unlabelled(cases: Sequence[Case], listen: Listener) -> None:
+    """Say once that voxels which are not labelled have become background."""
+    counts = {case.case_id: _unlabelled(case) for case in cases}
+    found = {case_id: count for case_id, count in counts.items() if count}
+    if found:
+        voxels, few = sum(found.values()), some_of(list(found), 3)
+        listen(
+            Notice(
+                f"{voxels:,} {'voxel is' if voxels == 1 else 'voxels are'} not labelled ({few}), "
+                "for which the format has no mark: they are background in the files"
+            )
+        )
+
+
+def _unlabelled(case: Case) -> int:
+    if case.statistics is not None:
+        return case.statistics.ignored_voxels
+    return int((case.read_label() == case.classes.ignore_index).sum())
 
 
 def _fractional_type(case: Case) -> FractionalType:

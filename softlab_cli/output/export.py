@@ -28,7 +28,16 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.readers.nifti_header import HEADER_1
 from softlab_cli.store.files import find_partials, is_abandoned, partial_path, remove
 
-__all__ = ["EXPORTERS", "CaseReader", "export_case", "remove_leftovers"]
+__all__ = [
+    "EXPORTERS",
+    "CaseReader",
+    "export_case",
+    "nifti_header",
+    "refuse_existing",
+    "remove_leftovers",
+    "renamed_when_complete",
+    "slabs_of",
+]
 
 SLAB_3D, SLAB_2D = 64, 512
 """Slices, or rows of a picture, read at a time: the extent of a chunk."""
@@ -41,8 +50,11 @@ FIRST_VOXEL = 352
 LARGEST_SHEAR = 1e-5
 """Cosine between axes beyond which a rotation does not describe them."""
 
-MILLIMETRES, FLOAT32, SCANNER = 2, 16, 1
-"""NIfTI's codes of the unit, the voxel type, and what the affine refers to."""
+MILLIMETRES, SCANNER = 2, 1
+"""NIfTI's codes of the unit, and what the affine refers to."""
+
+VOXEL_TYPES = {"<f4": 16, "|u1": 2, "<u2": 512}
+"""NIfTI's codes of numpy's types."""
 
 
 class CaseReader(Protocol):
@@ -162,7 +174,7 @@ def _class_file(case_id: str, value: int, name: str) -> str:
     return begin + cut_bytes(re.sub(r"[^\w.-]+", "_", name), room) + end
 
 
-def _slabs(case: CaseReader) -> Iterator[tuple[slice, ...]]:
+def slabs_of(case: CaseReader) -> Iterator[tuple[slice, ...]]:
     """The volume in pieces along its slowest axis."""
     shape = case.geometry.shape[3 - case.geometry.ndim :]
     step = SLAB_3D if len(shape) == 3 else SLAB_2D
@@ -194,12 +206,14 @@ def _write_nifti(
     with igzip.IGzipFile("", "wb", fileobj=file, mtime=0) as packed:
         packed.write(nifti_header(case.geometry, channels, f"softlab {case.case_id}"))
         for class_index in classes:
-            for slab in _slabs(case):
+            for slab in slabs_of(case):
                 packed.write(case.read(slab, classes=[class_index]).astype("<f4", order="C").data)
 
 
-def nifti_header(geometry: Geometry, channels: int | None, description: str) -> bytes:
-    """Header of a float32 NIfTI-1 file, with sform and qform, up to the first voxel.
+def nifti_header(
+    geometry: Geometry, channels: int | None, description: str, voxel: str = "<f4"
+) -> bytes:
+    """Header of a NIfTI-1 file, with sform and qform, up to the first voxel.
 
     Parameters
     ----------
@@ -209,6 +223,8 @@ def nifti_header(geometry: Geometry, channels: int | None, description: str) -> 
         Length of the fourth axis, or None for a file without one.
     description
         Text for people; cut at 79 bytes.
+    voxel
+        numpy's name of the voxels' type, one of `VOXEL_TYPES`.
 
     Raises
     ------
@@ -229,7 +245,7 @@ def nifti_header(geometry: Geometry, channels: int | None, description: str) -> 
     fields = np.zeros((), HEADER_1.newbyteorder("<"))
     fields["sizeof_hdr"] = HEADER_1.itemsize
     fields["dim"] = [len(sizes), *sizes, *[1] * (7 - len(sizes))]
-    fields["datatype"], fields["bitpix"] = FLOAT32, 32
+    fields["datatype"], fields["bitpix"] = VOXEL_TYPES[voxel], 8 * np.dtype(voxel).itemsize
     fields["pixdim"] = [handed, *reversed(geometry.spacing_mm), 1, 1, 1, 1]
     fields["vox_offset"] = FIRST_VOXEL
     fields["scl_slope"] = 1
@@ -275,9 +291,9 @@ def _write_npz(case: CaseReader, file: BinaryIO) -> None:
     soft = (
         case.read(slab, classes=[class_index])
         for class_index in range(count)
-        for slab in _slabs(case)
+        for slab in slabs_of(case)
     )
-    labels = (case.read_label(slab) for slab in _slabs(case))
+    labels = (case.read_label(slab) for slab in slabs_of(case))
     small = {
         "affine": case.geometry.affine,
         "spacing_mm": np.array(case.geometry.spacing_mm[-len(shape) :]),

@@ -25,7 +25,13 @@ from softlab_cli.core.memory import available_bytes, format_bytes
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_nrrd
 from softlab_cli.readers.base import FileProbe, Reader
-from softlab_cli.readers.class_files import ClassFiles, ClassFilesObject, LabelSource, path_of
+from softlab_cli.readers.class_files import (
+    ClassFiles,
+    ClassFilesObject,
+    KeptRater,
+    LabelSource,
+    path_of,
+)
 from softlab_cli.readers.label_object import LabelObject, PlainLabelMap
 from softlab_cli.readers.replacing import Replacing
 
@@ -33,6 +39,7 @@ __all__ = [
     "READERS",
     "ClassFiles",
     "FileProbe",
+    "KeptRater",
     "LabelObject",
     "LabelSource",
     "Reader",

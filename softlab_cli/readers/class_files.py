@@ -24,7 +24,7 @@ from softlab_cli.readers.overlaps import BYTES_PER_VOXEL, Combinations, value_by
 from softlab_cli.readers.regrid import to_grid
 from softlab_cli.readers.segments import Segment, assign_values, choose, titled
 
-__all__ = ["ClassFiles", "ClassFilesObject", "LabelSource", "path_of"]
+__all__ = ["ClassFiles", "ClassFilesObject", "KeptRater", "LabelSource", "path_of"]
 
 
 BACKGROUND = "background"
@@ -52,13 +52,29 @@ class ClassFiles:
         return self.files[0] if len(self.files) == 1 else Path(commonpath(self.files))
 
 
-LabelSource = Path | ClassFiles
+@dataclass(frozen=True)
+class KeptRater:
+    """What one rater drew of one case, where a store keeps it.
+
+    Parameters
+    ----------
+    path
+        The case's folder in the store.
+    name
+        The rater there.
+    """
+
+    path: Path
+    name: str
+
+
+LabelSource = Path | ClassFiles | KeptRater
 """What one rater drew of one case."""
 
 
 def path_of(source: LabelSource) -> Path:
     """The path that stands for it in messages."""
-    return source.path if isinstance(source, ClassFiles) else source
+    return source if isinstance(source, Path) else source.path
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ file at a time.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.label_values import PIECE_VOXELS
+from softlab_cli.readers.segment_sets import SegmentSets, shared_voxels
 from softlab_cli.readers.segments import Segment
 
 __all__ = ["BYTES_PER_VOXEL", "Combinations", "value_bytes"]
@@ -57,8 +56,7 @@ class Combinations:
     ) -> None:
         self.shape, self.segments, self.path = shape, segments, path
         self._of_voxel = np.zeros(int(np.prod(shape, dtype=object)), np.uint16)
-        self._members: list[tuple[int, ...]] = [()]
-        self._known: dict[tuple[int, ...], int] = {(): 0}
+        self._known = SegmentSets()
         self._next = np.full((1, len(segments) + 1), -1, np.int32)
         self._next[0, 0] = 0
 
@@ -106,18 +104,16 @@ class Combinations:
 
     def _join(self, combination: int, number: int) -> int:
         """The combination with one more segment."""
-        members = tuple(sorted({*self._members[combination], number}))
-        if (found := self._known.get(members)) is not None:
-            return found
-        joined = len(self._members)
+        met = len(self._known)
+        joined = self._known.joined(combination, number)
+        if joined < met:
+            return joined
         if joined == MOST_COMBINATIONS:
             raise InputError(
                 f"holds segments that overlap in more than {MOST_COMBINATIONS} ways.",
                 remedy="Choose fewer with --roi.",
                 path=self.path,
             )
-        self._members.append(members)
-        self._known[members] = joined
         row = np.full((1, len(self.segments) + 1), -1, np.int32)
         row[0, 0] = joined
         self._next = np.concatenate([self._next, row])
@@ -130,31 +126,25 @@ class Combinations:
     def voxels(self) -> NDArray[np.int64]:
         """(segments,) voxels of each segment, those that others cover included."""
         found = np.zeros(len(self.segments), np.int64)
-        for members, count in zip(self._members, self._counts().tolist(), strict=True):
+        for members, count in zip(self._known.members, self._counts().tolist(), strict=True):
             found[[n - 1 for n in members]] += count
         return found
 
     def _counts(self) -> NDArray[np.int64]:
-        counts = np.zeros(len(self._members), np.int64)
+        counts = np.zeros(len(self._known), np.int64)
         for piece in self._pieces():
             counts += np.bincount(self._of_voxel[piece], minlength=counts.size)
         return counts
 
     def _overlaps(self) -> list[str]:
         """Pairs of segments that overlap, with voxels, the largest overlap first."""
-        values = [dict.fromkeys(self.segments[n - 1].value for n in m) for m in self._members]
+        values = [dict.fromkeys(self.segments[n - 1].value for n in m) for m in self._known.members]
         if all(len(held) < 2 for held in values):
             return []
-        pairs: Counter[tuple[int, ...]] = Counter()
-        for held, count in zip(values, self._counts().tolist(), strict=True):
-            pairs.update(dict.fromkeys(combinations(held, 2), count))
+        pairs = shared_voxels(map(list, values), self._counts().tolist())
         names = {s.value: s.name for s in self.segments}
-        found: Counter[tuple[int, ...]] = Counter()
-        for pair, count in pairs.items():
-            found[tuple(sorted(pair))] += count
-        return [
-            f"{names[a]} and {names[b]}: {count:,} voxels" for (a, b), count in found.most_common()
-        ]
+        ordered = sorted(pairs.items(), key=lambda entry: -entry[1])
+        return [f"{names[a]} and {names[b]}: {count:,} voxels" for (a, b), count in ordered]
 
     def label_map(self, rule: OverlapRule) -> tuple[NDArray[Any], list[str]]:
         """(Z, Y, X) label values, and a warning when segments overlap.
@@ -178,7 +168,7 @@ class Combinations:
                 path=self.path,
             )
         dtype = np.uint8 if value_bytes(self.segments) == 1 else np.uint16
-        value_of = np.array([self._winner(members, rule) for members in self._members], dtype)
+        value_of = np.array([self._winner(members, rule) for members in self._known.members], dtype)
         values = np.empty(self._of_voxel.size, dtype)
         for piece in self._pieces():
             values[piece] = value_of.take(self._of_voxel[piece])

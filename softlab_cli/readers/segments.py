@@ -13,7 +13,7 @@ from softlab_cli.core.folders import some_of
 from softlab_cli.core.names import matches
 from softlab_cli.readers.options import ReadingOptions
 
-__all__ = ["Segment", "assign_values", "choose", "titled", "unique_names"]
+__all__ = ["Segment", "assign_values", "choose", "titled", "told_apart", "unique_names"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def assign_values(
         label value.
     """
     named = unique_names(segments)
+    told = told_apart(segments, named, what)
     if values is None:
-        return _numbered(named)
+        kept, warnings = _numbered(named)
+        return kept, [*told, *warnings]
     chosen: dict[int, int] = {}
     for pattern, value in values.items():
         if not 0 < value <= LARGEST_LABEL_VALUE:
@@ -90,9 +92,22 @@ def assign_values(
             problem = f"{what} {named[index].name!r} is given label values {chosen[index]} "
             raise ClassError(f"{problem}and {value}.", remedy="Give it one.", path=path)
     left_out = [s.name for i, s in enumerate(named) if i not in chosen]
-    warnings = [f"{what}s without a label value were left out: {some_of(left_out)}."]
-    kept = [_with_value(s, chosen[i]) if i in chosen else None for i, s in enumerate(named)]
-    return kept, warnings if left_out else []
+    if left_out:
+        told.append(f"{what}s without a label value were left out: {some_of(left_out)}.")
+    return [_with_value(s, chosen[i]) if i in chosen else None for i, s in enumerate(named)], told
+
+
+def told_apart(given: Sequence[Segment], named: Sequence[Segment], what: str) -> list[str]:
+    """That a name was changed since another segment, or background, has it."""
+    changed = [
+        repr(b.name) for a, b in zip(given, named, strict=True) if a.name and a.name != b.name
+    ]
+    if not changed:
+        return []
+    return [
+        f"several {what}s have one name, or that of background, and are classes of their own: "
+        f"{some_of(changed)}."
+    ]
 
 
 def choose(names: Sequence[str], patterns: Sequence[str], path: Path, *, what: str) -> list[int]:

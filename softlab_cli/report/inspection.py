@@ -365,7 +365,21 @@ def _dicom_parts(path: Path) -> list[Found]:
     if found.broken:
         return [Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in found.broken]
     parts = _series(path) if found.images else []
-    return parts + [inspect_path(label.path, path) for label in found.labels]
+    parts += [inspect_path(label.path, path) for label in found.labels]
+    return _said_once(parts)
+
+
+def _said_once(parts: Sequence[Found]) -> list[Found]:
+    """Parts of a folder, of which only the first says what was left out of the folder."""
+    from softlab_cli.readers.dicom.files.scan import FOREIGN
+
+    said: set[str] = set()
+    found = []
+    for part in parts:
+        problems = tuple(p for p in dict.fromkeys(part.problems) if p not in said)
+        said.update(p for p in problems if p.startswith(FOREIGN))
+        found.append(replace(part, problems=problems))
+    return found
 
 
 def _class_files(drawn: Sequence[ClassFiles], most_files: int | None) -> list[Found]:

@@ -43,6 +43,8 @@ from softlab_cli.running.request import (
     given_classes,
     ignored_values,
     kept_classes,
+    notes_of_stores,
+    stored_classes,
     with_names,
     with_unlabelled,
 )
@@ -108,7 +110,9 @@ def make_plan(method: Method, request: Request, listen: Listener) -> Plan:
     check_request(method, request)
     existing = _existing_store(request)
     request = with_unlabelled(request)
-    known = given_classes(request) or kept_classes(request, existing)
+    known = given_classes(request) or kept_classes(request, existing) or stored_classes(request)
+    for note in notes_of_stores(request):
+        listen(Notice(note))
     request = with_names(request, known) if known else request
     draft = _Draft.find(method, request, existing, listen)
     for oddity in oddities(method, draft.every):
@@ -213,6 +217,8 @@ class _Draft:
             rater_pattern=request.rater_pattern,
             class_pattern=request.class_pattern,
             soft=method.takes == "fractions",
+            kept_raters=method.takes == "raters",
+            kept_images=method.takes == "label map and image",
             tell=lambda message: listen(Notice(message)),
         )
         refuse_own_output((p for c in cases for p, _ in case_files(c)), request.out)

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from io import RawIOBase
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.events import (
@@ -23,6 +24,7 @@ from softlab_cli.core.events import (
 )
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.warned import Warned
+from softlab_cli.store.files import system_errors
 
 __all__ = ["JsonLog", "ProgressBar", "listeners"]
 
@@ -32,6 +34,7 @@ VERBS = {
     "verify": "verifying",
     "evaluate": "evaluating",
     "draw": "drawing",
+    "calibrate": "calibrating",
 }
 
 
@@ -113,13 +116,16 @@ class ProgressBar:
 class JsonLog:
     """Every event as one line of JSON with the time at which it came."""
 
-    def __init__(self, file: TextIO) -> None:
-        self.file = file
+    def __init__(self, file: RawIOBase, path: Path) -> None:
+        self.file, self.path = file, path
 
     def __call__(self, event: Event) -> None:
         """Write an event."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **to_json(event)}
-        print(json.dumps(line), file=self.file, flush=True)
+        text = (json.dumps(line) + "\n").encode()
+        with system_errors(self.path, "written"):
+            while text:  # nothing is kept back, which could not be written at the end either
+                text = text[self.file.write(text) or 0 :]
 
 
 @contextmanager
@@ -143,10 +149,10 @@ def listeners(
         stack.callback(bar.close)
         if log_json is not None:
             try:
-                file = stack.enter_context(log_json.open("a", encoding="utf-8"))
+                file = stack.enter_context(log_json.open("ab", buffering=0))
             except OSError as error:
                 raise UsageError(f"--log-json {log_json}: {error.strerror}.") from error
-            every.append(JsonLog(file))
+            every.append(JsonLog(file, log_json))
         yield _all_of(every)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.cases import class_names_from
+from softlab_cli.cases.soft import is_store
 from softlab_cli.core.classes import (
     LARGEST_LABEL_VALUE,
     ClassTable,
@@ -21,6 +22,7 @@ from softlab_cli.core.fractions import PADDING_VALUE
 from softlab_cli.core.names import NamedClass, NameRule, alternatives, is_pattern
 from softlab_cli.core.places import refuse_url
 from softlab_cli.labels.read import ReadingOptions
+from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.writer import StoreWriter
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "given_classes",
     "ignored_values",
     "kept_classes",
+    "notes_of_stores",
+    "stored_classes",
     "with_names",
     "with_unlabelled",
 ]
@@ -132,6 +136,29 @@ def kept_classes(request: Request, existing: StoreWriter | None) -> ClassTable |
     return replace(existing.info.classes, ignore_values=tuple(sorted(ignored_values(request))))
 
 
+def stored_classes(request: Request) -> ClassTable | None:
+    """The class table that all inputs have, where they are stores and nothing else is chosen."""
+    reading = request.reading
+    if not all(map(is_store, map(Path, request.inputs))) or reading.rois or reading.loose_names:
+        return None
+    first, *others = [read_store_info(path).classes for path in request.inputs]
+    if any(table.classes != first.classes for table in others):
+        return None
+    return replace(first, ignore_values=tuple(sorted(ignored_values(request))))
+
+
+def notes_of_stores(request: Request) -> Iterator[str]:
+    """What the stores among the inputs say of voxels that are not labelled."""
+    for path in filter(is_store, map(Path, request.inputs)):
+        marks = [v for v in read_store_info(path).classes.ignore_values
+                 if v not in request.ignore_labels]  # fmt: skip
+        if marks:
+            yield (
+                f"{path}: voxels with label value {', '.join(map(str, marks))} were not labelled, "
+                "and are not here, in any of the inputs"
+            )
+
+
 def ignored_values(request: Request) -> set[int]:
     """Label values that are no class: those that were named, and padding where it is ignored."""
     numbers = _ignored_numbers(request)
@@ -184,7 +211,9 @@ def _ignored_numbers(request: Request) -> tuple[float, ...]:
     """The numbers to ignore, that of the names file among them; each once, NaN last."""
     path = _names_file(request)
     ignore = read_class_names(path)[1] if path else None
-    numbers = [*request.ignore_labels, *([] if ignore is None else [ignore])]
+    stores = filter(is_store, map(Path, request.inputs))
+    stored = [value for p in stores for value in read_store_info(p).classes.ignore_values]
+    numbers = [*request.ignore_labels, *([] if ignore is None else [ignore]), *stored]
     if strange := [n for n in numbers if n == n and not float(n).is_integer()]:
         raise UsageError(f"--ignore-label {strange[0]} is no whole number.", remedy="Or give nan.")
     missing = [float("nan")] if any(n != n for n in numbers) else []

@@ -19,6 +19,7 @@ from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
 from softlab_cli.labels.segments import choose_segments
 from softlab_cli.readers import ClassFiles, LabelSource, open_label_object, path_of
+from softlab_cli.store.files import explained
 
 __all__ = [
     "ScanTask",
@@ -93,6 +94,8 @@ def failure(case_id: str, error: Exception, started: float | None = None) -> Cas
     seconds = 0.0 if started is None else time.perf_counter() - started
     if isinstance(error, SoftlabError):
         return CaseFinished(case_id, "failed", str(error), seconds=seconds)
+    if isinstance(error, OSError) and (known := explained(error)) is not None:
+        return CaseFinished(case_id, "failed", str(known), seconds=seconds)
     if isinstance(error, MemoryError):
         message = "not enough memory. Lower --workers or --threads."
     else:

@@ -19,6 +19,7 @@ from softlab_cli.core.errors import InputError, StoreError
 
 __all__ = [
     "METADATA",
+    "explained",
     "find_partials",
     "folder_bytes",
     "has_empty_files",
@@ -73,6 +74,14 @@ def system_errors(path: Path, doing: str) -> Iterator[None]:
             remedy=_REMEDIES.get(error.errno or 0, ""),
             path=error.filename or path,
         ) from error
+
+
+def explained(error: OSError) -> StoreError | None:
+    """What the system refused, with a remedy, wherever it was; None where there is no remedy."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    return StoreError(f"the system says: {error.strerror}.", remedy=remedy, path=error.filename)
 
 
 def is_case_id(name: str) -> bool:

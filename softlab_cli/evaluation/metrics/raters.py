@@ -34,21 +34,10 @@ BLOCK = 2**18
 
 @dataclass(frozen=True, eq=False)
 class RaterAgreement:
-    """Voxels by whether the raters agree on a class there; counts, which cases may add up.
+    """Counts of voxels by whether the raters agree on a class there, which cases may add up.
 
-    On a class raters agree in a voxel where all of them say it, or none does; otherwise it is
-    disputed.
-
-    Parameters
-    ----------
-    agreed
-        (3, C) int64: where they agree, voxels that all raters say, that the prediction says,
-        and that both say.
-    disputed
-        (C,) int64: voxels where they do not, and that the prediction says.
-    of_rater, common
-        (raters, C) int64: where they do not, voxels that the rater says, and that the prediction
-        says as well.
+    Where they do not, it is disputed. The fields are those of
+    `softlab_cli.kernels.overlap.RaterCounts`, which says what they are.
     """
 
     agreed: NDArray[np.int64]

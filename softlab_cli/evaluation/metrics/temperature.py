@@ -39,6 +39,7 @@ __all__ = [
     "CrossFit",
     "Tempering",
     "cross_fitted",
+    "halves",
     "partition_table",
     "tempering",
 ]
@@ -189,8 +190,7 @@ def cross_fitted(
 ) -> CrossFit:
     """Fit a temperature on one half of the cases and judge it on the other, both ways.
 
-    Halves are every second group in the order of the groups' names, so they do not depend on
-    the order of the cases.
+    Halves are those of `halves`, so they do not depend on the order of the cases.
 
     Parameters
     ----------
@@ -204,26 +204,44 @@ def cross_fitted(
     UsageError
         For fewer than two groups.
     """
-    group_of = {case: str(case if groups is None else groups[case]) for case in cases}
-    names = sorted(set(group_of.values()))
-    if len(names) < 2:
+    half_of = halves({case: case if groups is None else groups[case] for case in cases})
+    if not half_of:
         raise UsageError(
             "a temperature for one case cannot be fitted on others.",
             remedy="Give two cases (patients) or more, or look at the best temperature only.",
         )
-    half_of = {name: place % 2 for place, name in enumerate(names)}
-    halves: list[list[str]] = [[], []]
+    parts: list[list[str]] = [[], []]
     for case in sorted(cases):
-        halves[half_of[group_of[case]]].append(case)
-    fitted = [_pool([cases[case] for case in half]).best() for half in halves]
+        parts[half_of[case]].append(case)
+    fitted = [_pool([cases[case] for case in half]).best() for half in parts]
     temperature, nll, total = {}, {}, []
     for half, other in ((0, 1), (1, 0)):
-        for case in halves[half]:
+        for case in parts[half]:
             temperature[case] = fitted[other]
             nll[case] = cases[case].nll(fitted[other])
             total.append(nll[case] * cases[case].votes if cases[case].votes else 0.0)
     votes = sum(case.votes for case in cases.values())
     return CrossFit(temperature, nll, math.fsum(total) / votes if votes else math.nan)
+
+
+def halves(groups: Mapping[str, Hashable]) -> dict[str, int]:
+    """Case to 0 or 1, by every second group in the order of the groups' names.
+
+    Parameters
+    ----------
+    groups
+        Case to its group.
+
+    Returns
+    -------
+    half
+        Empty for fewer than two groups.
+    """
+    names = sorted({str(group) for group in groups.values()})
+    if len(names) < 2:
+        return {}
+    half_of = {name: place % 2 for place, name in enumerate(names)}
+    return {case: half_of[str(group)] for case, group in groups.items()}
 
 
 def _pool(parts: Sequence[Tempering]) -> Tempering:

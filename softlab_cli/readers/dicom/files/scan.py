@@ -24,9 +24,12 @@ from softlab_cli.readers.dicom.files.common import (
 )
 from softlab_cli.readers.dicom.files.frames import SCAN_TAGS
 
-__all__ = ["Kind", "Scan", "Series", "choose_series", "matching_series", "scan_dicom"]
+__all__ = ["FOREIGN", "Kind", "Scan", "Series", "choose_series", "matching_series", "scan_dicom"]
 
 Kind = Literal["image", "segmentation", "contours", "other"]
+
+FOREIGN = "files that are not DICOM were left out"
+"""How a warning begins that is of a folder, and not of one of its series."""
 
 # Files that lie beside slices everywhere and are not worth a word.
 _IGNORED_NAMES = frozenset({"DICOMDIR", "VERSION", "LOCKFILE"})
@@ -107,7 +110,7 @@ class Scan:
         """What a reader of images should pass on."""
         if not self.foreign:
             return ()
-        return (f"files that are not DICOM were left out: {listing(self.foreign)}",)
+        return (f"{FOREIGN}: {listing(self.foreign)}",)
 
 
 def scan_dicom(path: Path) -> Scan:

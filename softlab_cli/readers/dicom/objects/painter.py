@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.dicom.files.common import listing
+from softlab_cli.readers.segment_sets import SegmentSets, shared_voxels
 from softlab_cli.readers.segments import Segment
 
 __all__ = ["Covers", "Painter"]
@@ -139,10 +139,7 @@ class Painter:
 
 
 class Covers:
-    """Which segments cover each voxel: the number of their set, where a set is met once.
-
-    Few of all the sets that there could be occur in a file, so one number a voxel says
-    what a bit for each segment would.
+    """Which segments cover each voxel: the number of their set.
 
     Parameters
     ----------
@@ -152,34 +149,25 @@ class Covers:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.sets: NDArray[Any] = np.zeros(shape, np.uint16)
-        self._members: list[frozenset[int]] = [frozenset()]
-        self._numbers: dict[frozenset[int], int] = {frozenset(): 0}
+        self._known = SegmentSets()
 
     def add(self, where: View, inside: NDArray[np.bool_], segment: int) -> None:
         """Cover some pixels of a part of the volume with one more segment."""
         held = where(self.sets)[inside]
-        table = np.zeros(len(self._members), np.uint32)
+        table = np.zeros(len(self._known), np.uint32)
         for number in np.flatnonzero(np.bincount(held)).tolist():
             table[number] = self.with_segment(number, segment)
-        if len(self._members) > np.iinfo(self.sets.dtype).max:
+        if len(self._known) > np.iinfo(self.sets.dtype).max:
             self.sets = self.sets.astype(np.uint32)
         where(self.sets)[inside] = table[held]
 
     def with_segment(self, number: int, segment: int) -> int:
         """The number of a set once a segment has joined it."""
-        members = self._members[number] | {segment}
-        if members not in self._numbers:
-            self._numbers[members] = len(self._members)
-            self._members.append(members)
-        return self._numbers[members]
+        return self._known.joined(number, segment)
 
     def pairs(self) -> dict[tuple[int, int], int]:
         """Voxels that two segments cover both, for each pair that meets."""
-        counts = np.zeros(len(self._members), np.int64)
+        counts = np.zeros(len(self._known), np.int64)
         for plane in self.sets:  # a count of the whole would copy it at eight bytes a voxel
             counts += np.bincount(plane.ravel(), minlength=len(counts))
-        found: dict[tuple[int, int], int] = {}
-        for members, count in zip(self._members, counts.tolist(), strict=True):
-            for pair in combinations(sorted(members), 2) if count else ():
-                found[pair] = found.get(pair, 0) + count
-        return found
+        return shared_voxels(self._known.members, counts.tolist())

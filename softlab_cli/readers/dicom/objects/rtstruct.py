@@ -37,7 +37,7 @@ from softlab_cli.readers.dicom.objects.rtstruct_fill import Outlines, place_cont
 from softlab_cli.readers.dicom.series.grid import SeriesGrid
 from softlab_cli.readers.label_object import Description, NamedLabel
 from softlab_cli.readers.options import LostContours, ReadingOptions
-from softlab_cli.readers.segments import Segment, assign_values, titled
+from softlab_cli.readers.segments import Segment, assign_values, titled, told_apart
 
 __all__ = ["RoiSummary", "RtStructObject", "list_rois", "open_soft_rtstruct", "read_rtstruct"]
 
@@ -270,6 +270,8 @@ class _Drawn:
                 raise InputError("has no region of interest.", path=path)
             named = [roi.segment for roi in chosen]
             assigned, notes = assign_values(named, values, path, what="region")
+            given = {roi.segment.number: roi.segment for roi in struct.rois}
+            notes = [*told_apart([given[s.number] for s in named], named, "region"), *notes]
             kept = [(s, roi) for s, roi in zip(assigned, chosen, strict=True) if s is not None]
             grid = find_grid(images, struct.reference([roi for _, roi in kept]))
             regions = [(s, place_contours(roi, s.name, grid, path, lost)) for s, roi in kept]
