@@ -29,7 +29,15 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.volume import Geometry
 
-__all__ = ["axes_of", "directions", "scale_of", "to_world", "translation_of", "world_axes"]
+__all__ = [
+    "TOWARDS",
+    "axes_of",
+    "directions",
+    "scale_of",
+    "to_world",
+    "translation_of",
+    "world_axes",
+]
 
 SPATIAL = "zyx"
 TOWARDS = (
