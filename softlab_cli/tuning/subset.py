@@ -28,7 +28,7 @@ class Surroundings:
     case_id
         The case's id.
     image
-        Reads the image onto a grid; None where there is none.
+        Gives the image, on the grid of the raters; None where there is none.
     naming_image
         Names the image's file in an error that does not know which file it is about.
     beside
@@ -38,7 +38,7 @@ class Surroundings:
     """
 
     case_id: str
-    image: Callable[[Geometry], Image] | None
+    image: Callable[[], Image] | None
     naming_image: Callable[[], AbstractContextManager[None]]
     beside: Path | None = None
     threads: int = 1
@@ -105,7 +105,7 @@ class RaterSubset:
         """The image; `UsageError` when there is none."""
         if self.around.image is None:
             raise UsageError("this method follows the image.", remedy="Give the image as well.")
-        return self.around.image(geometry)
+        return self.around.image()
 
     def fractions(self, supersample: int | None) -> SoftClasses:
         """Refuse with a `UsageError`: raters have label maps."""
