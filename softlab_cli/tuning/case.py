@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -120,7 +121,7 @@ def _around(task: TuneTask) -> Surroundings:
     return Surroundings(
         task.case_id,
         image if images else None,
-        partial(naming, images[0] if images else None),
+        partial(naming, images[0]) if images else nullcontext,
         task.request.run.out / CASES,
         task.threads,
         task.max_memory,

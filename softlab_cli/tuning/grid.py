@@ -149,16 +149,13 @@ class Grid:
     def _parameters(self, name: str) -> Iterator[tuple[tuple[str, Any], ...]]:
         kind = method_class(name)
         has = {f.name for f in fields(kind) if f.init} if is_dataclass(kind) else set()
-        sigmas = [pair for pair in self._sigmas() if pair[0] in has]
-        columns = [
-            [("kernel_size", size) for size in self.kernel_size] if "kernel_size" in has else [],
-            sigmas,
-            [("smoothing", share) for share in self._smoothing(name)] if "smoothing" in has else [],
-            [("slicewise", flat) for flat in (False, True)[: 1 + self.slicewise]]
-            if "slicewise" in has
-            else [],
-        ]
-        for chosen in product(*filter(None, columns)):
+        columns: dict[str, list[tuple[str, Any]]] = {
+            "kernel_size": [("kernel_size", size) for size in self.kernel_size],
+            "sigma_mm": list(self._sigmas()),
+            "smoothing": [("smoothing", share) for share in self._smoothing(name)],
+            "slicewise": [("slicewise", flat) for flat in (False, True)[: 1 + self.slicewise]],
+        }
+        for chosen in product(*(column for key, column in columns.items() if key in has)):
             yield tuple(pair for pair in chosen if pair[1] is not False)
 
     def _sigmas(self) -> list[tuple[str, float]]:

@@ -117,9 +117,7 @@ def plan_tuning(request: TuneRequest, listen: Listener) -> TunePlan:
     )  # fmt: skip
 
 
-def _sorted(
-    tasks: Sequence[TuneTask], request: TuneRequest
-) -> tuple[list[Kept], list[TuneTask]]:
+def _sorted(tasks: Sequence[TuneTask], request: TuneRequest) -> tuple[list[Kept], list[TuneTask]]:
     """Results that still hold, and what is to be done."""
     if request.run.overwrite:
         return [], list(tasks)
@@ -273,9 +271,7 @@ class _Draft:
         }  # fmt: skip
         plain = json.loads(json.dumps(options))
         return [
-            TuneTask(
-                case, request, classes, reading, self.alone, plain, crew.threads, crew.memory
-            )
+            TuneTask(case, request, classes, reading, self.alone, plain, crew.threads, crew.memory)
             for case in self.cases.values()
         ]
 

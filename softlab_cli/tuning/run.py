@@ -73,9 +73,7 @@ def tune(
     return execute_tuning(plan_tuning(TuneRequest(run, Grid(**grid), **how), listen), listen)
 
 
-def execute_tuning(
-    plan: TunePlan, listen: Listener = ignore
-) -> tuple[RunFinished, Summary | None]:
+def execute_tuning(plan: TunePlan, listen: Listener = ignore) -> tuple[RunFinished, Summary | None]:
     """Do what a plan says; returns and raises what `tune` does."""
     started = time.perf_counter()
     run = plan.request.run

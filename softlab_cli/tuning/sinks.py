@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +56,7 @@ class PlacedSink:
         place = self._places.get(start := (z.start, y.start, x.start))
         if place is None:
             return None
-        values = block.values.view(np.uint16).reshape(len(block.class_indices), -1)
+        values = block.values.view(np.uint16).reshape(-1, prod(self.grid.block))
         found = [values[:, place.voxels]]
         for value in block.constants.values():
             half = np.float16(value).view(np.uint16)

@@ -16,7 +16,7 @@ from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.labels.case import HardLabels, RaterLabels, count_labels
 
-__all__ = ["Surroundings", "RaterSubset"]
+__all__ = ["RaterSubset", "Surroundings"]
 
 
 @dataclass(frozen=True)

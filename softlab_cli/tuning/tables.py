@@ -17,7 +17,7 @@ from softlab_cli.tuning.results import Kept
 from softlab_cli.tuning.summary import Summary
 from softlab_cli.tuning.votes import FIGURES
 
-__all__ = ["COLUMNS", "OF", "write_tables"]
+__all__ = ["COLUMNS", "OF", "described", "write_tables"]
 
 COLUMNS = ("raters", "setting", "class", "metric", "value", "low", "high", "cases")
 CASE_COLUMNS = ("case", "raters", "setting", "class", "metric", "value", "votes")
@@ -25,6 +25,8 @@ MOVED_COLUMNS = ("raters", "setting", "figure", "value", "low", "high", "cases")
 
 OF = {"one": "one", "others": "n-1"}
 """Raters that a soft label is made of, as tables say it."""
+
+TITLES = {"others": "Soft labels of all raters but one", "one": "Soft labels of one rater"}
 
 FEW = 10
 
@@ -109,7 +111,7 @@ def _document(content: Entry) -> Iterator[str]:
         "better."
     )
     yield ""
-    for of, title in (("others", "All raters but one"), ("one", "One rater")):
+    for of, title in TITLES.items():
         yield from _kind(content, of, title)
     yield from _held_out(content)
     yield from _by_class(content)
@@ -124,7 +126,8 @@ def _kind(content: Entry, of: str, title: str) -> Iterator[str]:
         found.setdefault(entry["setting"], {})[entry["metric"]] = entry
     yield f"## {title}"
     yield ""
-    yield from recommendation(content, of)
+    for line in recommendation(content, of):
+        yield from ["", line, ""] if line.startswith("    ") else [line]
     yield ""
     between = {
         (e["setting"], e["to"]): e
@@ -158,13 +161,39 @@ def recommendation(content: Entry, of: str) -> Iterator[str]:
         word = "better" if gain["verdict"] == "better" else "no better"
         yield f"It is {word} than {best['plain']} ({_difference(gain)})."
     if rivals := best["no_better_than"]:
-        yield f"It is no better than {some_of([_cell(r) for r in rivals], 8)}: the intervals hold 0."
+        names = some_of([_cell(rival) for rival in rivals], 8)
+        yield f"It is no better than {names}: the intervals hold 0."
     command = next(
         e["command"]
         for e in content["tried"]
         if (e["of"], e["setting"]) == (of, content["recommended"][of])
     )
-    yield f"To make the store: `{shown(command)}`"
+    yield "To make the store:"
+    yield f"    {shown(command)}"
+
+
+def described(summary: Summary) -> Iterator[str]:
+    """What to take, in lines for a terminal."""
+    content = summary.content
+    if content["one_rater_only"]:
+        yield "There is one rater in each case: which soft label is best cannot be known."
+        yield "What each setting does to the labels (means over cases):"
+        for e in content["moved"]:
+            moved, touched = e["moved_of_foreground"]["value"], e["touched"]["value"]
+            yield (
+                f"  {e['setting']}: moves {_number(moved)} of the foreground's volume, touches "
+                f"{_number(touched)} of all voxels, entropy {_number(e['entropy']['value'])} nats"
+            )
+        return
+    for of, title in TITLES.items():
+        yield f"{title}:"
+        yield from (f"  {line}" for line in recommendation(content, of))
+    for e in content["held_out"]:
+        gain = e["gain"]
+        yield (
+            f"Half of the patients chooses {e['setting']}; on the other half it is "
+            f"{gain['verdict']} than {gain['than']} ({_difference(gain)})."
+        )
 
 
 def _held_out(content: Entry) -> Iterator[str]:
