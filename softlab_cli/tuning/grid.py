@@ -148,7 +148,7 @@ class Grid:
 
     def _parameters(self, name: str) -> Iterator[tuple[tuple[str, Any], ...]]:
         kind = method_class(name)
-        has = {f.name for f in fields(kind) if f.init} if is_dataclass(kind) else set()
+        has: set[str] = {f.name for f in fields(kind) if f.init} if is_dataclass(kind) else set()
         columns: dict[str, list[tuple[str, Any]]] = {
             "kernel_size": [("kernel_size", size) for size in self.kernel_size],
             "sigma_mm": list(self._sigmas()),
