@@ -55,7 +55,7 @@ def naive_figures(
     pairs: list[tuple[np.ndarray, np.ndarray]], classes: list[int], mask: np.ndarray, *,
     bins: int = 15, clip: float = 1e-3,
 ) -> dict[str, float]:  # fmt: skip
-    """NLL, Brier and ECE over pairs of a soft label and the label map of a rater, voxel by voxel."""
+    """NLL, Brier and ECE over pairs of a soft label and a rater's label map, voxel by voxel."""
     surprise, square, gaps, votes = 0.0, 0.0, np.zeros(bins), 0
     for soft, label_map in pairs:
         for place in np.argwhere(mask):
@@ -246,11 +246,11 @@ def test_the_command_line_says_what_arrays_say(data, tuned) -> None:
     out, _ = tuned
     rows = list(csv.DictReader((out / "cases.csv").open(newline="")))
     options: dict[str, Any] = {"kernel_size": (3,), "sigma_mm": (0.5, 1.5)}
+    options |= {"methods": ("mean", "msvls", "onehot", "svls")}
     for place in range(4):
         files = [data / f"r{r}" / f"case{place}.nii.gz" for r in range(3)]
         raters = [sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in files]
-        found = predict_left_out(raters, spacing_mm=(2, 1, 1), labels=(0, 1),
-                                 methods=("mean", "msvls", "onehot", "svls"), **options)  # fmt: skip
+        found = predict_left_out(raters, spacing_mm=(2, 1, 1), labels=(0, 1), **options)
         mine = [r for r in rows if r["case"] == f"case{place}" and r["class"] == "all"]
         values = {(r["setting"], r["metric"]): float(r["value"]) for r in mine}
         assert values == {(s, m): v for s, one in found.items() for m, v in one.items()}
@@ -299,12 +299,16 @@ def test_the_command_that_it_prints_makes_the_store(tuned, softlab, tmp_path) ->
     assert store.info.method == said["method"]
 
 
+def texts(out: Path) -> dict[str, bytes]:
+    return {f.name: f.read_bytes() for f in out.rglob("*") if f.suffix in (".csv", ".json")}
+
+
 def test_what_is_done_is_not_done_again(data, softlab, tmp_path) -> None:
     out = tmp_path / "out"
     arguments = ("tune", *inputs(data), "--methods", "mean", "--workers", 1, "--out", out)
     first = softlab(*arguments)
     assert first.exit_code == 0, first.output
-    before = {f.name: f.read_bytes() for f in out.rglob("*") if f.suffix in (".csv", ".json")}
+    before = texts(out)
     again = softlab(*arguments)
     assert "skipped      4" in again.output
     assert {
