@@ -18,10 +18,15 @@ import softlab_cli
 from softlab_cli.api import soften
 from softlab_cli.core.blocks import Grid as Blocks
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.events import ignore
 from softlab_cli.methods import METHODS
+from softlab_cli.running.request import Request
 from softlab_cli.tuning import scene
 from softlab_cli.tuning.arrays import predict_left_out
 from softlab_cli.tuning.grid import Grid, Setting
+from softlab_cli.tuning.plan import plan_tuning
+from softlab_cli.tuning.request import TuneRequest
+from softlab_cli.tuning.views import side_by_side
 from softlab_cli.tuning.votes import FIGURES
 from tests.conftest import blobs, write_image
 from tests.toys import TOYS
@@ -378,7 +383,25 @@ def test_with_one_rater_it_says_what_cannot_be_known(data, softlab, tmp_path) ->
     assert found["moved_of_foreground"]["value"] == pytest.approx(np.mean(shares))
     text = (tmp_path / "out" / "summary.md").read_text()
     assert "cannot be known from that" in text
-    assert (tmp_path / "out" / "tune.png").exists()
+    for picture in ("tune.png", "settings.png"):
+        assert (tmp_path / "out" / picture).stat().st_size > 10_000
+
+
+def test_the_settings_side_by_side_are_those_of_one_slice(data, tmp_path) -> None:
+    import SimpleITK as sitk
+
+    run = Request([data / "r0"], tmp_path / "out", labels="0,1", workers=1)
+    grid = Grid(methods=("svls",), kernel_size=(5,), sigma_voxels=(2.0,))
+    found = side_by_side(plan_tuning(TuneRequest(run, grid), ignore))
+    assert found is not None
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(data / "r0" / "case0.nii.gz")))
+    assert found.case_id == "case0"
+    assert (labels > 0).sum(axis=(1, 2))[found.z] == (labels > 0).sum(axis=(1, 2)).max()
+    np.testing.assert_array_equal(found.labels, labels[found.z])  # within the margin: all of it
+    soft = softlab_cli.svls(labels, kernel_size=5, sigma_voxels=2.0, labels=(0, 1))
+    own = np.take_along_axis(soft, labels[None].astype(int), 0)[0, found.z].astype(np.float32)
+    np.testing.assert_array_equal(found.moved["svls --kernel-size 5 --sigma-voxels 2"], 1 - own)
+    assert not found.moved["onehot"].any()
 
 
 @pytest.mark.parametrize(

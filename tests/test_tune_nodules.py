@@ -26,7 +26,8 @@ def nodules(tmp_path_factory) -> dict[str, Path]:
     if not DATABASE.exists():
         pytest.fail("the outlines are missing: run 'make data' (make test does so)")
     spec = importlib.util.spec_from_file_location("pylidc_raters", EXAMPLE)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     root = tmp_path_factory.mktemp("nodules")
@@ -87,7 +88,7 @@ def test_the_order_is_that_of_three_hundred_nodules(half: str, tuned) -> None:
     of_all = [found["others", name] for name in
               ("msvls --kernel-size 3 --sigma-voxels 1", "mean", "majority")]  # fmt: skip
     assert of_all == sorted(of_all)
-    of_one = [found["one", name] for name in
-              ("svls --kernel-size 3 --sigma-voxels 1", "ls --smoothing 0.1", "onehot")]  # fmt: skip
+    names = ("svls --kernel-size 3 --sigma-voxels 1", "ls --smoothing 0.1", "onehot")
+    of_one = [found["one", name] for name in names]
     assert of_one == sorted(of_one)
     assert of_all[0] < of_one[0]

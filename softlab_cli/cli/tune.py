@@ -117,16 +117,18 @@ def command(
         softlab tune --in r1/ --in r2/ --in r3/ --out tuning/
         softlab tune --in r1/ --in r2/ --sigma-mm 0.5,1,2 --kernel-size 3,5,7 --out tuning/
     The results are tune.csv, cases.csv, summary.json, summary.md and tune.png, and the
-    command that makes the store. With one rater it says what each setting does to the labels.
+    command that makes the store. With one rater it says what each setting does to the labels,
+    and draws it: settings.png.
     """
     from softlab_cli.evaluation.request import read_groups
     from softlab_cli.labels.read import ReadingOptions
-    from softlab_cli.report.tuning import draw_tuning
+    from softlab_cli.report.tuning import draw_settings, draw_tuning
     from softlab_cli.running.request import Request
     from softlab_cli.tuning.grid import Grid
     from softlab_cli.tuning.plan import plan_tuning
     from softlab_cli.tuning.request import TuneRequest
     from softlab_cli.tuning.run import execute_tuning
+    from softlab_cli.tuning.views import side_by_side
 
     progress, verbose = options.pop("progress"), options.pop("verbose")
     dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
@@ -147,6 +149,8 @@ def command(
         report, summary = execute_tuning(plan, listen)
     if summary is not None:
         draw_tuning(summary, request.run.out / "tune.png")
+        if plan.alone and (views := side_by_side(plan)) is not None:
+            draw_settings(views, request.run.out / "settings.png")
     click.echo(printable("\n".join(describe(report, summary, request.run.out))))
     raise SystemExit(1 if report.failed else 0)
 

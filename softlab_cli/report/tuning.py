@@ -1,22 +1,27 @@
-"""The picture of ``softlab tune``: error against the amount of smoothing."""
+"""The pictures of ``softlab tune``: error against the amount of smoothing, and the settings."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from softlab_cli.core.extras import require
 from softlab_cli.core.text import shown
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.store.files import system_errors
 from softlab_cli.tuning.summary import Summary
+from softlab_cli.tuning.views import SideBySide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["draw_tuning"]
+__all__ = ["draw_settings", "draw_tuning"]
 
 AMOUNTS = {
     "sigma_voxels": "sigma (voxels)",
@@ -27,6 +32,12 @@ AMOUNTS = {
 
 ROWS = {"others": "n-1 raters", "one": "one rater"}
 INCHES = (4.2, 3.4)
+SIDE, ACROSS = 2.2, 5
+"""Inches of a slice, and slices in a row."""
+
+FLAT_COLOURS = 5
+"""The first colour of settings without an amount, the same in all panels."""
+
 DASHES = ("--", ":", "-.")
 
 Entry = Mapping[str, Any]
@@ -68,9 +79,56 @@ def draw_tuning(summary: Summary, out: Path) -> None:
         mine = [t for t in tried if t["of"] == of]
         for column, amount in enumerate(amounts):
             axis = axes[row, column]
+            if amount and not any(amount in t["parameters"] for t in mine):
+                axis.set_axis_off()
+                continue
             _draw(axis, mine, amount, values)
             axis.set(xlabel=AMOUNTS.get(amount, ""), title=ROWS[of])
         axes[row, 0].set_ylabel("moved, of the foreground" if alone else content["metric"])
+    _save(figure, out)
+
+
+def draw_settings(shown_: SideBySide, out: Path) -> None:
+    """Draw what each setting does to a slice: what it takes from the voxels' own classes.
+
+    Parameters
+    ----------
+    shown_
+        The slice.
+    out
+        The picture.
+
+    Raises
+    ------
+    PackageError
+        Without matplotlib.
+    StoreError
+        When the picture cannot be written.
+    """
+    with require("matplotlib", extra="plot", problem="settings.png needs matplotlib."):
+        from matplotlib.figure import Figure
+    count = len(shown_.moved)
+    columns = min(ACROSS, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(SIDE * columns + 0.8, SIDE * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    aspect = shown_.pixel_mm[0] / shown_.pixel_mm[1]
+    image = None
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (name, moved) in zip(axes.flat, shown_.moved.items(), strict=False):
+        image = axis.imshow(moved, vmin=0, vmax=0.5, cmap="magma", aspect=aspect,
+                            interpolation="nearest")  # fmt: skip
+        for index in np.unique(shown_.labels)[1:]:
+            axis.contour(shown_.labels == index, [0.5], colors="white", linewidths=0.5)
+        axis.set_title("\n".join(wrap(shown(name), 28)), fontsize=7)
+    if image is not None:
+        figure.colorbar(image, ax=axes, shrink=0.6, label="taken from the own class")
+    figure.suptitle(f"{shown(shown_.case_id)}, slice {shown_.z}", fontsize=9)
+    _save(figure, out)
+
+
+def _save(figure: Figure, out: Path) -> None:
     partial = out.with_name(f".{out.name}.{os.getpid()}.png")
     with system_errors(out, "written"):
         figure.savefig(partial, dpi=120)
@@ -107,9 +165,9 @@ def _draw(
     for number, one in enumerate(flat):
         entry = values.get((one["of"], one["setting"]))
         if entry is not None:
-            colour, style = f"C{(len(lines) + number) % 10}", DASHES[number % len(DASHES)]
-            axis.axhline(entry["value"], color=colour, linewidth=1, linestyle=style,
-                         label=shown(one["setting"]))  # fmt: skip
+            colour = f"C{(FLAT_COLOURS + number) % 10}"
+            axis.axhline(entry["value"], color=colour, linewidth=1, label=shown(one["setting"]),
+                         linestyle=DASHES[number % len(DASHES)])  # fmt: skip
     if amount and lines:
         axis.set_xscale("log")
         ticks = sorted({point[0] for points in lines.values() for point in points})

@@ -25,7 +25,7 @@ from softlab_cli.tuning.request import TuneRequest
 from softlab_cli.tuning.results import CASES, Kept, keep
 from softlab_cli.tuning.subset import Surroundings
 
-__all__ = ["TuneTask", "tune_case"]
+__all__ = ["TuneTask", "around_of", "tune_case"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def tune_case(task: TuneTask) -> CaseFinished:
 
 
 def _tried(task: TuneTask, drawn: RaterLabels) -> tuple[Judged, Any]:
-    request, around = task.request, _around(task)
+    request, around = task.request, around_of(task)
     if task.alone:
         moved = measure_moved(drawn, task.classes, request.settings, around)
         voxels = max((one.voxels for one in moved.values()), default=0)
@@ -111,7 +111,8 @@ def _tried(task: TuneTask, drawn: RaterLabels) -> tuple[Judged, Any]:
     return found, {}
 
 
-def _around(task: TuneTask) -> Surroundings:
+def around_of(task: TuneTask) -> Surroundings:
+    """What methods may ask for besides the raters."""
     images = task.case.images
 
     @cache

@@ -1,7 +1,8 @@
-"""Where soft labels go that are only to be judged: they are counted, and let go of."""
+"""Where soft labels go that are only to be judged, or shown: they are counted, and let go of."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from softlab_cli.kernels.votes import ScoreTables, add_moved, add_votes
 from softlab_cli.tuning.scene import Place
 from softlab_cli.tuning.votes import Votes
 
-__all__ = ["MovedSink", "VoteSink"]
+__all__ = ["MovedSink", "PlacedSink", "SliceSink", "VoteSink"]
 
 
 class _Part(NamedTuple):
@@ -26,7 +27,19 @@ class _Part(NamedTuple):
     values: NDArray[np.uint16]
 
 
-class PlacedSink:
+class _Whole(NamedTuple):
+    """All soft labels of one block, where voxels count.
+
+    Rows of `values` are those of `classes`, ascending; `row_of` is the row of each class, or -1.
+    """
+
+    start: Shape
+    values: NDArray[np.uint16]
+    classes: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+
+
+class PlacedSink(ABC):
     """Takes the soft labels of the voxels that count; see `softlab_cli.methods.prepared.Sink`.
 
     Parameters
@@ -45,7 +58,7 @@ class PlacedSink:
         self._class_count = class_count
         self._waiting: list[_Part] = []
 
-    def encode_label(
+    def encode_label(  # noqa: B027 - not abstract: for all of them there is nothing to do
         self, region: Region, class_indices: NDArray[Any], rater: int | None = None
     ) -> None:
         """Nothing: the labels are known."""
@@ -80,15 +93,14 @@ class PlacedSink:
         order = np.argsort(classes)
         row_of = np.full(self._class_count, -1, np.int64)
         row_of[classes[order]] = np.arange(len(order))
-        place = self._places[self._waiting[0].start]
+        start = self._waiting[0].start
         self._waiting = []
-        self._count(np.ascontiguousarray(values[order]), classes[order], row_of, place)
+        found = _Whole(start, np.ascontiguousarray(values[order]), classes[order], row_of)
+        self._count(found, self._places[start])
 
-    def _count(
-        self, values: NDArray[np.uint16], classes: NDArray[np.int64], row_of: NDArray[np.int64],
-        place: Place,
-    ) -> None:  # fmt: skip
-        raise NotImplementedError
+    @abstractmethod
+    def _count(self, found: _Whole, place: Place) -> None:
+        """Take what was found where voxels of a block count."""
 
 
 class VoteSink(PlacedSink):
@@ -118,13 +130,12 @@ class VoteSink(PlacedSink):
         self._flush()
         self._tested = tested
 
-    def _count(
-        self, values: NDArray[np.uint16], classes: NDArray[np.int64], row_of: NDArray[np.int64],
-        place: Place,
-    ) -> None:  # fmt: skip
+    def _count(self, found: _Whole, place: Place) -> None:
         sums = np.zeros(self._sums.shape, np.int64)
         targets = place.labels[list(self._tested)]
-        add_votes(values, classes, row_of, targets, self._tables, sums, self._bins)
+        add_votes(
+            found.values, found.classes, found.row_of, targets, self._tables, sums, self._bins
+        )
         self._sums += sums
         self._votes += targets.size
 
@@ -147,13 +158,44 @@ class MovedSink(PlacedSink):
         self._tables = tables
         self._found = np.zeros(2, np.int64)
 
-    def _count(
-        self, values: NDArray[np.uint16], classes: NDArray[np.int64], row_of: NDArray[np.int64],
-        place: Place,
-    ) -> None:  # fmt: skip
-        add_moved(values, row_of, place.labels[0], self._tables.steps, self._found)
+    def _count(self, found: _Whole, place: Place) -> None:
+        add_moved(found.values, found.row_of, place.labels[0], self._tables.steps, self._found)
 
     def moved(self) -> tuple[int, int]:
         """Mass that has moved, in steps of 2^-24, and the voxels that it has moved at."""
         self._flush()
         return int(self._found[0]), int(self._found[1])
+
+
+class SliceSink(PlacedSink):
+    """Keeps how much of one slice's soft labels is not that of the label itself.
+
+    Parameters
+    ----------
+    grid, places, class_count
+        As for `PlacedSink`.
+    z
+        The slice.
+    """
+
+    def __init__(self, grid: Grid, places: Mapping[Shape, Place], class_count: int, z: int) -> None:
+        self._at: dict[Shape, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        mine: dict[Shape, Place] = {}
+        for start, place in places.items():
+            found = np.unravel_index(place.voxels, grid.block)
+            kept = found[0] + start[0] == z
+            if kept.any():
+                mine[start] = Place(place.voxels[kept], place.labels[:, kept])
+                self._at[start] = (found[1][kept] + start[1], found[2][kept] + start[2])
+        super().__init__(grid, mine, class_count)
+        self._moved = np.zeros(grid.shape[1:], np.float32)
+
+    def _count(self, found: _Whole, place: Place) -> None:
+        rows = found.row_of[place.labels[0]]
+        own = found.values[np.maximum(rows, 0), np.arange(len(rows))].view(np.float16)
+        self._moved[self._at[found.start]] = np.where(rows < 0, 1, 1 - own.astype(np.float32))
+
+    def moved(self) -> NDArray[np.float32]:
+        """(Y, X), 0 where voxels do not count."""
+        self._flush()
+        return self._moved
