@@ -41,15 +41,17 @@ TRIED: dict[str, Any] = {
 
 
 def drawn(count: int, shape: tuple[int, ...] = SHAPE, classes: int = 3) -> list[np.ndarray]:
-    """Raters who draw the same with shifted borders; far from the edge there is background."""
+    """Raters who draw the same with shifted borders, and background around."""
     truth = np.zeros(shape, np.uint8)
-    inner = tuple(slice(n // 3, n) for n in shape)
+    inner = tuple(slice(n // 3, n - n // 4) for n in shape)
     truth[inner] = blobs(truth[inner].shape, classes, seed=4)
     return [np.roll(truth, r, axis=-1 - r % 2) for r in range(count)]
 
 
 def grown(foreground: np.ndarray, reach: str) -> np.ndarray:
     """Voxels within a distance, by scipy."""
+    if reach == "0vox":
+        return foreground
     if reach.endswith("vox"):
         return ndimage.binary_dilation(foreground, iterations=int(reach[:-3]))
     sampling = SPACING[3 - foreground.ndim :]
@@ -99,13 +101,13 @@ def naive(
     return naive_figures(pairs, classes, mask)
 
 
-@pytest.mark.parametrize("reach", ["3vox", "2mm"])
+@pytest.mark.parametrize("reach", ["3vox", "2mm", "0vox"])
 @pytest.mark.parametrize("shape", [SHAPE, (17, 19)])
 def test_every_setting_is_judged_as_by_hand(shape: tuple[int, ...], reach: str) -> None:
     raters = drawn(3, shape)
     raters[1][..., -3:] = IGNORED
     settings = Grid(**TRIED).settings(images=False)
-    chosen = settings if reach == "3vox" else settings[::5]
+    chosen = settings if reach == "3vox" else settings[1::4]
     found = predict_left_out(
         raters, spacing_mm=SPACING[3 - len(shape) :], labels=range(3), ignore_value=IGNORED,
         regions=f"union={reach}", **TRIED,
@@ -402,6 +404,27 @@ def test_the_settings_side_by_side_are_those_of_one_slice(data, tmp_path) -> Non
     own = np.take_along_axis(soft, labels[None].astype(int), 0)[0, found.z].astype(np.float32)
     np.testing.assert_array_equal(found.moved["svls --kernel-size 5 --sigma-voxels 2"], 1 - own)
     assert not found.moved["onehot"].any()
+
+
+def test_every_rater_weighs_alike_however_many_a_case_has(data, tmp_path) -> None:
+    """The figure of one rater's labels is a mean over those who are tested, not over pairs."""
+    write_image(tmp_path / "r2" / "case1.nii.gz", blobs((5, 9, 10), 2, seed=9), (2, 1, 1))
+    _, summary = softlab_cli.tune(
+        [data / "r0", data / "r1", tmp_path / "r2"], tmp_path / "out", methods=("onehot",),
+        regions="all", labels="0,1", workers=1,
+    )  # fmt: skip
+    assert summary is not None
+    rows = list(csv.DictReader((tmp_path / "out" / "cases.csv").open(newline="")))
+    of = {r["case"]: r for r in rows if (r["setting"], r["class"]) == ("onehot", "all")}
+    raters = {"case0": 2, "case1": 3, "case2": 2, "case3": 2}
+    assert {c: int(r["votes"]) for c, r in of.items()} == {c: 450 * n * (n - 1) for c, n in
+                                                           raters.items()}  # fmt: skip
+    (found,) = [e["value"] for e in summary.content["figures"]
+                if (e["setting"], e["class"], e["metric"]) == ("onehot", "all", "ece")]  # fmt: skip
+    scores = {r["case"]: float(r["value"]) for r in rows
+           if (r["setting"], r["class"], r["metric"]) == ("onehot", "all", "brier")}  # fmt: skip
+    weighed = sum(scores[case] * n for case, n in raters.items()) / sum(raters.values())
+    assert found == pytest.approx(weighed / 2)  # of sure labels, Brier is twice the share of misses
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,6 @@ def add_votes(
 ) -> None:  # fmt: skip
     """Add what each voxel's soft label is worth against each label that it is tested with.
 
-    A class that a voxel's soft label gives 0, and that is not its label, adds nothing here:
-    its count belongs to the first bin of that class.
-
     Parameters
     ----------
     values
@@ -64,8 +61,8 @@ def add_votes(
         (C + 1, 2) squares and surprises; of all classes together, then of each against the
         others.
     bins
-        (C + 1, 3, bins) votes, their probabilities in steps of 2^-24, and those that came
-        true; of the most probable class (the first of several), then of each.
+        (C + 1, 2, bins) probabilities in steps of 2^-24, and votes that came true; of the
+        most probable class (the first of several), then of each.
     """
     rows, tests = len(classes), len(targets)
     for v in range(values.shape[1]):
@@ -77,19 +74,17 @@ def add_votes(
             if half > best:
                 best, top = half, classes[row]
         place = tables.bins[best]
-        bins[0, 0, place] += tests
-        bins[0, 1, place] += tests * tables.steps[best]
+        bins[0, 0, place] += tests * tables.steps[best]
         for test in range(tests):
             label = np.int64(targets[test, voxel])
             half = np.uint16(0) if row_of[label] < 0 else values[row_of[label], voxel]
             sums[0, 0] += squares - tables.miss_square[half] + tables.hit_square[half]
             sums[0, 1] += tables.hit_surprise[half]
-            bins[0, 2, place] += label == top
+            bins[0, 1, place] += label == top
             sums[label + 1, 0] += tables.hit_square[half]
             sums[label + 1, 1] += tables.hit_surprise[half]
-            bins[label + 1, 0, tables.bins[half]] += 1
-            bins[label + 1, 1, tables.bins[half]] += tables.steps[half]
-            bins[label + 1, 2, tables.bins[half]] += 1
+            bins[label + 1, 0, tables.bins[half]] += tables.steps[half]
+            bins[label + 1, 1, tables.bins[half]] += 1
         for row in range(rows):
             half = values[row, voxel]
             if half == 0:
@@ -99,8 +94,7 @@ def add_votes(
                 others += targets[test, voxel] != classes[row]
             sums[own, 0] += others * tables.miss_square[half]
             sums[own, 1] += others * tables.miss_surprise[half]
-            bins[own, 0, tables.bins[half]] += others
-            bins[own, 1, tables.bins[half]] += others * tables.steps[half]
+            bins[own, 0, tables.bins[half]] += others * tables.steps[half]
 
 
 @kernel

@@ -123,7 +123,7 @@ class VoteSink(PlacedSink):
         self._votes = 0
         self._sums = np.zeros((class_count + 1, 2), object)
         bins = int(tables.bins.max()) + 1
-        self._bins = np.zeros((class_count + 1, 3, bins), np.int64)
+        self._bins = np.zeros((class_count + 1, 2, bins), np.int64)
 
     def expect(self, tested: Sequence[int]) -> None:
         """The next soft labels are to predict these raters; those before are complete."""
@@ -142,10 +142,7 @@ class VoteSink(PlacedSink):
     def votes(self, sources: int) -> Votes:
         """All that was counted; `sources` is as for `Votes`."""
         self._flush()
-        bins = self._bins.copy()
-        # What gives a class 0 where it is not the label has not been counted one by one.
-        bins[:, 0, 0] += self._votes - bins[:, 0].sum(axis=1)
-        return Votes(self._votes, sources, self._sums, bins)
+        return Votes(self._votes, sources, self._sums, self._bins)
 
 
 class MovedSink(PlacedSink):

@@ -94,7 +94,7 @@ class _Table:
     Parameters
     ----------
     counts
-        (cases, C + 1, 3 + 3 bins) of each setting; see `Votes.weighed`.
+        (cases, C + 1, 3 + 2 bins) of each setting; see `Votes.weighed`.
     groups
         Whom each case belongs to.
     draw

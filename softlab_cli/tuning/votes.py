@@ -58,7 +58,7 @@ class Votes:
     sums
         (C + 1, 2) whole numbers in steps of 2^-32: squares and surprises.
     bins
-        (C + 1, 3, bins) int64: votes, their probabilities in steps of 2^-24, those come true.
+        (C + 1, 2, bins) int64: probabilities in steps of 2^-24, and votes that came true.
     """
 
     votes: int
@@ -67,7 +67,7 @@ class Votes:
     bins: NDArray[np.int64]
 
     def weighed(self) -> NDArray[np.float64]:
-        """(C + 1, 3 + 3 bins): votes, squares, surprises; then the bins, all of weight 1 a rater.
+        """(C + 1, 3 + 2 bins): votes, squares, surprises; then the bins, all of weight 1 a rater.
 
         Of all cases these are added up, and `FIGURES` turn them into figures.
         """
@@ -75,7 +75,7 @@ class Votes:
         head = np.empty((rows, 3))
         head[:, 0] = self.votes
         head[:, 1:] = self.sums.astype(np.float64) * SURPRISE
-        bins = self.bins * np.array([1.0, STEP, 1.0])[:, None]
+        bins = self.bins * np.array([STEP, 1.0])[:, None]
         return np.concatenate([head, bins.reshape(rows, -1)], axis=1) / self.sources
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def nll(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     Parameters
     ----------
     counts
-        (n, 3 + 3 bins) sums of `Votes.weighed`.
+        (n, 3 + 2 bins) sums of `Votes.weighed`.
     """
     return _divided(counts[:, 2], counts[:, 0])
 
@@ -112,8 +112,8 @@ def brier(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def ece(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected calibration error of the most probable class, or of a class. See `nll`."""
-    bins = counts[:, 3:].reshape(len(counts), 3, -1)
-    return _divided(np.abs(bins[:, 1] - bins[:, 2]).sum(axis=1), counts[:, 0])
+    bins = counts[:, 3:].reshape(len(counts), 2, -1)
+    return _divided(np.abs(bins[:, 0] - bins[:, 1]).sum(axis=1), counts[:, 0])
 
 
 FIGURES = {"nll": nll, "brier": brier, "ece": ece}
