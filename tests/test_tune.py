@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import json
 import math
 import shlex
@@ -21,7 +22,7 @@ from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.events import ignore
 from softlab_cli.methods import METHODS
 from softlab_cli.running.request import Request
-from softlab_cli.tuning import scene
+from softlab_cli.tuning import arrays, scene
 from softlab_cli.tuning.arrays import predict_left_out
 from softlab_cli.tuning.grid import Grid, Setting
 from softlab_cli.tuning.plan import plan_tuning
@@ -116,6 +117,10 @@ def test_every_setting_is_judged_as_by_hand(shape: tuple[int, ...], reach: str) 
     for setting in chosen:
         expected = naive(raters, setting, reach, [0, 1, 2])
         assert found[setting.name] == pytest.approx(expected, abs=1e-8), setting.name
+
+
+def test_the_example_of_the_docstring() -> None:
+    assert doctest.testmod(arrays) == (0, 4)
 
 
 def test_what_follows_the_image_is_judged_by_hand_too() -> None:

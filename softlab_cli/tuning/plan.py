@@ -45,6 +45,7 @@ BYTES_PER_VOXEL = 24
 """What voxels count (1), their distances (8), their numbers (8), and what numpy needs."""
 
 COUNTING_BYTES = 16 * 2**20
+BLOCK_VOXELS = 64**3
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ class _Draft:
         def needed(case: Case, threads: int) -> int:
             seen = self.probes[case.case_id]
             most = max(m.needs(case, seen, classes, threads).memory for m in methods)
-            return most + _beside(case, seen, classes)
+            return most + _beside(case, seen, classes, threads)
 
         crew, too_large = hire(self.cases, run, needed, listen)
         for case_id, error in too_large.items():
@@ -289,8 +290,10 @@ def _header(case: Case, reading: ReadingOptions) -> FileProbe:
     )
 
 
-def _beside(case: Case, seen: FileProbe, classes: ClassTable) -> int:
+def _beside(case: Case, seen: FileProbe, classes: ClassTable, threads: int) -> int:
     """Upper bound of what all raters of a case take, beside what a method needs of some."""
-    raters = len(case.drawings)
+    raters, voxels = len(case.drawings), prod(seen.geometry.shape)
     labels = raters * classes.index_dtype.itemsize + 3 * pattern_bytes(len(classes), raters)
-    return COUNTING_BYTES + prod(seen.geometry.shape) * (labels + BYTES_PER_VOXEL)
+    # A block's soft labels as they come, in order, and of two blocks a thread that wait.
+    block = min(voxels, BLOCK_VOXELS) * len(classes) * 2
+    return COUNTING_BYTES + voxels * (labels + BYTES_PER_VOXEL) + (2 + 2 * threads) * block

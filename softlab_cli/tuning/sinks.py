@@ -88,15 +88,16 @@ class PlacedSink(ABC):
     def _flush(self) -> None:
         if not self._waiting:
             return
-        classes = np.array([c for part in self._waiting for c in part.classes], np.int64)
-        values = np.concatenate([part.values for part in self._waiting])
-        order = np.argsort(classes)
+        classes = np.sort(np.array([c for part in self._waiting for c in part.classes], np.int64))
         row_of = np.full(self._class_count, -1, np.int64)
-        row_of[classes[order]] = np.arange(len(order))
+        row_of[classes] = np.arange(len(classes))
         start = self._waiting[0].start
+        place = self._places[start]
+        values = np.empty((len(classes), len(place.voxels)), np.uint16)
+        for part in self._waiting:
+            values[row_of[list(part.classes)]] = part.values
         self._waiting = []
-        found = _Whole(start, np.ascontiguousarray(values[order]), classes[order], row_of)
-        self._count(found, self._places[start])
+        self._count(_Whole(start, values, classes, row_of), place)
 
     @abstractmethod
     def _count(self, found: _Whole, place: Place) -> None:
