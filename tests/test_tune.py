@@ -316,34 +316,42 @@ def texts(out: Path) -> dict[str, bytes]:
 
 
 def test_what_is_done_is_not_done_again(data, softlab, tmp_path) -> None:
-    out = tmp_path / "out"
-    arguments = ("tune", *inputs(data), "--methods", "mean", "--workers", 1, "--out", out)
-    first = softlab(*arguments)
-    assert first.exit_code == 0, first.output
+    out, told = tmp_path / "out", list[Any]()
+    options: dict[str, Any] = {"methods": ("mean",), "workers": 1, "listen": told.append}
+    raters = [data / f"r{rater}" for rater in range(3)]
+    assert softlab_cli.tune(raters, out, **options)[0].done == 4
     before = texts(out)
-    again = softlab(*arguments)
-    assert "skipped      4" in again.output
-    assert {
-        f.name: f.read_bytes() for f in out.rglob("*") if f.suffix in (".csv", ".json")
-    } == before
+    assert softlab_cli.tune(raters, out, **options)[0].skipped == 4
+    assert texts(out) == before
     (out / "cases" / "case1.json").write_text("{")
-    mended = softlab(*arguments, "--workers", 2)
-    assert "done         1" in mended.output
-    assert {
-        f.name: f.read_bytes() for f in out.rglob("*") if f.suffix in (".csv", ".json")
-    } == before
-    other = softlab(*arguments, "--clip", "0.01")
-    assert "done         4" in other.output
-    assert "options have changed" in other.output
-    dry = softlab(*arguments, "--dry-run")
-    assert dry.exit_code == 0
+    (out / "cases" / "case2.json").unlink()
+    mended, _ = softlab_cli.tune(raters, out, **options | {"workers": 2, "threads": 3})
+    assert (mended.done, mended.skipped) == (2, 2)
+    assert texts(out) == before
+    assert softlab_cli.tune(raters, out, clip=0.01, **options)[0].done == 4
+    assert any("options have changed" in getattr(event, "message", "") for event in told)
+    dry = softlab("tune", *inputs(data), "--methods", "mean", "--out", out, "--dry-run")
+    assert dry.exit_code == 0, dry.output
     assert "its options have changed" in dry.output
     assert "fuse --method mean" in dry.output
 
 
-def test_a_case_of_one_rater_and_a_bad_one_are_named_and_stop_nothing(
-    data, softlab, tmp_path
-) -> None:
+def test_pictures_in_parts_are_summed_up_by_the_last(tmp_path) -> None:
+    for place in range(3):
+        for rater, label_map in enumerate(drawn(2, (11, 12))):
+            write_image(tmp_path / f"r{rater}" / f"p{place}.nii.gz", np.roll(label_map, place))
+    raters = [tmp_path / "r0", tmp_path / "r1"]
+    options: dict[str, Any] = {"methods": ("svls", "majority"), "kernel_size": (3,), "workers": 1,
+                               "labels": "0-2"}  # fmt: skip
+    report, summary = softlab_cli.tune(raters, tmp_path / "parts", part=(1, 2), **options)
+    assert (report.done, summary) == (2, None)
+    report, _ = softlab_cli.tune(raters, tmp_path / "parts", part=(2, 2), **options)
+    assert report.done == 1
+    softlab_cli.tune(raters, tmp_path / "whole", **options)
+    assert texts(tmp_path / "parts") == texts(tmp_path / "whole")
+
+
+def test_cases_that_cannot_be_tried_are_named_and_stop_nothing(data, softlab, tmp_path) -> None:
     for rater in range(3):
         for file in (data / f"r{rater}").iterdir():
             target = tmp_path / f"r{rater}" / file.name
