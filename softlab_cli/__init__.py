@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.report.marginals import class_weights, label_marginals
     from softlab_cli.running.runner import run
+    from softlab_cli.tuning.run import tune
 
 __all__ = [
     "Calibration",
@@ -40,6 +41,7 @@ __all__ = [
     "open_store",
     "run",
     "svls",
+    "tune",
 ]
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "svls": "softlab_cli.api",
     "open_store": "softlab_cli.api",
     "run": "softlab_cli.running.runner",
+    "tune": "softlab_cli.tuning.run",
 }
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "store_argument",
     "svls_options",
     "together",
+    "tuning_options",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -455,6 +456,21 @@ calibration_options = together(
 )
 """The same to a calibration, which is fitted on all cases together."""
 
+tuning_options = together(
+    *_INPUT[:1],
+    click.option(
+        "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
+    ),
+    groups,
+    _IMAGES,
+    rater_pattern,
+    class_pattern,
+    *_READING,
+    *_CLASSES,
+    _OVERWRITE,
+    *_RUNNING,
+)
+"""The same, and the label maps, where soft labels are tried on them."""
 
 page_options = together(_WORKERS, *_BUDGET, _DASK, *_TELLING)
 """How a command that makes a page runs."""

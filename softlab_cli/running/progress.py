@@ -35,6 +35,7 @@ VERBS = {
     "evaluate": "evaluating",
     "draw": "drawing",
     "calibrate": "calibrating",
+    "tune": "trying soft labels",
 }
 
 

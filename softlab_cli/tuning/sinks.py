@@ -1,0 +1,199 @@
+"""Where soft labels go that are only to be judged, or shown: they are counted, and let go of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlab_cli.core.blocks import Grid, Region, Shape
+from softlab_cli.core.softblock import SoftBlock
+from softlab_cli.kernels.votes import ScoreTables, add_moved, add_votes
+from softlab_cli.tuning.scene import Place
+from softlab_cli.tuning.votes import Votes
+
+__all__ = ["MovedSink", "PlacedSink", "SliceSink", "VoteSink"]
+
+
+class _Part(NamedTuple):
+    """A group of classes of one block: its soft labels where voxels count."""
+
+    start: Shape
+    classes: tuple[int, ...]
+    values: NDArray[np.uint16]
+
+
+class _Whole(NamedTuple):
+    """All soft labels of one block, where voxels count.
+
+    Rows of `values` are those of `classes`, ascending; `row_of` is the row of each class, or -1.
+    """
+
+    start: Shape
+    values: NDArray[np.uint16]
+    classes: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+
+
+class PlacedSink(ABC):
+    """Takes the soft labels of the voxels that count; see `softlab_cli.methods.prepared.Sink`.
+
+    Parameters
+    ----------
+    grid
+        The blocks that are expected; the groups of one come one after the other.
+    places
+        The voxels that count, by the first voxel of their block.
+    class_count
+        C.
+    """
+
+    def __init__(self, grid: Grid, places: Mapping[Shape, Place], class_count: int) -> None:
+        self.grid = grid
+        self._places = places
+        self._class_count = class_count
+        self._waiting: list[_Part] = []
+
+    def encode_label(  # noqa: B027 - not abstract: for all of them there is nothing to do
+        self, region: Region, class_indices: NDArray[Any], rater: int | None = None
+    ) -> None:
+        """Nothing: the labels are known."""
+
+    def encode(self, block: SoftBlock) -> _Part | None:
+        """What counts of a block, copied."""
+        z, y, x = block.region
+        place = self._places.get(start := (z.start, y.start, x.start))
+        if place is None:
+            return None
+        values = block.values.view(np.uint16).reshape(-1, prod(self.grid.block))
+        found = [values[:, place.voxels]]
+        for value in block.constants.values():
+            half = np.float16(value).view(np.uint16)
+            found.append(np.full((1, len(place.voxels)), half, np.uint16))
+        classes = (*block.class_indices, *block.constants)
+        return _Part(start, classes, np.concatenate(found) if len(found) > 1 else found[0])
+
+    def append(self, block: _Part | None) -> None:
+        """Count a block when all of its groups are there."""
+        if block is None:
+            return
+        if self._waiting and self._waiting[0].start != block.start:
+            self._flush()
+        self._waiting.append(block)
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        classes = np.sort(np.array([c for part in self._waiting for c in part.classes], np.int64))
+        row_of = np.full(self._class_count, -1, np.int64)
+        row_of[classes] = np.arange(len(classes))
+        start = self._waiting[0].start
+        place = self._places[start]
+        values = np.empty((len(classes), len(place.voxels)), np.uint16)
+        for part in self._waiting:
+            values[row_of[list(part.classes)]] = part.values
+        self._waiting = []
+        self._count(_Whole(start, values, classes, row_of), place)
+
+    @abstractmethod
+    def _count(self, found: _Whole, place: Place) -> None:
+        """Take what was found where voxels of a block count."""
+
+
+class VoteSink(PlacedSink):
+    """Counts how well soft labels predict raters who have no part in them.
+
+    Parameters
+    ----------
+    grid, places, class_count
+        As for `PlacedSink`.
+    tables
+        What each soft label adds.
+    """
+
+    def __init__(
+        self, grid: Grid, places: Mapping[Shape, Place], class_count: int, tables: ScoreTables
+    ) -> None:
+        super().__init__(grid, places, class_count)
+        self._tables = tables
+        self._tested: Sequence[int] = ()
+        self._votes = 0
+        self._sums = np.zeros((class_count + 1, 2), object)
+        bins = int(tables.bins.max()) + 1
+        self._bins = np.zeros((class_count + 1, 2, bins), np.int64)
+
+    def expect(self, tested: Sequence[int]) -> None:
+        """The next soft labels are to predict these raters; those before are complete."""
+        self._flush()
+        self._tested = tested
+
+    def _count(self, found: _Whole, place: Place) -> None:
+        sums = np.zeros(self._sums.shape, np.int64)
+        targets = place.labels[list(self._tested)]
+        add_votes(
+            found.values, found.classes, found.row_of, targets, self._tables, sums, self._bins
+        )
+        self._sums += sums
+        self._votes += targets.size
+
+    def votes(self, sources: int) -> Votes:
+        """All that was counted; `sources` is as for `Votes`."""
+        self._flush()
+        return Votes(self._votes, sources, self._sums, self._bins)
+
+
+class MovedSink(PlacedSink):
+    """Counts how much of soft labels is not that of the label itself; parameters as `VoteSink`."""
+
+    def __init__(
+        self, grid: Grid, places: Mapping[Shape, Place], class_count: int, tables: ScoreTables
+    ) -> None:
+        super().__init__(grid, places, class_count)
+        self._tables = tables
+        self._found = np.zeros(2, np.int64)
+
+    def _count(self, found: _Whole, place: Place) -> None:
+        add_moved(found.values, found.row_of, place.labels[0], self._tables.steps, self._found)
+
+    def moved(self) -> tuple[int, int]:
+        """Mass that has moved, in steps of 2^-24, and the voxels that it has moved at."""
+        self._flush()
+        return int(self._found[0]), int(self._found[1])
+
+
+class SliceSink(PlacedSink):
+    """Keeps how much of one slice's soft labels is not that of the label itself.
+
+    Parameters
+    ----------
+    grid, places, class_count
+        As for `PlacedSink`.
+    z
+        The slice.
+    """
+
+    def __init__(self, grid: Grid, places: Mapping[Shape, Place], class_count: int, z: int) -> None:
+        self._at: dict[Shape, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        mine: dict[Shape, Place] = {}
+        for start, place in places.items():
+            found = np.unravel_index(place.voxels, grid.block)
+            kept = found[0] + start[0] == z
+            if kept.any():
+                mine[start] = Place(place.voxels[kept], place.labels[:, kept])
+                self._at[start] = (found[1][kept] + start[1], found[2][kept] + start[2])
+        super().__init__(grid, mine, class_count)
+        self._moved = np.zeros(grid.shape[1:], np.float32)
+
+    def _count(self, found: _Whole, place: Place) -> None:
+        rows = found.row_of[place.labels[0]]
+        own = found.values[np.maximum(rows, 0), np.arange(len(rows))].view(np.float16)
+        self._moved[self._at[found.start]] = np.where(rows < 0, 1, 1 - own.astype(np.float32))
+
+    def moved(self) -> NDArray[np.float32]:
+        """(Y, X), 0 where voxels do not count."""
+        self._flush()
+        return self._moved
