@@ -353,7 +353,7 @@ def test_a_picture_in_colours(softlab, tmp_path) -> None:
     sitk.WriteImage(image, str(tmp_path / "images" / "a.png"))
     out = tmp_path / "soft.zarr"
     done = softlab(
-        "svls", "--in", tmp_path / "in", "--images", tmp_path / "images", "--out", out,
+        "onehot", "--in", tmp_path / "in", "--images", tmp_path / "images", "--out", out,
         "--spacing-mm", "0.5",
     )  # fmt: skip
     assert done.exit_code == 0, done.output

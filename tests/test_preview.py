@@ -54,7 +54,8 @@ def store(tmp_path_factory):
     done = CliRunner().invoke(
         cli,
         ["msvls", "--in", str(folder / "in"), "--rater-pattern", "{case}_{rater}.nii.gz",
-         "--images", str(folder / "images"), "--keep-raters", "--out", str(folder / "soft.zarr")],
+         "--images", str(folder / "images"), "--keep-raters", "--out", str(folder / "soft.zarr"),
+         "--workers", "1"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     return folder / "soft.zarr"
@@ -158,7 +159,7 @@ def test_an_image_on_another_grid_is_left_out_and_said(softlab, tmp_path) -> Non
     write_image(tmp_path / "in" / "a.nii.gz", blobs((8, 9, 10), 3))
     write_image(tmp_path / "images" / "a.nii.gz", np.zeros((8, 9, 10), np.float32))
     store = tmp_path / "soft.zarr"
-    softlab("svls", "--in", tmp_path / "in", "--out", store, "--images", tmp_path / "images")
+    softlab("onehot", "--in", tmp_path / "in", "--out", store, "--images", tmp_path / "images")
     write_image(tmp_path / "images" / "a.nii.gz", np.zeros((8, 9, 11), np.float32))
     done = softlab("preview", store, "--out", tmp_path / "a.png")
     assert done.exit_code == 0
