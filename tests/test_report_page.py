@@ -25,7 +25,17 @@ from softlab_cli.report.pictures.case import view_case
 from softlab_cli.report.pictures.views import CaseViews, Line, Shade, SliceView
 from softlab_cli.store.files import METADATA
 from tests.conftest import blobs, write_image
-from tests.page_support import EVIL, HEBREW, LONG, MARKUP, Elements, hostile_store, plain_store, run
+from tests.page_support import (
+    EVIL,
+    EVIL_STORE,
+    HEBREW,
+    LONG,
+    MARKUP,
+    Elements,
+    hostile_store,
+    plain_store,
+    run,
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +173,10 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_names_with_markup_are_text(evil) -> None:
     found = Elements(evil)
-    for name in (MARKUP, EVIL, HEBREW, LONG, "<b>r1", f"r2{HEBREW}"):
+    for name in (MARKUP, EVIL, EVIL_STORE, HEBREW, LONG, "<b>r1", f"r2{HEBREW}"):
         assert shown(name) in found.text, name
     assert found.tags["script"] == 1
-    assert found.tags.keys().isdisjoint({"img", "b"})
+    assert found.tags.keys().isdisjoint({"img", "b", "u"})
     assert not [a for a in found.attributes if a[1].startswith("on")]
     assert not {"\x1b", "\u202e"} & set(evil)
     assert f"<bdi>{HEBREW}</bdi>" in evil
