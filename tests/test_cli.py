@@ -54,7 +54,7 @@ def test_info_is_a_table(softlab, store) -> None:
     shown = softlab("info", store).output
     assert "method    svls" in shown
     assert "classes   4: background, label_1, label_2, label_3" in shown
-    assert re.search(r"case1 +20x24x29 +2 1 1 +4 +0\.\d+", shown)
+    assert re.search(r"case1 +20x24x29 +2 1 1 +4 +\d+\.\d\d +0\.\d{4} ", shown)
 
 
 def test_info_of_a_case(softlab, store, labels) -> None:

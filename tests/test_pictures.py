@@ -114,6 +114,9 @@ def test_doubt_and_borders_are_those_of_the_whole_volume(store) -> None:
         differ = np.diff(label.astype(int), axis=axis) != 0
         borders[tuple(slice(0, n) for n in differ.shape)] += differ
     np.testing.assert_array_equal(borders_of(subject_of(case), region), borders[region])
+    np.testing.assert_allclose(
+        doubt_of(subject_of(case), region, [2]), (p * (1 - p))[(2, *region)], atol=1e-5
+    )
 
 
 def subject(hard, soft=None, spacing=(1, 1, 1), raters=None, names=("a", "b"), **more) -> Subject:
@@ -137,6 +140,21 @@ def test_the_place_is_where_much_is_soft_and_not_one_odd_voxel() -> None:
     assert 30 <= x < 34
     z, y, x = find_place(subject(hard, soft), (0, None, None))
     assert (z, y, x) == (0, 0, 0)
+
+
+def test_the_place_of_a_class_is_where_that_class_is() -> None:
+    hard = np.zeros((12, 30, 30), np.uint8)
+    hard[4:9, 3:9, 3:9] = 2
+    other, rare = hard.copy(), hard.copy()
+    other[3:10, 20:28, 20:28] = 1
+    rare[6, 8:10, 8] = 0
+    several = subject(hard, raters={"r1": other, "r2": rare}, names=("a", "b", "c"))
+    assert find_place(several)[1] > 15
+    assert find_place(several, classes=[2])[:2] == (6, 8)
+    unanimous = subject(other, names=("a", "b", "c"))
+    z, y, x = find_place(unanimous, classes=[2])
+    assert 4 <= z < 9
+    assert (y, x) in [(2, 2), (8, 8), (2, 8), (8, 2)]  # where a face is
 
 
 def test_the_place_is_where_raters_differ_although_the_label_is_sure() -> None:
@@ -335,7 +353,7 @@ def test_a_picture_in_colours(softlab, tmp_path) -> None:
     sitk.WriteImage(image, str(tmp_path / "images" / "a.png"))
     out = tmp_path / "soft.zarr"
     done = softlab(
-        "svls", "--in", tmp_path / "in", "--images", tmp_path / "images", "--out", out,
+        "onehot", "--in", tmp_path / "in", "--images", tmp_path / "images", "--out", out,
         "--spacing-mm", "0.5",
     )  # fmt: skip
     assert done.exit_code == 0, done.output

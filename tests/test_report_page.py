@@ -18,7 +18,7 @@ from softlab_cli.core.events import CaseFinished, Event
 from softlab_cli.core.extras import pip_install
 from softlab_cli.core.text import shown
 from softlab_cli.report.page.cases import CaseFacts, gather_cases, with_signs
-from softlab_cli.report.page.drawing import drawn_within, line_colours
+from softlab_cli.report.page.drawing import css_colours, drawn_within
 from softlab_cli.report.page.pieces import END, Pieces
 from softlab_cli.report.page.write import MOST_BYTES, PAGE_BYTES, share_of, write_report
 from softlab_cli.report.pictures.case import view_case
@@ -261,7 +261,7 @@ def test_the_share_of_a_case_shrinks_in_steps() -> None:
 
 def test_lines_are_seen_on_black() -> None:
     classes = ClassTable.from_values(range(3)).coloured({"label_1": "000000", "label_2": "ffff00"})
-    colours = line_colours(classes)
+    colours = css_colours(classes)
     assert colours[2] == "#ffff00"
     assert int(colours[1][1:3], 16) > 100
 

@@ -8,70 +8,19 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import shown_message
 from softlab_cli.report.facts import gather_marginals
 from softlab_cli.report.marginals import LabelMarginals, Of, Over
-from softlab_cli.report.tables import counted, first_names, table
-from softlab_cli.store.files import find_partials, folder_bytes
+from softlab_cli.report.tables import counted, table
 from softlab_cli.store.reader import Case, Store
 
 if TYPE_CHECKING:
     from softlab_cli.report.inspection import Found, Label
 
-__all__ = ["describe_case", "describe_found", "describe_marginals", "describe_store"]
+__all__ = ["describe_case", "describe_found", "describe_marginals"]
 
 MOST_LABELS = 200
 """Labels of a file that are listed."""
-
-
-def describe_store(store: Store) -> Iterator[str]:
-    """A table of the store's cases under a few lines about the store."""
-    info = store.info
-    parameters = ", ".join(f"{k}={v}" for k, v in info.parameters.items() if v is not None)
-    yield f"{store.path}"
-    yield f"  method    {info.method}" + (f" ({parameters})" if parameters else "")
-    if info.reading:
-        yield "  reading   " + ", ".join(f"{k}={v}" for k, v in info.reading.items())
-    yield f"  classes   {len(info.classes)}: {first_names(info.classes.names)}"
-    if info.classes.ignore_values:
-        yield f"  ignored   label value {', '.join(map(str, info.classes.ignore_values))}"
-    if info.labels_only:
-        yield "  stored    hard labels; soft labels are computed on read"
-    yield f"  made by   softlab {info.version}"
-    yield f"  size      {format_bytes(folder_bytes(store.path))}"
-    yield ""
-    rows = [_row(case) for case in store.values()]
-    titles = ("case", "shape", "spacing mm", "classes", "raters", "entropy", "ties", "warnings")
-    yield from table(titles, rows)
-    partials = find_partials(store.path)
-    if partials:
-        yield (
-            f"{counted(len(partials), 'unfinished case')} (run the same command again): "
-            + first_names(tuple(p.name for p in partials))
-        )
-
-
-def _row(case: Case) -> tuple[str, ...]:
-    statistics = case.statistics
-    present = sum(n > 0 for n in statistics.hard_voxels) if statistics else 0
-    ties = "" if statistics is None or statistics.ties is None else str(statistics.ties)
-    return (
-        case.case_id,
-        "x".join(map(str, case.shape)),
-        " ".join(f"{s:g}" for s in case.spacing_mm),
-        str(present),
-        str(len(case.raters) or ""),
-        _entropy(case),
-        ties,
-        str(len(case.info.warnings) or ""),
-    )
-
-
-def _entropy(case: Case) -> str:
-    """Mean entropy for the table; empty where only hard labels are stored."""
-    entropy = case.statistics.mean_entropy if case.statistics else None
-    return "" if entropy is None else f"{entropy:.4f}"
 
 
 def describe_case(case: Case) -> Iterator[str]:

@@ -33,7 +33,7 @@ def store_facts(store: Store, case_id: str | None = None) -> dict[str, Any]:
     """
     if case_id:
         return {"case_id": case_id, **store[case_id].info.to_json()}
-    cases = {name: case.info.to_json() for name, case in store.items()}
+    cases = {name: store.read_info(name).to_json() for name in store}
     return {"path": str(store.path), **store.info.to_json(), "cases": cases}
 
 

@@ -387,6 +387,16 @@ class Store(Mapping[str, Case]):
     def __len__(self) -> int:
         return len(list_cases(self.path))
 
+    def read_info(self, case_id: str) -> CaseInfo:
+        """What the store keeps about a case, without a look at its arrays.
+
+        Raises
+        ------
+        StoreError
+            When there is no such case, or its metadata is damaged.
+        """
+        return read_case_info(self.path / case_id, self.info)
+
     def _open(self, case_id: str) -> Case:
         return Case(self, case_id)
 

@@ -57,8 +57,8 @@ def view_case(
         Voxel (z, y, x) through which the slices go; None along an axis, or for all, means
         where there is most doubt.
     classes
-        Names or label values of the classes that lines are drawn of; by default the few
-        with most doubt in the slices.
+        Names or label values of the classes that the place is looked for and lines are drawn
+        of; by default all, and the few with most doubt in the slices.
     window
         ``auto``, ``bone``, ``lung``, ``soft`` (CT, in Hounsfield units), or
         ``LEVEL,WIDTH``.
@@ -103,7 +103,7 @@ def view_subject(
     """The same of anything that has labels on one grid; see `view_case`."""
     given, factor, levels = parse_window(window), parse_zoom(zoom), _levels(isolines)
     wanted = [subject.classes.find(name).index for name in dict.fromkeys(classes)]
-    at = _place(subject, place)
+    at = _place(subject, place, wanted or None)
     if subject.geometry.ndim == 2:
         planes = ("axial",)
     slices = [open_slice(subject, plane, at, wanted, factor) for plane in planes]
@@ -115,7 +115,14 @@ def view_subject(
         _view(s, chosen, levels, highest, *_shown(None if pixels is None else pixels[i], used))
         for i, s in enumerate(slices)
     ]
-    return CaseViews(subject.case_id, tuple(views), chosen, str(used or ""), tuple(notes))
+    return CaseViews(
+        subject.case_id,
+        tuple(views),
+        chosen,
+        str(used or ""),
+        (*subject.notes, *notes),
+        tuple(subject.raters),
+    )
 
 
 def _levels(isolines: Sequence[float]) -> tuple[float, ...]:
@@ -127,7 +134,9 @@ def _levels(isolines: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(isolines)))
 
 
-def _place(subject: Subject, place: Sequence[int | None] | None) -> Place:
+def _place(
+    subject: Subject, place: Sequence[int | None] | None, classes: Sequence[int] | None
+) -> Place:
     """The place that is given, filled up with that of most doubt."""
     given = tuple(place or (None, None, None))
     for index, size, axis in zip(given, subject.geometry.shape, "zyx", strict=True):
@@ -135,7 +144,7 @@ def _place(subject: Subject, place: Sequence[int | None] | None) -> Place:
             raise UsageError(
                 f"slice {index} along {axis}: case {subject.case_id!r} has slices 0 to {size - 1}."
             )
-    found = find_place(subject, given) if None in given else given
+    found = find_place(subject, given, classes) if None in given else given
     z, y, x = (int(index or 0) for index in found)
     return z, y, x
 
@@ -168,11 +177,26 @@ def _window(slices: Sequence[Slice], pixels: Pixels, chosen: Sequence[int]) -> W
     if len(pixels[0]) == COLOURS:
         highest = max(float(np.nanmax(p)) for p in pixels)
         return Window(0.0, 255.0 if highest <= 255 else highest, "auto, the colours as they are")
-    inside = [np.isin(s.hard, chosen) for s in slices]
+    inside = [_with_rim(np.isin(s.hard, chosen)) for s in slices]
     return window_around(
         np.concatenate([p[0].ravel() for p in pixels]),
         np.concatenate([mask.ravel() for mask in inside]),
     )
+
+
+RIM_PIXELS = 3
+"""Around what is outlined, that its neighbours are not black or white altogether."""
+
+
+def _with_rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    for _ in range(RIM_PIXELS):
+        wider = mask.copy()
+        wider[1:] |= mask[:-1]
+        wider[:-1] |= mask[1:]
+        wider[:, 1:] |= mask[:, :-1]
+        wider[:, :-1] |= mask[:, 1:]
+        mask = wider
+    return mask
 
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])

@@ -7,10 +7,11 @@ added, since a fused label (STAPLE) may be sure of what they dispute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,12 @@ CELL = 8
 """Voxels of a cell along the finest axis; the most doubtful 3 x 3 x 3 cells decide, so that
 one odd voxel does not."""
 
-EVEN = 1.05
-"""Cells that have less doubt than so many times the usual doubt stand out by chance: uniform
-label smoothing doubts everything alike."""
+HAZE = 1 / 3
+"""Share of the voxels from which doubt says nothing about where to look: uniform smoothing
+doubts everything alike, and GeoLS all that looks like its class."""
+
+SOFT = 0.02
+"""Doubt of a voxel that is soft: 2 percent of another class."""
 
 
 def softness(part: SoftPart) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
@@ -44,27 +48,39 @@ def softness(part: SoftPart) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     return soft, np.ravel(values)[soft].astype(np.float32)
 
 
-def doubt_of(subject: Subject, region: Region) -> NDArray[np.float32]:
+Classes = Collection[int] | None
+"""The classes that count; None for all."""
+
+
+def doubt_of(subject: Subject, region: Region, classes: Classes = None) -> NDArray[np.float32]:
     """(z, y, x) doubt of each voxel of a region."""
     doubt = np.zeros(region_shape(region), np.float32)
     start = [s.start for s in region]
-    for part in subject.soft(region, None) if subject.soft else ():
+    for part in subject.soft(region, classes) if subject.soft else ():
         where, p = softness(part)
         if len(where):
             part_of = doubt[shift(part.region, (start[0], start[1], start[2]))]
             part_of[np.unravel_index(where, part_of.shape)] += p * (1 - p)
     others = [*subject.raters.values(), *subject.references.values()]
     if others:
-        hard = subject.hard(region)
+        hard = _of_classes(subject.hard(region), classes)
         for read in others:
-            doubt += (read(region) != hard) * np.float32(1 / len(others))
+            doubt += (_of_classes(read(region), classes) != hard) * np.float32(1 / len(others))
     return doubt
 
 
-def borders_of(subject: Subject, region: Region) -> NDArray[np.float32]:
+def _of_classes(labels: NDArray[Any], classes: Classes) -> NDArray[Any]:
+    """Labels, in which all that is of no class that counts is alike."""
+    if classes is None:
+        return labels
+    return np.where(np.isin(labels, list(classes)), labels, np.iinfo(labels.dtype).max)
+
+
+def borders_of(subject: Subject, region: Region, classes: Classes = None) -> NDArray[np.float32]:
     """(z, y, x) number of axes along which a voxel's label is not that of the next one."""
     size = region_shape(region)
-    labels = subject.hard(clip(grow(region, (1, 1, 1)), subject.geometry.shape))
+    outer = clip(grow(region, (1, 1, 1)), subject.geometry.shape)
+    labels = _of_classes(subject.hard(outer), classes)
     first = [min(1, s.start) for s in region]
     borders = np.zeros(size, np.float32)
     for axis in range(3):
@@ -80,40 +96,31 @@ def borders_of(subject: Subject, region: Region) -> NDArray[np.float32]:
 
 @dataclass
 class _Cells:
-    """Doubt in cells of some voxels each, summed block by block."""
+    """Doubt in cells of some voxels each, and soft voxels, summed block by block."""
 
     sizes: Place
     sums: NDArray[np.float64]
-    voxels: NDArray[np.float64]
+    soft_voxels: int = 0
+    voxels: int = 0
 
     @classmethod
     def of(cls, subject: Subject) -> _Cells:
         spacing = subject.geometry.spacing_mm
         sizes = [max(1, round(CELL * min(spacing) / mm)) for mm in spacing]
         counts = [-(-n // size) for n, size in zip(subject.geometry.shape, sizes, strict=True)]
-        return cls((sizes[0], sizes[1], sizes[2]), np.zeros(counts), np.zeros(counts))
+        return cls((sizes[0], sizes[1], sizes[2]), np.zeros(counts))
 
     def add(self, region: Region, doubt: NDArray[np.float32]) -> None:
-        counts: NDArray[np.float64] = np.ones(doubt.shape)
         summed: NDArray[np.float64] = doubt.astype(np.float64)
         spans = []
         for axis, (span, size) in enumerate(zip(region, self.sizes, strict=True)):
             first, last = span.start // size, -(-span.stop // size)
             starts = [max(0, cell * size - span.start) for cell in range(first, last)]
             summed = np.add.reduceat(summed, starts, axis)
-            counts = np.add.reduceat(counts, starts, axis)
             spans.append(slice(first, last))
         self.sums[tuple(spans)] += summed
-        self.voxels[tuple(spans)] += counts
-
-    @property
-    def stand_out(self) -> bool:
-        """Whether there is doubt, and not as much of it wherever there is a label."""
-        density = self.sums / np.maximum(self.voxels, 1)
-        some = density[density > 0]
-        if len(some) < density.size / 2:
-            return len(some) > 0
-        return bool(density.max() > EVEN * np.median(some))
+        self.soft_voxels += int(np.count_nonzero(doubt > SOFT))
+        self.voxels += doubt.size
 
     def most(self) -> Place:
         """The cell with most doubt in it and its neighbours."""
@@ -133,10 +140,14 @@ class _Cells:
         return z, y, x
 
 
-def find_place(subject: Subject, within: Sequence[int | None] = (None, None, None)) -> Place:
+def find_place(
+    subject: Subject,
+    within: Sequence[int | None] = (None, None, None),
+    classes: Classes = None,
+) -> Place:
     """The voxel (z, y, x) around which there is most doubt.
 
-    Where there is no doubt, or everywhere the same, it lies in the slices that have most
+    Where there is no doubt, or nearly everywhere some, it lies in the slices that have most
     borders between labels.
 
     Parameters
@@ -145,15 +156,17 @@ def find_place(subject: Subject, within: Sequence[int | None] = (None, None, Non
         The case; it is read block by block.
     within
         Along each axis: the slice in which to look, or None for all.
+    classes
+        The classes whose doubt and borders count; None for all.
     """
     limits = _limits(subject, within)
     cells = _Cells.of(subject)
     for region in _blocks(subject, limits):
-        cells.add(region, doubt_of(subject, region))
-    if not cells.stand_out:
-        return _busiest(subject, limits)
+        cells.add(region, doubt_of(subject, region, classes))
+    if not cells.sums.any() or cells.soft_voxels > HAZE * cells.voxels:
+        return _busiest(subject, limits, classes)
     near = overlap(clip(cells.around(cells.most()), subject.geometry.shape), limits)
-    doubt = doubt_of(subject, near)
+    doubt = doubt_of(subject, near, classes)
     return _peak([_profile(doubt, axis) for axis in range(3)], near)
 
 
@@ -172,11 +185,11 @@ def _blocks(subject: Subject, limits: Region) -> Iterator[Region]:
             yield inside
 
 
-def _busiest(subject: Subject, limits: Region) -> Place:
+def _busiest(subject: Subject, limits: Region, classes: Classes) -> Place:
     """Where the slices with most borders between labels meet, one along each axis."""
     profiles = [np.zeros(n) for n in region_shape(limits)]
     for region in _blocks(subject, limits):
-        borders = borders_of(subject, region)
+        borders = borders_of(subject, region, classes)
         for axis, (span, limit) in enumerate(zip(region, limits, strict=True)):
             first = span.start - limit.start
             profiles[axis][first : first + borders.shape[axis]] += _profile(borders, axis)

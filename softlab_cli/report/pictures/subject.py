@@ -74,6 +74,8 @@ class Subject:
         Class indices of each, by name.
     layers
         What else lies over the image.
+    notes
+        What is known not to be shown, and why.
     """
 
     case_id: str
@@ -85,6 +87,7 @@ class Subject:
     raters: Mapping[str, Read] = field(default_factory=dict)
     references: Mapping[str, Read] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Grid:
@@ -105,6 +108,7 @@ def subject_of(case: Case) -> Subject:
 
     kept = range(len(case.raters)) if case.rater_array is not None else ()
     images = [Path(source.path) for source in case.sources if source.role == "image"]
+    notes = [f"of {len(images)} images, the first is shown."] if len(images) > 1 else []
     return Subject(
         case.case_id,
         case.geometry,
@@ -113,6 +117,7 @@ def subject_of(case: Case) -> Subject:
         lambda region, classes: soft_parts(case, region, classes),
         (lambda: _read_image(images[0], case.geometry)) if images else None,
         {case.raters[i]: volume(case.read_rater, i) for i in kept},
+        notes=tuple(notes),
     )
 
 
