@@ -228,13 +228,17 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
     """
     foreground = [i for i in range(len(names)) if i != background]
     volumes = [_volumes(case, foreground) for case in cases]
+    choices = [
+        "all but background" if background is not None else "all classes",
+        *(names[i] for i in foreground),
+    ]
+    chosen = ", of the class that is chosen above the table" if len(choices) > 2 else ""
     columns = [
         Column("case", "name"),
         Column("signs", "number", explained="How many signs put the case where it is."),
         Column("what stands out", "signs"),
         *(column for column, _ in _COLUMNS),
-        Column("volume, ml", "number", key="volume", explained="Of the hard label, of the class "
-               "that is chosen above the table."),
+        Column("volume, ml", "number", key="volume", explained=f"Of the hard label{chosen}."),
         Column("voxels", "short"),
         Column("spacing, mm", "short"),
     ]  # fmt: skip
@@ -249,10 +253,6 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
         )
         for i, case in enumerate(cases)
     ]  # fmt: skip
-    choices = [
-        "all but background" if background is not None else "all classes",
-        *(names[i] for i in foreground),
-    ]
     return Table(
         "cases", "All cases, worst first. A case's name opens its pictures.",
         *without_empty(columns, rows), True, "only cases with warnings or other signs",
