@@ -20,6 +20,7 @@ EVIL = (
     "</script><script>document.title='run'</script>\"' onload=\"document.title='run' "
     "{{ 7 * 7 }} --><!--/drawn-->\n<!--/drawn-->\n\x1b[2J\u202egnp"
 )
+EVIL_STORE = "<u>&amp;.zarr"
 HEBREW = "\u05db\u05d1\u05d3"
 LONG = "w" * 300
 SMALL = (9, 14, 16)
@@ -82,8 +83,8 @@ def hostile_store(folder: Path) -> Path:
     labels = {"background": 0, EVIL: 1, HEBREW: 2, LONG: 3}
     (folder / "names.json").write_text(json.dumps({"labels": labels}))
     run("msvls", "--in", raters, "--rater-pattern", "{case}_{rater}", "--keep-raters",
-        "--classes-from", folder / "names.json", "--out", folder / "evil.zarr")  # fmt: skip
-    return folder / "evil.zarr"
+        "--classes-from", folder / "names.json", "--out", folder / EVIL_STORE)  # fmt: skip
+    return folder / EVIL_STORE
 
 
 def plain_store(folder: Path, *options: object, cases: int = 3) -> Path:

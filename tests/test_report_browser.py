@@ -11,7 +11,7 @@ import pytest
 
 from softlab_cli.core.text import shown
 from softlab_cli.report.page.write import write_report
-from tests.page_support import EVIL, HEBREW, LONG, MARKUP, hostile_store, plain_store
+from tests.page_support import EVIL, EVIL_STORE, HEBREW, LONG, MARKUP, hostile_store, plain_store
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -164,7 +164,7 @@ def test_names_of_files_do_nothing(browser, tmp_path) -> None:
         page.get_by_label("Find").first.fill(MARKUP)
         assert len(watched.column("cases", 0)) == 1
         page.get_by_label("Find").first.fill("")
-        assert page.title() == "evil.zarr"
+        assert page.title() == EVIL_STORE
         assert watched.wrong == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         text = page.locator("body").inner_text()

@@ -18,14 +18,24 @@ from softlab_cli.core.events import CaseFinished, Event
 from softlab_cli.core.extras import pip_install
 from softlab_cli.core.text import shown
 from softlab_cli.report.page.cases import CaseFacts, gather_cases, with_signs
-from softlab_cli.report.page.drawing import drawn_within, line_colours
+from softlab_cli.report.page.drawing import css_colours, drawn_within
 from softlab_cli.report.page.pieces import END, Pieces
 from softlab_cli.report.page.write import MOST_BYTES, PAGE_BYTES, share_of, write_report
 from softlab_cli.report.pictures.case import view_case
 from softlab_cli.report.pictures.views import CaseViews, Line, Shade, SliceView
 from softlab_cli.store.files import METADATA
 from tests.conftest import blobs, write_image
-from tests.page_support import EVIL, HEBREW, LONG, MARKUP, Elements, hostile_store, plain_store, run
+from tests.page_support import (
+    EVIL,
+    EVIL_STORE,
+    HEBREW,
+    LONG,
+    MARKUP,
+    Elements,
+    hostile_store,
+    plain_store,
+    run,
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +173,10 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_names_with_markup_are_text(evil) -> None:
     found = Elements(evil)
-    for name in (MARKUP, EVIL, HEBREW, LONG, "<b>r1", f"r2{HEBREW}"):
+    for name in (MARKUP, EVIL, EVIL_STORE, HEBREW, LONG, "<b>r1", f"r2{HEBREW}"):
         assert shown(name) in found.text, name
     assert found.tags["script"] == 1
-    assert found.tags.keys().isdisjoint({"img", "b"})
+    assert found.tags.keys().isdisjoint({"img", "b", "u"})
     assert not [a for a in found.attributes if a[1].startswith("on")]
     assert not {"\x1b", "\u202e"} & set(evil)
     assert f"<bdi>{HEBREW}</bdi>" in evil
@@ -251,7 +261,7 @@ def test_the_share_of_a_case_shrinks_in_steps() -> None:
 
 def test_lines_are_seen_on_black() -> None:
     classes = ClassTable.from_values(range(3)).coloured({"label_1": "000000", "label_2": "ffff00"})
-    colours = line_colours(classes)
+    colours = css_colours(classes)
     assert colours[2] == "#ffff00"
     assert int(colours[1][1:3], 16) > 100
 

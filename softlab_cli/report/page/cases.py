@@ -104,6 +104,11 @@ class CaseFacts:
         """Whether there is anything to look at first."""
         return bool(self.problem or self.signs)
 
+    @property
+    def sign_count(self) -> int:
+        """How many signs there are: each warning is one."""
+        return len(self.signs) + max(0, len(self.warnings) - 1) + bool(self.problem)
+
     def share(self, count: int | None) -> float | None:
         """A count of voxels as a share of those that are labelled."""
         if count is None or self.statistics is None:
@@ -167,8 +172,12 @@ def with_signs(
 
 
 def _rank(case: CaseFacts) -> tuple[object, ...]:
-    count = len(case.signs) + max(0, len(case.warnings) - 1)
-    return (not case.problem, -count, -(case.entropy_bits or 0.0), natural_order(case.case_id))
+    return (
+        not case.problem,
+        -case.sign_count,
+        -(case.entropy_bits or 0.0),
+        natural_order(case.case_id),
+    )
 
 
 def _ties(case: CaseFacts) -> float | None:
@@ -228,20 +237,26 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
     """
     foreground = [i for i in range(len(names)) if i != background]
     volumes = [_volumes(case, foreground) for case in cases]
+    choices = [
+        "all but background" if background is not None else "all classes",
+        *(names[i] for i in foreground),
+    ]
+    if len(choices) < 3 or not any(amounts and amounts[0] for amounts in volumes):
+        choices = []
+    chosen = ", of the class that is chosen above the table" if choices else ""
     columns = [
         Column("case", "name"),
         Column("signs", "number", explained="How many signs put the case where it is."),
         Column("what stands out", "signs"),
         *(column for column, _ in _COLUMNS),
-        Column("volume, ml", "number", key="volume", explained="Of the hard label, of the class "
-               "that is chosen above the table."),
+        Column("volume, ml", "number", key="volume", explained=f"Of the hard label{chosen}."),
         Column("voxels", "short"),
         Column("spacing, mm", "short"),
     ]  # fmt: skip
     rows = [
         Row(
             [
-                case.case_id, len(case.signs) + bool(case.problem) or None, _what(case) or None,
+                case.case_id, case.sign_count or None, _what(case) or None,
                 *(number(case) for _, number in _COLUMNS), volumes[i][0] if volumes[i] else None,
                 _by(case.shape), _by([as_text(float(mm), 3) for mm in case.spacing_mm]),
             ],
@@ -249,14 +264,10 @@ def case_table(cases: Sequence[CaseFacts], names: Sequence[str], background: int
         )
         for i, case in enumerate(cases)
     ]  # fmt: skip
-    choices = [
-        "all but background" if background is not None else "all classes",
-        *(names[i] for i in foreground),
-    ]
     return Table(
         "cases", "All cases, worst first. A case's name opens its pictures.",
         *without_empty(columns, rows), True, "only cases with warnings or other signs",
-        choices if len(choices) > 2 else (), ("case", "cases"),
+        choices, ("case", "cases"),
     )  # fmt: skip
 
 

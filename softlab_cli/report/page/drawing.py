@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from softlab_cli.api import open_store
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.colours import class_colours
+from softlab_cli.core.colours import class_colours, line_colours
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.report.page.environment import render
 from softlab_cli.report.page.pieces import Pieces
@@ -20,7 +20,7 @@ from softlab_cli.report.pictures.case import view_case
 from softlab_cli.report.pictures.views import CaseViews
 from softlab_cli.running.scan import failure
 
-__all__ = ["DrawTask", "draw_case", "drawn_within", "line_colours"]
+__all__ = ["DrawTask", "css_colours", "draw_case", "drawn_within"]
 
 LEAST_LUMINANCE = 0.45
 """Lines lie on black and grey: darker colours are made lighter."""
@@ -78,7 +78,7 @@ def drawn_within(views: CaseViews, classes: ClassTable, most_bytes: int) -> str:
     most_bytes
         How long it may be. The coarsest one is taken where none fits.
     """
-    colours = line_colours(classes)
+    colours = css_colours(classes, views.classes)
     text = ""
     for detail in DETAILS:
         case = draw_views(views, classes.names, colours, detail)
@@ -88,9 +88,18 @@ def drawn_within(views: CaseViews, classes: ClassTable, most_bytes: int) -> str:
     return text
 
 
-def line_colours(classes: ClassTable) -> Mapping[int, str]:
-    """Class index to a colour that is seen on black, as CSS writes it."""
-    return {i: _css(_lightened(colour)) for i, colour in enumerate(class_colours(classes))}
+def css_colours(classes: ClassTable, shown: Sequence[int] = ()) -> Mapping[int, str]:
+    """Class index to a colour that is seen on black, as CSS writes it.
+
+    Parameters
+    ----------
+    classes
+        The class table.
+    shown
+        Classes that are shown together; their colours are told apart.
+    """
+    colours = dict(enumerate(class_colours(classes))) | line_colours(classes, shown)
+    return {index: _css(_lightened(colour)) for index, colour in colours.items()}
 
 
 def _lightened(colour: np.ndarray) -> np.ndarray:

@@ -266,7 +266,8 @@ def _legend(
     order = {c: i for i, c in enumerate(views.classes)}
     found = sorted({line.class_index for line in kept}, key=lambda c: (order.get(c, 1 << 20), c))
     layers += [
-        Layer(f"class-{c}", "class", names[c], colour=colours.get(c, "#ffffff")) for c in found
+        Layer(f"class-{c}", "class", names[c], colour=colours.get(c, "#ffffff"), look="class")
+        for c in found
     ]
     return tuple(layers)
 
