@@ -43,7 +43,8 @@ _OWN = [
         multiple=True,
         required=True,
         help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
-        "whose raters count where it keeps them. Repeat it for several raters.",
+        "whose raters count where it keeps them, and else its soft labels; soft maps. Repeat it "
+        "for several raters.",
     ),
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
@@ -180,13 +181,18 @@ def describe_plan(plan: EvaluationPlan) -> list[str]:
 def describe(report: RunFinished, summary: Summary | None, out: Path) -> list[str]:
     """The closing table: how it ended, and the main figures."""
     failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
+    warned = sum(bool(o.warnings) for o in report.outcomes)
     lines = [
         f"{shown(out)}",
         f"  done    {report.done:>6}  {report.seconds:.1f} s",
         f"  skipped {report.skipped:>6}  {'complete and unchanged' if report.skipped else ''}",
         f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
+        f"  warned  {warned:>6}  {'see above, or summary.md' if warned else ''}",
     ]
     if summary is not None:
+        from softlab_cli.evaluation.tables import one_sided_text
+
+        lines += [f"  {one_sided_text(entry)}" for entry in summary.content["one_sided"]]
         lines += figures(summary)
     return [line.rstrip() for line in lines]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from softlab_cli.core.errors import UsageError, naming
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role, describe_source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.evaluation.measure import Evaluation, measure_hard, measure_soft
-from softlab_cli.evaluation.predictions import kind_of, open_prediction
+from softlab_cli.evaluation.kinds import kind_of
+from softlab_cli.evaluation.measure import Evaluation, Shares, measure_hard, measure_soft
+from softlab_cli.evaluation.predictions import open_prediction
 from softlab_cli.evaluation.references import References, read_references
 from softlab_cli.evaluation.results import CASES, keep
 from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings
+from softlab_cli.evaluation.shares import OneHot, open_soft_reference
 from softlab_cli.labels.case import read_hard_labels
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.scan import case_files, failure
@@ -47,6 +50,10 @@ class EvaluationTask:
         What is measured.
     single
         Whether probabilities are counted as float32, in all cases of the run.
+    shares
+        Whether probabilities are judged by soft labels, in all cases.
+    soft_reference
+        Whether the reference of this case has soft labels.
     out
         The folder of the results; it exists.
     options
@@ -66,6 +73,8 @@ class EvaluationTask:
     reading: ReadingOptions
     settings: Settings
     single: bool
+    shares: bool
+    soft_reference: bool
     out: Path
     options: Mapping[str, Any]
     threads: int = 1
@@ -115,21 +124,22 @@ def _evaluated(task: EvaluationTask) -> Evaluation:
             path=task.members[0].label_maps[0],
         )
     labels = read_hard_labels(task.members[0], task.classes, task.reading)
-    references = _references(task, labels.geometry)
-    scene = _scene(task, references, labels.geometry)
-    found = measure_hard(scene, labels.class_indices, task.settings, task.threads)
+    with _judged_by(task, labels.geometry) as (references, _):
+        scene = _scene(task, references, labels.geometry)
+        found = measure_hard(scene, labels.class_indices, task.settings, task.threads)
     return replace(found, warnings=(*labels.warnings, *references.warnings))
 
 
 def _soft(task: EvaluationTask) -> Evaluation:
-    beside = task.out / CASES
     path = task.members[0].label_maps[0]
-    with open_prediction(task.members, task.classes, task.reading, beside) as prediction:
-        references = _references(task, prediction.geometry)
+    with (
+        open_prediction(task.members, task.classes, task.reading, task.out / CASES) as prediction,
+        _judged_by(task, prediction.geometry) as (references, shares),
+    ):
         scene = _scene(task, references, prediction.geometry)
         with naming(path):
             found = measure_soft(
-                scene, prediction, task.settings, single=task.single,
+                scene, prediction, task.settings, single=task.single, shares=shares,
                 refuse_sums=task.reading.sums == "error" and not prediction.is_checked,
                 threads=task.threads,
             )  # fmt: skip
@@ -137,8 +147,27 @@ def _soft(task: EvaluationTask) -> Evaluation:
     return replace(found, warnings=warnings)
 
 
-def _references(task: EvaluationTask, onto: Geometry) -> References:
-    return read_references(task.reference, task.classes, task.reading, onto)
+@contextmanager
+def _judged_by(task: EvaluationTask, onto: Geometry) -> Iterator[tuple[References, Shares | None]]:
+    """The references of a case, and where probabilities are judged by soft labels, these."""
+    if task.soft_reference:
+        beside = task.out / CASES
+        with open_soft_reference(
+            task.reference, task.classes, task.reading, onto, beside
+        ) as reference:
+            yield reference.hard, reference.shares
+        return
+    references = read_references(task.reference, task.classes, task.reading, onto)
+    if not task.shares:
+        yield references, None
+        return
+    if len(references.names) > 1:
+        raise UsageError(
+            f"has {len(references.names)} raters, and other cases have soft labels as reference.",
+            remedy="Judge them apart, each kind with an --out of its own.",
+            path=task.reference.label_maps[0],
+        )
+    yield references, OneHot(references.raters[0], len(task.classes))
 
 
 def _scene(task: EvaluationTask, references: References, geometry: Geometry) -> Scene:

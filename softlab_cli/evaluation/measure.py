@@ -14,6 +14,7 @@ from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.evaluation.hard_figures import hard_figures
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.gathering import Gatherer
+from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts
 from softlab_cli.evaluation.rater_figures import Thresholds, rater_figures
 from softlab_cli.evaluation.rows import Row
@@ -21,7 +22,15 @@ from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.soft_figures import soft_figures
 
-__all__ = ["Evaluation", "SoftPrediction", "measure_hard", "measure_soft"]
+__all__ = ["Evaluation", "Shares", "SoftPrediction", "measure_hard", "measure_soft"]
+
+
+class Shares(Protocol):
+    """A soft reference that is read block by block."""
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """(C, z, y, x) shares of float16 or float32; all 0 where a voxel is not labelled."""
+        ...
 
 
 class SoftPrediction(Protocol):
@@ -115,7 +124,7 @@ def measure_hard(
 
 def measure_soft(
     scene: Scene, soft: SoftPrediction, settings: Settings, *, single: bool,
-    refuse_sums: bool = False, threads: int = 1,
+    shares: Shares | None = None, refuse_sums: bool = False, threads: int = 1,
 ) -> Evaluation:  # fmt: skip
     """Predicted probabilities: calibration, and what `measure_hard` says of the most probable.
 
@@ -129,6 +138,9 @@ def measure_soft(
         What is measured.
     single
         Whether probabilities are counted as float32; else they are float16.
+    shares
+        Soft labels that probabilities are judged by, in place of the one rater of the scene,
+        whose label overlap and surfaces are judged by.
     refuse_sums
         Whether sums over classes that are not 1 are refused, and not only told.
     threads
@@ -150,7 +162,7 @@ def measure_soft(
     thresholds = None
     if several:
         thresholds = Thresholds(scene.foreground, len(scene.names), scene.ignore_index)
-    counts, hard, silent = _count(scene, soft, settings, single, thresholds, threads)
+    counts, hard, silent = _count(scene, soft, settings, single, shares, thresholds, threads)
     if refuse_sums and counts.faults.wrong_sum:
         raise InputError(
             f"the prediction has {counts.faults}.",
@@ -176,13 +188,13 @@ def _warnings(counts: Counts, silent: int) -> Iterator[str]:
 
 
 def _count(
-    scene: Scene, soft: SoftPrediction, settings: Settings, single: bool,
+    scene: Scene, soft: SoftPrediction, settings: Settings, single: bool, shares: Shares | None,
     thresholds: Thresholds | None, threads: int,
 ) -> tuple[Counts, NDArray[Any], int]:  # fmt: skip
     """Counts, (Z, Y, X) most probable classes, and how many voxels the prediction leaves out."""
     regions, codes = scene.codes(settings)
     gatherer = Gatherer(
-        len(scene.classes), raters=len(scene.names), regions=regions,
+        len(scene.classes), raters=len(scene.names), soft=shares is not None, regions=regions,
         cells=Cells.ranges(settings.bin_counts) if single else Cells.half(),
         temperatures=settings.temperatures, ordered=settings.ordered,
         ignore_index=scene.ignore_index, threads=threads,
@@ -199,7 +211,26 @@ def _count(
             scene.raters[(slice(None), *region)] = target  # overlap and surfaces leave them out too
             values[:, nothing] = 0
             values[0, nothing] = 1  # any class does: nobody has a vote there
-        hard[region] = gatherer.add(values, target, codes[region])
+        voted = target if shares is None else _shares(shares, region, nothing)
+        hard[region] = gatherer.add(values, voted, codes[region])
         if thresholds is not None:
             thresholds.add(values, target)
     return gatherer.counts(), hard, silent
+
+
+def _shares(
+    shares: Shares, region: Region, nothing: NDArray[np.bool_] | None
+) -> NDArray[np.floating[Any]]:
+    """(C, z, y, x) shares of a block; 0 where the prediction says nothing."""
+    found = shares.read(region)
+    total = found.sum(axis=0, dtype=np.float32)
+    wrong = int(np.count_nonzero((np.abs(total - 1) > SUM_TOLERANCE) & (total != 0)))
+    if wrong:
+        raise InputError(
+            f"the reference has soft labels that do not sum to 1, at {wrong:,} voxels of a block "
+            "at least.",
+            remedy="Divide by the sum with --sums normalise.",
+        )
+    if nothing is not None:
+        found[:, nothing] = 0
+    return found

@@ -16,19 +16,20 @@ from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.memory import PROCESS_BYTES
 from softlab_cli.evaluation.case import EvaluationTask
+from softlab_cli.evaluation.kinds import Kind, is_soft_reference, kind_of
 from softlab_cli.evaluation.metrics.cells import Cells
-from softlab_cli.evaluation.predictions import Kind, kind_of
 from softlab_cli.evaluation.request import EvaluationRequest
 from softlab_cli.evaluation.results import Kept, read_kept, refuse_foreign
 from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.labels.stores import is_store_case
-from softlab_cli.readers import FileProbe
+from softlab_cli.readers import FileProbe, path_of
 from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.names import FileNames, refuse_mixed
 from softlab_cli.running.request import (
     Request,
     given_classes,
@@ -116,9 +117,15 @@ def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationP
     known = given_classes(run)
     run = with_names(run, known) if known else run
     draft = _Draft.find(request, run, listen)
-    classes = known or draft.stored_classes(run) or draft.scan(run, listen)
-    run = with_names(run, classes)
-    draft.open_headers(run.reading)
+    classes = known or draft.stored_classes(run)
+    if classes is None:
+        classes = draft.scan(run, listen)
+        run = with_names(run, classes)
+        draft.open_headers(run.reading)
+    else:
+        run = with_names(run, classes)
+        draft.open_headers(run.reading)
+        refuse_mixed(draft.names, classes, run.reading.names)
     draft.check_groups(request)
     crew = draft.hire(run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew)
@@ -168,6 +175,8 @@ class _Draft:
     failed: list[tuple[str, CaseFinished]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     kinds: dict[tuple[str, str], set[Kind]] = field(default_factory=dict)
+    references: dict[str, _Reference] = field(default_factory=dict)
+    names: list[FileNames] = field(default_factory=list)
     probes: dict[str, FileProbe] = field(default_factory=dict)
 
     @classmethod
@@ -254,7 +263,9 @@ class _Draft:
         ]
         references = {p.reference.case_id: p.reference for p in self.pairs}
         tasks += [
-            ScanTask(case, run.reading, False, run.image_like == "ok")
+            ScanTask(
+                case, run.reading, self.references[case.case_id].is_soft, run.image_like == "ok"
+            )
             for case in references.values()
         ]
         listen(StageStarted("scan", len(tasks)))
@@ -291,12 +302,17 @@ class _Draft:
                     if case.problem is not None:
                         raise case.problem
                 seen = [call_for(case, _header, case, reading) for case in pair.members]
+                if key[1] not in self.references:
+                    case = pair.reference
+                    self.references[key[1]] = call_for(case, _reference_header, case, reading)
+                    self.names += self.references[key[1]].names
             except Exception as error:  # an unforeseen one is its own case's matter, too
                 self.pairs.remove(pair)
                 self.failed.append((key[1], failure(self.title(*key), error)))
                 continue
             self.kinds[key] = {kind for kind, _ in seen}
             probes = [probe for _, probe in seen]
+            self.names += [FileNames(key[1], p.path, p.names) for p in probes if p.names]
             if (other := self.probes.get(pair.reference.case_id)) is not None:
                 probes.append(other)  # of another run
             self.probes[pair.reference.case_id] = max(probes, key=lambda p: p.bytes_on_read)
@@ -329,12 +345,13 @@ class _Draft:
         found = []
         if any(map(self._is_single, request.runs)):
             Cells.ranges(request.settings.bin_counts)  # says so where bins cannot be counted
+        shares = any(self.references[pair.reference.case_id].is_soft for pair in self.pairs)
         for pair in self.pairs:
             single = self._is_single(pair.run)
             options = {
                 "format": FORMAT, "settings": request.settings.to_json(), "single": single,
                 "classes": classes.to_json(), "ignore": list(classes.ignore_values),
-                "reading": reading.to_json(), "members": len(pair.members),
+                "reading": reading.to_json(), "members": len(pair.members), "shares": shares,
             }  # fmt: skip
             found.append(
                 EvaluationTask(
@@ -345,6 +362,8 @@ class _Draft:
                     reading,
                     request.settings,
                     single,
+                    shares,
+                    self.references[pair.reference.case_id].is_soft,
                     request.out,
                     json.loads(json.dumps(options)),
                     crew.threads,
@@ -387,6 +406,39 @@ def _header(case: Case, reading: ReadingOptions) -> tuple[Kind, FileProbe]:
     seen = probe_fractions(case, reading)
     by_region = is_store_case(case.label_maps[0]) and not case.images
     return kind, replace(seen, bytes_on_read=0) if by_region else seen
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What the headers of a case's references say.
+
+    Parameters
+    ----------
+    is_soft
+        Whether they are soft labels.
+    bytes_on_read
+        Most memory that reading one of them takes.
+    names
+        The names of the segments of each file that has any.
+    """
+
+    is_soft: bool
+    bytes_on_read: int = 0
+    names: tuple[FileNames, ...] = ()
+
+
+def _reference_header(case: Case, reading: ReadingOptions) -> _Reference:
+    if is_store_case(case.label_maps[0]):
+        return _Reference(is_soft_reference(case, reading))
+    if is_soft_reference(case, reading):
+        return _Reference(True, probe_fractions(case, reading).bytes_on_read)
+    files = {p: probe_labels(p, case.images, reading) for p in case.drawings.values()}
+    names = [FileNames(case.case_id, path_of(p), seen.names) for p, seen in files.items()]
+    return _Reference(
+        False,
+        max(seen.bytes_on_read for seen in files.values()),
+        tuple(file for file in names if file.names),
+    )
 
 
 def _bytes(reference: Case, seen: FileProbe, classes: ClassTable) -> int:

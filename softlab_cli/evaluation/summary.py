@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 
 from softlab_cli.cases import natural_order
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.evaluation.measure import is_headline
+from softlab_cli.evaluation.figures import Figures, Key, values_of
 from softlab_cli.evaluation.metrics.calibration import Reliability, reliability
 from softlab_cli.evaluation.metrics.scores import brier, nll
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts
 from softlab_cli.evaluation.metrics.temperature import Tempering, cross_fitted, tempering
+from softlab_cli.evaluation.oddities import one_sided, warnings_of
 from softlab_cli.evaluation.request import EvaluationRequest
 from softlab_cli.evaluation.results import Kept
 from softlab_cli.evaluation.rows import MEAN
@@ -36,9 +36,6 @@ LOWER = {"ece", "ece_over_raters", "mce", "sce", "ace", "tace", "brier", "nll", 
 
 SURE = 0.05
 """A difference is called one where its corrected p is below, and its interval leaves 0 out."""
-
-Key = tuple[str, str, str]
-"""Class, region and metric."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def summarise(
     groups = [request.groups.get(case_id, case_id) for case_id in case_ids]
     draw = Resampling(groups)
     runs = [run for run in request.runs if any(one.run == run for one in kept)]
-    values = {run: _values(run, kept, case_ids) for run in runs}
+    values = {run: values_of(run, kept, case_ids) for run in runs}
     pooled: list[dict[str, Any]] = []
     crossed: list[dict[str, Any]] = []
     diagrams: dict[tuple[str, str], Reliability] = {}
@@ -95,6 +92,7 @@ def summarise(
     content = {
         "cases": case_ids,
         "patients": len(set(groups)),
+        "grouped": bool(request.groups),
         "runs": runs,
         "classes": classes.to_json(),
         "settings": request.settings.to_json(),
@@ -103,38 +101,16 @@ def summarise(
         "pooled": pooled,
         "cross_fitted": crossed,
         "differences": _differences(values, baseline, draw) if baseline else [],
+        "soft_references": any(one.options["shares"] for one in kept),
+        "one_sided": [side for run in runs for side in one_sided(run, values[run], classes.names)],
+        "warnings": warnings_of(kept, several=len(request.runs) > 1),
         "failed": [{"case": case, "reason": reason} for case, reason in failed.items()],
         "missing": list(missing),
     }
     return Summary(content, diagrams)
 
 
-@dataclass(frozen=True)
-class _Figures:
-    """The values of one figure over the cases, NaN where it is left out, and why."""
-
-    values: NDArray[np.float64]
-    left_out: Counter[str]
-
-
-def _values(run: str, kept: Sequence[Kept], case_ids: Sequence[str]) -> dict[Key, _Figures]:
-    place = {case_id: i for i, case_id in enumerate(case_ids)}
-    found: dict[Key, _Figures] = {}
-    for one in (one for one in kept if one.run == run):
-        for row in one.evaluation.rows:
-            if not is_headline(row, one.evaluation.raters):
-                continue
-            key = (row.class_name, row.region, row.metric)
-            empty = _Figures(np.full(len(case_ids), np.nan), Counter())
-            figures = found.setdefault(key, empty)
-            if row.left_out:
-                figures.left_out[row.left_out] += 1
-            else:
-                figures.values[place[one.case_id]] = row.value
-    return found
-
-
-def _means(run: str, values: Mapping[Key, _Figures], draw: Resampling) -> list[dict[str, Any]]:
+def _means(run: str, values: Mapping[Key, Figures], draw: Resampling) -> list[dict[str, Any]]:
     return [
         _named(run, key)
         | _of_interval(draw.mean(figures.values))
@@ -292,7 +268,7 @@ def _divided(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _differences(
-    values: Mapping[str, Mapping[Key, _Figures]], baseline: str, draw: Resampling
+    values: Mapping[str, Mapping[Key, Figures]], baseline: str, draw: Resampling
 ) -> list[dict[str, Any]]:
     """Run minus baseline, paired by case, with Holm's correction over classes."""
     entries = []

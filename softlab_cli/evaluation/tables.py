@@ -18,7 +18,7 @@ from softlab_cli.evaluation.results import Kept, write_text
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.evaluation.summary import Summary
 
-__all__ = ["COLUMNS", "write_tables"]
+__all__ = ["COLUMNS", "one_sided_text", "write_tables"]
 
 COLUMNS = ("run", "case", "rater", "class", "region", "metric", "value", "left_out")
 
@@ -86,6 +86,7 @@ def _document(content: Entry) -> Iterator[str]:
     yield from _calibration(content)
     yield from _published(content)
     yield from _differences(content)
+    yield from _warnings(content)
     yield from _notes(content, patients)
 
 
@@ -195,11 +196,51 @@ def _is_main(entry: Entry) -> bool:
     return bool(places.get(entry["metric"]) == entry["class"])
 
 
+def _warnings(content: Entry) -> Iterator[str]:
+    lines = [*(one_sided_text(entry) for entry in content["one_sided"])]
+    lines += [_warning(entry) for entry in content["warnings"]]
+    if not lines:
+        return
+    yield "## Warnings"
+    yield ""
+    yield from (f"- {_cell(line)}" for line in lines)
+    yield ""
+
+
+def one_sided_text(entry: Entry) -> str:
+    """In words, a class that only one side has; see `softlab_cli.evaluation.oddities.one_sided`."""
+    other = "reference" if entry["side"] == "prediction" else "prediction"
+    cases = "1 case" if entry["cases"] == 1 else f"{entry['cases']} cases"
+    return (
+        f"{entry['run']}: {entry['class']!r} is in the {entry['side']} of {cases}, and in no "
+        f"{other}."
+    )
+
+
+def _warning(entry: Entry) -> str:
+    count = len(entry["cases"])
+    such = ", the first" if entry["texts"] > 1 else ""
+    cases = "1 case" if count == 1 else f"{count} cases"
+    return f"{cases} ({some_of(entry['cases'], 3)}){such}: {entry['text']}"
+
+
 def _notes(content: Entry, patients: int) -> Iterator[str]:
     yield "## How to read it"
     yield ""
+    if not content["grouped"]:
+        yield (
+            "- No --groups was given: each case is taken as a patient of its own. Where several "
+            "are of one, intervals are too narrow."
+        )
     if patients < FEW:
-        yield f"- Intervals over {patients} patients are rough: too narrow as a rule."
+        counted = "patients" if content["grouped"] else "cases, taken as patients,"
+        yield f"- Intervals over {patients} {counted} are rough: too narrow as a rule."
+    if content["soft_references"]:
+        yield (
+            "- References are soft labels: Brier, NLL, calibration, soft Dice and the Dice "
+            "semimetric are by their shares; overlap, volumes, surfaces and regions are by their "
+            "hard label."
+        )
     yield (
         "- Classes that neither reference nor prediction has, and distances where one surface is "
         "missing, are left out of means; cases.csv names them (left_out), summary.json counts them."
