@@ -161,6 +161,17 @@ def test_the_summary_pools_and_compares(evaluated) -> None:
     right = np.mean([[1.0, (truth(p) == second(p)).mean()] for p in range(3)])
     assert entry["value"] == pytest.approx(right - 0.75, abs=1e-9)
     assert entry["low"] <= entry["value"] <= entry["high"]
+    # Every pooled figure that there is has an interval around it, but sums of votes.
+    for entry in (e for e in content["pooled"] if e["value"] is not None):
+        bounded = entry["low"] is not None and entry["low"] <= entry["high"]
+        assert bounded or entry["metric"] in ("votes", "clipped_votes"), entry
+    gaps = {(e["run"], e["class"], e["region"], e["metric"]): e
+            for e in content["pooled_differences"]}  # fmt: skip
+    assert {"ece", "mce", "ace", "tace", "sharpness", "temperature"} <= {key[3] for key in gaps}
+    of = {e["run"]: e["value"] for e in content["pooled"]
+          if (e["class"], e["region"], e["metric"]) == ("all", "all", "nll")}  # fmt: skip
+    assert gaps["flat", "all", "all", "nll"]["value"] == pytest.approx(of["flat"] - of["net"])
+    assert {e["verdict"] for e in gaps.values()} == {"no difference shown"}
     assert {e["run"] for e in content["differences"]} == {"flat", "hard"}
     # Three cases show nothing, however far apart the runs are.
     assert {e["verdict"] for e in content["differences"]} == {"no difference shown"}

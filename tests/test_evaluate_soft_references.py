@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import softlab_cli
+from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
+from softlab_cli.evaluation.kinds import kind_of
+from softlab_cli.labels.read import ReadingOptions
 from tests.dicom_support import make_seg, save_slices
 from tests.soft_support import AFFINE, save, shares
 from tests.test_dicom_cases import slices
@@ -170,21 +173,22 @@ def test_a_fractional_segmentation_is_made_of_probabilities(softlab, tmp_path) -
     sources = slices()
     shape = (len(sources), *sources[0].pixel_array.shape)
     steps = np.random.default_rng(0).integers(0, 128, (*shape, 2))
-    for folder in ("pred", "ref"):
-        save_slices(tmp_path / folder / "p1" / "ct", sources)
-    make_seg(tmp_path / "pred/p1/seg.dcm", sources, (steps / 255).astype(np.float32), "FRACTIONAL",
-             {1: "a", 2: "b"}, max_fractional_value=255)  # fmt: skip
-    labels = np.random.default_rng(1).integers(0, 3, shape).astype(np.uint8)
-    make_seg(tmp_path / "ref/p1/seg.dcm", sources, labels, "LABELMAP", {1: "a", 2: "b"})
-    done(softlab("import", "--in", tmp_path / "pred", "--out", tmp_path / "s.zarr"))
-    for kind, pred in (("seg", tmp_path / "pred"), ("store", tmp_path / "s.zarr")):
-        done(softlab("evaluate", "--pred", pred, "--ref", tmp_path / "ref", "--out",
-                     tmp_path / kind, "--no-temperature"))  # fmt: skip
-    one, two = rows_of(tmp_path / "seg"), rows_of(tmp_path / "store")
-    assert one.keys() == two.keys()
-    for metric in ("brier", "nll", "confidence"):  # rounding to float16 makes ties, which move ECE
-        key = ("prediction", "p1", "ref", "all", "all", metric)
-        assert one[key] == pytest.approx(two[key], abs=1e-3)
-    done(softlab("evaluate", "--pred", tmp_path / "pred", "--ref", tmp_path / "ref", "--threshold",
-                 0.25, "--on-overlap", "first", "--out", tmp_path / "hard"))  # fmt: skip
-    assert not [key for key in rows_of(tmp_path / "hard") if key[5] == "ece"]
+    save_slices(tmp_path / "pred" / "p1" / "ct", sources)
+    path = tmp_path / "pred" / "p1" / "seg.dcm"
+    make_seg(path, sources, (steps / 255).astype(np.float32), "FRACTIONAL", {1: "a", 2: "b"},
+             max_fractional_value=255)  # fmt: skip
+    done(softlab("onehot", "--in", tmp_path / "pred", "--threshold", 0.25, "--on-overlap", "first",
+                 "--out", tmp_path / "ref.zarr"))  # fmt: skip
+    done(softlab("evaluate", "--pred", tmp_path / "pred", "--ref", tmp_path / "ref.zarr", "--out",
+                 tmp_path / "o", "--no-temperature"))  # fmt: skip
+    rows = rows_of(tmp_path / "o")
+    soft = np.moveaxis(steps / 255, -1, 0)
+    soft = np.concatenate([1 - soft.sum(axis=0, keepdims=True), soft])
+    labels = softlab_cli.open_store(tmp_path / "ref.zarr")["p1"].read_label()
+    expected = softlab_cli.evaluate(soft, labels, temperature=False)
+    for metric in ("brier", "nll", "confidence"):
+        value = rows["prediction", "p1", "ref.zarr", "all", "all", metric]
+        assert value == pytest.approx(expected.figure(metric), abs=1e-6)
+    case = Case("p1", (path,), raters=("pred",))
+    assert kind_of(case, ReadingOptions()) == "single"
+    assert kind_of(case, ReadingOptions(threshold=0.25)) == "hard"

@@ -137,7 +137,8 @@ def _calibration(content: Entry) -> Iterator[str]:
     yield ""
     yield (
         f"Pooled over voxels, raters and cases; {content['settings']['bins']} bins; 95 % intervals "
-        "over cases where there are some. sce, ace and tace are means over classes."
+        "over cases where there are some; bins of equal count (ace, tace) are those of all cases "
+        "in each draw. sce, ace and tace are means over classes."
     )
     yield ""
     shown_ = [m for m in CALIBRATION if any(m in rows for rows in found.values())]
@@ -185,6 +186,17 @@ def _differences(content: Entry) -> Iterator[str]:
     ]  # fmt: skip
     header = ["run", "class", "region", "metric", "difference", "p (Holm)", "verdict"]
     yield from _table(header, rows)
+    pooled = [e for e in content["pooled_differences"] if (e["metric"], e["class"]) in CALIBRATION]
+    if pooled:
+        yield (
+            "The same of pooled calibration, each draw of cases the same for both; there is no "
+            "test besides the interval."
+        )
+        yield ""
+        yield from _table(
+            ["run", "region", "metric", "difference", "verdict"],
+            ([e["run"], e["region"], e["metric"], _mean(e), e["verdict"]] for e in pooled),
+        )
 
 
 def _is_main(entry: Entry) -> bool:
