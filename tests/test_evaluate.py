@@ -240,6 +240,21 @@ def test_folds_are_averaged(softlab, data, tmp_path) -> None:
     assert "label maps cannot be averaged" in two.output
 
 
+def test_members_of_a_run_are_samples_of_what_it_may_be(softlab, data, tmp_path) -> None:
+    """GED of the raters' own labels is 0; of the label of their mean it is not."""
+    for folder, of in (("m1", truth), ("m2", second)):
+        for place, name in enumerate(CASES):
+            save_probabilities(tmp_path / folder, name, sure(of(place)))
+    references = ["--ref", data / "r1", "--ref", data / "r2", "--no-temperature"]
+    done(softlab("evaluate", "--pred", tmp_path / "m1", "--pred", tmp_path / "m2", *references,
+                 "--pred", f"one={tmp_path / 'm1'}", "--out", tmp_path / "o"))  # fmt: skip
+    rows = rows_of(tmp_path / "o")
+    for name in CASES:
+        assert rows["prediction", name, "pooled", "label_1", "all", "ged"] == pytest.approx(0)
+    assert any(rows["one", name, "pooled", "label_1", "all", "ged"] > 0.01 for name in CASES)
+    assert "of the members of a run" in (tmp_path / "o" / "summary.md").read_text()
+
+
 def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tmp_path) -> None:
     ref, out = tmp_path / "ref", tmp_path / "o"
     shutil.copytree(data / "r1", ref)

@@ -146,6 +146,7 @@ class _InMemory:
 
     values: NDArray[Any]
     ndim: int
+    members: tuple[()] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,11 +22,11 @@ from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.soft_figures import soft_figures
 
-__all__ = ["Evaluation", "Shares", "SoftPrediction", "measure_hard", "measure_soft"]
+__all__ = ["Evaluation", "Shares", "SoftPrediction", "hard_label", "measure_hard", "measure_soft"]
 
 
 class Shares(Protocol):
-    """A soft reference that is read block by block."""
+    """Soft labels that are read block by block."""
 
     def read(self, region: Region) -> NDArray[Any]:
         """(C, z, y, x) shares of float16 or float32; all 0 where a voxel is not labelled."""
@@ -44,6 +44,11 @@ class SoftPrediction(Protocol):
     @property
     def ndim(self) -> int:
         """2 for a picture."""
+        ...
+
+    @property
+    def members(self) -> Sequence[Shares]:
+        """What it is the mean of, where it is one of several: samples of what it may be."""
         ...
 
     def read(self, region: Region) -> NDArray[Any]:
@@ -118,7 +123,7 @@ def measure_hard(
     """
     rows = hard_figures(scene, hard, settings, threads)
     if len(scene.names) > 1:
-        rows += rater_figures(scene, hard, None, None, None, settings, threads)
+        rows += rater_figures(scene, hard, [hard], None, None, None, settings, threads)
     return Evaluation(tuple(rows), scene.names)
 
 
@@ -173,11 +178,18 @@ def measure_soft(
         # Each vote has the probability, so that this is the mean over raters.
         mass = [float(m / len(scene.names)) for m in counts.within().mass]
         in_mm3 = [m * scene.voxel_mm3 for m in mass]
-        rows += rater_figures(scene, hard, in_mm3, thresholds, soft, settings, threads)
+        samples = _samples(scene, soft) if len(soft.members) > 1 else [hard]
+        rows += rater_figures(scene, hard, samples, in_mm3, thresholds, soft, settings, threads)
     rows += soft_figures(
         counts, scene.classes, scene.background, scene.names, scene.pooled, settings
     )
     return Evaluation(tuple(rows), scene.names, counts, tuple(_warnings(counts, silent)))
+
+
+def _samples(scene: Scene, soft: SoftPrediction) -> list[NDArray[Any]]:
+    """(Z, Y, X) the hard label of each member."""
+    dtype, ignored = scene.raters.dtype, scene.ignore_index
+    return [hard_label(member, soft.shape, dtype, ignored) for member in soft.members]
 
 
 def _warnings(counts: Counts, silent: int) -> Iterator[str]:
@@ -233,4 +245,27 @@ def _shares(
         )
     if nothing is not None:
         found[:, nothing] = 0
+    return found
+
+
+def hard_label(
+    soft: Shares, shape: tuple[int, int, int], dtype: Any, ignore_index: int
+) -> NDArray[Any]:
+    """(Z, Y, X) the most probable class, the first of several.
+
+    Parameters
+    ----------
+    soft
+        The soft labels.
+    shape
+        (Z, Y, X).
+    dtype
+        Of class indices.
+    ignore_index
+        The mark of voxels whose classes are all 0.
+    """
+    found = np.empty(shape, dtype)
+    for region in Grid.for_volume(shape).regions():
+        values = soft.read(region)
+        found[region] = np.where(values.any(axis=0), values.argmax(axis=0), ignore_index)
     return found

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.cases import Case
-from softlab_cli.core.blocks import Grid, Region
+from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.volume import Geometry
-from softlab_cli.evaluation.measure import Shares
+from softlab_cli.evaluation.measure import Shares, hard_label
 from softlab_cli.evaluation.predictions import Prediction, Spooled, open_prediction
 from softlab_cli.evaluation.references import References, elsewhere, hard_label_of_store
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers.lattice import Turn, find_turn
 
-__all__ = ["OneHot", "SoftReference", "hard_label", "open_soft_reference"]
+__all__ = ["OneHot", "SoftReference", "open_soft_reference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,26 +113,3 @@ def _turned(
     for c in range(len(classes)):
         spooled.values[c] = turn.apply(soft.volume(c))
     return spooled
-
-
-def hard_label(
-    shares: Shares, shape: tuple[int, int, int], dtype: Any, ignore_index: int
-) -> NDArray[Any]:
-    """(Z, Y, X) the class of the largest share, the first of several.
-
-    Parameters
-    ----------
-    shares
-        The soft labels.
-    shape
-        (Z, Y, X).
-    dtype
-        Of class indices.
-    ignore_index
-        The mark of voxels without a share.
-    """
-    found = np.empty(shape, dtype)
-    for region in Grid.for_volume(shape).regions():
-        values = shares.read(region)
-        found[region] = np.where(values.any(axis=0), values.argmax(axis=0), ignore_index)
-    return found

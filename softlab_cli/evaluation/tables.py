@@ -244,9 +244,15 @@ def _notes(content: Entry, patients: int) -> Iterator[str]:
             "- No --groups was given: each case is taken as a patient of its own. Where several "
             "are of one, intervals are too narrow."
         )
-    if patients < FEW:
+    if 1 < patients < FEW:
         counted = "patients" if content["grouped"] else "cases, taken as patients,"
         yield f"- Intervals over {patients} {counted} are rough: too narrow as a rule."
+    if any(entry["metric"] == "ged" for entry in content["means"]):
+        yield (
+            "- ged is the squared generalised energy distance of hard labels: of the members of a "
+            "run where several --pred were averaged, otherwise of its one label, whose distance "
+            "to itself is 0."
+        )
     if content["soft_references"]:
         yield (
             "- References are soft labels: Brier, NLL, calibration, soft Dice and the Dice "
