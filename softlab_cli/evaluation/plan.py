@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.core.folders import some_of
-from softlab_cli.core.memory import PROCESS_BYTES
 from softlab_cli.evaluation.case import EvaluationTask
 from softlab_cli.evaluation.kinds import Kind, is_soft_reference, kind_of
 from softlab_cli.evaluation.metrics.cells import Cells
+from softlab_cli.evaluation.needs import CaseSize, needed_bytes
 from softlab_cli.evaluation.request import EvaluationRequest
 from softlab_cli.evaluation.results import Kept, read_kept, refuse_foreign
 from softlab_cli.labels.fractions import probe_fractions
@@ -47,11 +46,6 @@ FORMAT = 1
 """Of what figures mean: another one makes all results anew."""
 
 FILES_CHANGED, OPTIONS_CHANGED = "its files have changed", "its options have changed"
-
-BLOCK_VOXELS = 64**3
-COUNTING_BYTES = 200 * 2**20
-BYTES_PER_VOXEL = 12
-"""Regions, surfaces and what is compared, while one class is looked at."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationP
         draft.open_headers(run.reading)
         refuse_mixed(draft.names, classes, run.reading.names)
     draft.check_groups(request)
-    crew = draft.hire(run, classes, listen)
+    crew = draft.hire(request, run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew)
     mine = [task for task in every if task.reference.case_id in draft.part]
     kept, todo = _sorted(mine, request)
@@ -326,12 +320,27 @@ class _Draft:
         outcome = CaseFinished(self.title(run, case_id), "failed", message)
         self.failed.append((case_id, outcome))
 
-    def hire(self, run: Request, classes: ClassTable, listen: Listener) -> Crew:
+    def hire(
+        self, request: EvaluationRequest, run: Request, classes: ClassTable, listen: Listener
+    ) -> Crew:
         """Who does it; cases that no worker has the memory for fail here."""
         cases = {pair.reference.case_id: pair.reference for pair in self.pairs}
 
+        settings = request.settings
+        shares = any(reference.is_soft for reference in self.references.values())
+
         def needed(case: Case, threads: int) -> int:
-            return _bytes(case, self.probes[case.case_id], classes)
+            pairs = [pair for pair in self.pairs if pair.reference.case_id == case.case_id]
+            kinds = {kind for p in pairs for kind in self.kinds[p.run, case.case_id]}
+            reference = self.references[case.case_id]
+            size = CaseSize(
+                self.probes[case.case_id].geometry.shape, self.probes[case.case_id].geometry.ndim,
+                len(classes), _rater_count(case), max(len(pair.members) for pair in pairs),
+                is_soft=bool(kinds - {"hard"}), is_single="single" in kinds,
+                has_shares=shares, normalised=run.reading.sums == "normalise",
+            )  # fmt: skip
+            reading = max(self.probes[case.case_id].bytes_on_read, reference.bytes_on_read)
+            return needed_bytes(size, settings, reading, threads)
 
         crew, too_large = hire(cases, run, needed, listen)
         for case_id, error in too_large.items():
@@ -439,17 +448,6 @@ def _reference_header(case: Case, reading: ReadingOptions) -> _Reference:
         max(seen.bytes_on_read for seen in files.values()),
         tuple(file for file in names if file.names),
     )
-
-
-def _bytes(reference: Case, seen: FileProbe, classes: ClassTable) -> int:
-    """Upper bound of what one case takes."""
-    voxels, count = prod(seen.geometry.shape), len(classes)
-    # While they are read there are two of each rater's, and the one that is hard.
-    indices = (2 * _rater_count(reference) + 2) * classes.index_dtype.itemsize * voxels
-    cells = 16 * count * len(Cells.half()) * 4
-    blocks = 12 * count * min(voxels, BLOCK_VOXELS)
-    reading = max(seen.bytes_on_read, BYTES_PER_VOXEL * voxels)
-    return PROCESS_BYTES + COUNTING_BYTES + cells + blocks + reading + indices
 
 
 def _rater_count(case: Case) -> int:

@@ -9,31 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from softlab_cli.api import open_store
 from softlab_cli.cases import Case
 from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import InputError, naming
+from softlab_cli.core.errors import naming
 from softlab_cli.core.fractions import SoftClasses
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.evaluation.kinds import Kind, kind_of
 from softlab_cli.evaluation.metrics.soundness import renormalised
 from softlab_cli.evaluation.references import index_in_table
+from softlab_cli.evaluation.spooled import Spooled
 from softlab_cli.labels.fractions import open_case_fractions
 from softlab_cli.labels.read import ReadingOptions, image_grid
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers.lattice import find_turn
 from softlab_cli.store.reader import Case as StoredCase
 
-__all__ = ["Prediction", "Spooled", "open_prediction"]
+__all__ = ["Prediction", "open_prediction"]
 
 
 class _Member(Protocol):
@@ -149,73 +149,14 @@ def open_prediction(
         yield Prediction(opened, tuple(warnings))
 
 
-@dataclass(frozen=True)
-class Spooled:
-    """All classes in a scratch file.
-
-    Parameters
-    ----------
-    geometry
-        The grid.
-    values
-        (C, Z, Y, X), a map of the file.
-    """
-
-    geometry: Geometry
-    values: NDArray[Any]
-
-    @classmethod
-    def empty(
-        cls, geometry: Geometry, classes: ClassTable, dtype: DTypeLike, folder: Path
-    ) -> Spooled:
-        """A new file in a folder, all 0.
-
-        Raises
-        ------
-        InputError
-            When there is no room for it.
-        """
-        shape = (len(classes), *geometry.shape)
-        _check_room(prod(shape) * np.dtype(dtype).itemsize, folder)
-        return cls(geometry, np.memmap(folder / "classes", dtype, "w+", shape=shape))
-
-    def read(self, region: Region) -> NDArray[Any]:
-        """(C, z, y, x), the caller's own."""
-        return np.array(self.values[(slice(None), *region)])
-
-    def unlabelled(self, region: Region) -> NDArray[np.bool_] | None:
-        """None: whether a voxel has no class shows in its values alone."""
-        return None
-
-    def volume(self, class_index: int) -> NDArray[Any]:
-        """(Z, Y, X) of one class."""
-        found: NDArray[Any] = self.values[class_index]
-        return found
-
-
 def _spooled(soft: SoftClasses, classes: ClassTable, kind: Kind, folder: Path) -> Spooled:
     spooled = Spooled.empty(
-        soft.geometry, classes, np.float16 if kind == "half" else np.float32, folder
+        soft.geometry, len(classes), np.float16 if kind == "half" else np.float32, folder
     )
     index_of = {entry.value: entry.index for entry in classes.classes}
     for value, volume in soft.classes():
-        spooled.values[index_of[value]] += volume.astype(spooled.values.dtype)
+        spooled.add(index_of[value], volume)
     return spooled
-
-
-def _check_room(needed: int, folder: Path) -> None:
-    from shutil import disk_usage
-
-    from softlab_cli.core.memory import format_bytes
-
-    free = disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"needs {format_bytes(needed)} of scratch beside the results, and "
-            f"{format_bytes(free)} are free.",
-            remedy="Give --out on a larger disk, or make a store of the predictions with "
-            "softlab import, which is read as it is.",
-        )
 
 
 @dataclass(frozen=True)

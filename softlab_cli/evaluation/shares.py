@@ -17,8 +17,9 @@ from softlab_cli.core.blocks import Region
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation.measure import Shares, hard_label
-from softlab_cli.evaluation.predictions import Prediction, Spooled, open_prediction
+from softlab_cli.evaluation.predictions import Prediction, open_prediction
 from softlab_cli.evaluation.references import References, elsewhere, hard_label_of_store
+from softlab_cli.evaluation.spooled import Spooled
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers.lattice import Turn, find_turn
@@ -109,7 +110,7 @@ def _turned(
     soft: Prediction, turn: Turn, onto: Geometry, classes: ClassTable, folder: Path
 ) -> Shares:
     """A copy on scratch, turned class by class."""
-    spooled = Spooled.empty(onto, classes, soft.volume(0).dtype, folder)
+    spooled = Spooled.empty(onto, len(classes), soft.volume(0).dtype, folder)
     for c in range(len(classes)):
-        spooled.values[c] = turn.apply(soft.volume(c))
+        spooled.add(c, turn.apply(soft.volume(c)))
     return spooled
