@@ -47,8 +47,8 @@ def promise(*arguments: object) -> dict[str, int]:
     assert done.returncode == 0, done.stderr
     measured: dict[str, int] = json.loads(done.stdout)
     assert measured["peak"] <= measured["projected"], measured
-    # Beyond what any process takes, a promise of twice as much says something, too.
-    assert measured["projected"] < 2.2 * measured["peak"], measured
+    # A promise of everything would be kept by chance: it must also say something.
+    assert measured["projected"] < 4 * measured["peak"], measured
     return measured
 
 

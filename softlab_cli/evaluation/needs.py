@@ -115,7 +115,7 @@ def _kept(size: CaseSize, settings: Settings) -> int:
     """Counts of each combination of regions, their sum, and what figures make of it."""
     cells = len(Cells.ranges(settings.bin_counts) if size.is_single else Cells.half())
     arrays = 3 if size.is_single else 2
-    combinations = 2 ** len(settings.all_regions)
+    combinations: int = 2 ** len(settings.all_regions)
     return 8 * size.class_count * cells * (arrays * (combinations + 2) + 2)
 
 
