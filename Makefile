@@ -64,8 +64,10 @@ demo: data
 	$(SOFTLAB) info $(DEMO)
 	$(SOFTLAB) verify $(DEMO)
 	$(SOFTLAB) preview $(DEMO) --out examples/out/demo.png
+	$(SOFTLAB) report $(DEMO) --out examples/out/report.html
 	@echo
 	@echo "Look at examples/out/demo.png; the soft labels are in $(DEMO)."
+	@echo "Open examples/out/report.html in a browser: all cases, worst first."
 
 demo-raters: data
 	$(BIN)/python examples/pylidc_raters.py --out $(RATERS)
@@ -75,8 +77,10 @@ demo-raters: data
 	    --out $(RATERS)-staple.zarr
 	$(SOFTLAB) info $(RATERS).zarr $(NODULE)
 	$(SOFTLAB) preview $(RATERS).zarr $(NODULE) --out $(RATERS).png
+	$(SOFTLAB) report $(RATERS).zarr --out $(RATERS).html
 	@echo
 	@echo "Look at $(RATERS).png; the soft labels are in $(RATERS).zarr."
+	@echo "Open $(RATERS).html in a browser: where the radiologists differ."
 
 # Two processes: the tests wait for processes of their own most of the time.
 test: data lint

@@ -50,6 +50,10 @@ FENCES = {
     "FastGeodis": {"geodesic"},
     "distributed": {"running"},
     "matplotlib": {"report"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
+    "PIL": {"report"},
+    "contourpy": {"report"},
     "torch": {"trainers", "nnunet", "geodesic"},
     "monai": {"trainers"},
     "torchio": {"trainers"},
@@ -235,7 +239,7 @@ def test_a_circle_is_found_wherever_the_arrow_back_starts(where: str, back: str)
 )
 def test_heavy_packages_are_imported_late(statement: str) -> None:
     heavy = ["numba", "SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
-    heavy += ["tifffile", "imagecodecs", "highdicom", "cupy", "nibabel"]
+    heavy += ["tifffile", "imagecodecs", "highdicom", "cupy", "nibabel", "jinja2", "PIL"]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

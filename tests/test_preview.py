@@ -7,48 +7,8 @@ import pytest
 
 import softlab_cli
 from softlab_cli.core.colours import palette
-from softlab_cli.core.volume import Geometry
-from softlab_cli.report.preview import PLANES, View, soft_map
+from softlab_cli.report.preview import soft_map
 from tests.conftest import blobs, write_image
-
-
-def stored(letters: str, marks: dict[str, tuple[int, int, int]]) -> tuple[Geometry, np.ndarray]:
-    """A volume of 9 x 9 x 9 whose axes (x, y, z) point to `letters`, with marked points.
-
-    A mark's place is given along (R, A, S), counted from the volume's centre.
-    """
-    affine = np.zeros((4, 4))
-    affine[3, 3] = 1
-    for column, letter in enumerate(letters):
-        world, sign = "RASLPI".index(letter) % 3, 1 if letter in "RAS" else -1
-        affine[world, column] = sign
-    affine[:3, 3] = -affine[:3, :3] @ (4, 4, 4)
-    array = np.zeros((9, 9, 9), int)
-    for i, place in enumerate(marks.values(), start=1):
-        x, y, z = np.linalg.solve(affine, [*place, 1])[:3].round().astype(int)
-        array[z, y, x] = i
-    return Geometry((9, 9, 9), affine), array
-
-
-@pytest.mark.parametrize("letters", ["RAS", "LPS", "SAR", "PIR", "ILA"])
-@pytest.mark.parametrize("plane", PLANES)
-def test_the_patients_right_is_on_the_left(letters, plane) -> None:
-    down, right = PLANES[plane][1:]
-    unit = dict(zip("RAS", np.eye(3, dtype=int), strict=True))
-    unit |= dict(zip("LPI", -np.eye(3, dtype=int), strict=True))
-    geometry, array = stored(letters, {"bottom": 3 * unit[down], "right": 3 * unit[right]})
-    view = View.of(geometry, plane)
-    shown = view.turn(np.squeeze(array[view.region(geometry.shape, 4)], view.axis))
-    assert shown[7, 4] == 1
-    assert shown[4, 7] == 2
-
-
-def test_pixels_have_the_shape_of_voxels() -> None:
-    affine = np.diag([1.0, 2.0, 5.0, 1.0])
-    geometry = Geometry((4, 4, 4), affine)
-    assert View.of(geometry, "axial").aspect == 2
-    assert View.of(geometry, "coronal").aspect == 5
-    assert View.of(geometry, "sagittal").aspect == 2.5
 
 
 def test_neighbouring_classes_have_different_colours() -> None:

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look at a store": {
         "info": "What is in it.",
         "verify": "Whether it is sound; exits 1 on any defect.",
+        "report": "One page with all cases, worst first, to open in a browser.",
         "preview": "A picture of one slice of a case.",
         "export": "Write cases as NIfTI, npz or DICOM SEG.",
     },

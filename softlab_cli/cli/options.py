@@ -27,6 +27,7 @@ __all__ = [
     "class_pattern",
     "debug",
     "evaluation_options",
+    "page_options",
     "progress",
     "rater_pattern",
     "rater_weights",
@@ -312,17 +313,13 @@ _STORE = [
     ),
 ]
 
-_RUNNING = [
-    click.option(
-        "--workers",
-        type=click.IntRange(1),
-        help="Processes, one case each.  [default: what cores and memory allow]",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(1),
-        help="Threads in each worker.  [default: cores / workers]",
-    ),
+_WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes, one case each.  [default: what cores and memory allow]",
+)
+
+_BUDGET = [
     click.option(
         "--max-memory",
         callback=bytes_of,
@@ -335,15 +332,11 @@ _RUNNING = [
         metavar="SECONDS",
         help="Give up a case that takes longer, and go on.  [default: wait]",
     ),
-    click.option(
-        "--part",
-        callback=part_of,
-        metavar="I/N",
-        help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there "
-        "is one).",
-    ),
-    click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler."),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
+]
+
+_DASK = click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
+
+_TELLING = [
     verbose,
     click.option(
         "--log-json",
@@ -352,6 +345,26 @@ _RUNNING = [
     ),
     progress,
     debug,
+]
+
+_RUNNING = [
+    _WORKERS,
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads in each worker.  [default: cores / workers]",
+    ),
+    *_BUDGET,
+    click.option(
+        "--part",
+        callback=part_of,
+        metavar="I/N",
+        help="Do only this share of the cases, such as 2/8 (read from a SLURM array if there "
+        "is one).",
+    ),
+    _DASK,
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
+    *_TELLING,
 ]
 
 
@@ -399,6 +412,10 @@ evaluation_options = together(
     *_RUNNING,
 )
 """What reading, classes and running are to an evaluation."""
+
+
+page_options = together(_WORKERS, *_BUDGET, _DASK, *_TELLING)
+"""How a command that makes a page runs."""
 
 
 def slurm_part() -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.text import shown
 
 if TYPE_CHECKING:
-    from softlab_cli.report.preview import Plane
+    from softlab_cli.report.pictures.planes import Plane
 
 
 @click.command("preview")

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from softlab_cli.cases import natural_order
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.evaluation.figures import Figures, Key
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.evaluation.results import Kept
-from softlab_cli.running.warned import Warned
+from softlab_cli.running.warned import Warned, WarningGroup
 
 __all__ = ["one_sided", "warnings_of"]
 
@@ -72,6 +73,16 @@ def warnings_of(kept: Sequence[Kept], *, several: bool) -> list[dict[str, Any]]:
         judged = one.evaluation
         found.add(CaseFinished(title, "done", warnings=judged.warnings, raters=judged.raters))
     return [
-        {"text": told.text, "cases": list(told.case_ids), "texts": told.texts}
-        for told in found.told()
+        {
+            "text": _first(group),
+            "cases": sorted(group.cases, key=natural_order),
+            "texts": len(group.texts),
+        }
+        for group in found.groups
     ]
+
+
+def _first(group: WarningGroup) -> str:
+    text, raters = next(iter(group.texts.items()))
+    named = ", ".join(filter(None, raters))
+    return f"{named}: {text}" if named else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,92 +19,19 @@ from softlab_cli.core.places import refuse_url
 from softlab_cli.core.text import shown
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.readers import read_image
+from softlab_cli.report.pictures.planes import Plane, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 
-__all__ = ["PLANES", "Plane", "draw_case"]
-
-Plane = Literal["axial", "coronal", "sagittal"]
-
-PLANES: dict[Plane, tuple[str, str, str]] = {
-    "axial": ("S", "P", "L"),
-    "coronal": ("A", "I", "L"),
-    "sagittal": ("R", "I", "P"),
-}
-"""Where the slice axis, the rows (downwards) and the columns (to the right of the
-picture) point in the patient: the radiologists' view, the patient's right on the left."""
+__all__ = ["draw_case"]
 
 MOST_NAMES = 24
 """Class names in the legend; more would not be read."""
 
 FAINT = 0.25
 """Soft labels that differ no more from the hard one would look like it."""
-
-OPPOSITE = dict(zip("RASLPI", "LPIRAS", strict=True))
-
-
-@dataclass(frozen=True)
-class View:
-    """How slices of a volume are cut and turned for the eye.
-
-    Parameters
-    ----------
-    axis
-        Array axis (0 to 2) across which the slices lie.
-    transpose
-        Whether the two other axes change places.
-    flip_rows, flip_columns
-        Whether rows or columns are then reversed.
-    edges
-        Letters at the top, right, bottom and left; empty for a 2D picture.
-    aspect
-        Height of a pixel over its width.
-    """
-
-    axis: int
-    transpose: bool
-    flip_rows: bool
-    flip_columns: bool
-    edges: str
-    aspect: float
-
-    @classmethod
-    def of(cls, geometry: Geometry, plane: Plane) -> View:
-        """The view of a plane in a volume; a 2D picture is shown as it lies."""
-        spacing = geometry.spacing_mm
-        if geometry.ndim == 2:
-            return cls(0, False, False, False, "", spacing[1] / spacing[2])
-        letters = geometry.orientation[::-1]  # of the array axes (z, y, x)
-        normal, down, right = PLANES[plane]
-        axis, rows, columns = (_axis_of(letter, letters) for letter in (normal, down, right))
-        return cls(
-            axis,
-            transpose=rows > columns,
-            flip_rows=letters[rows] != down,
-            flip_columns=letters[columns] != right,
-            edges=OPPOSITE[down] + right + down + OPPOSITE[right],
-            aspect=spacing[rows] / spacing[columns],
-        )
-
-    def turn(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """A slice as it is shown."""
-        if self.transpose:
-            pixels = pixels.T
-        return pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
-
-    def region(self, shape: Sequence[int], index: int) -> Region:
-        """Where a slice lies in the volume."""
-        z, y, x = (
-            slice(index, index + 1) if axis == self.axis else slice(0, n)
-            for axis, n in enumerate(shape)
-        )
-        return z, y, x
-
-
-def _axis_of(letter: str, letters: str) -> int:
-    return next(i for i, found in enumerate(letters) if found in (letter, OPPOSITE[letter]))
 
 
 def draw_case(

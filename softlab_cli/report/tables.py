@@ -9,9 +9,9 @@ from softlab_cli.core.text import shown
 __all__ = ["counted", "first_names", "table"]
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things: ``1 case``, ``2 cases``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, many: str = "") -> str:
+    """A number of things: ``1 case``, ``2 cases``; `many` where no s makes the plural."""
+    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
 
 
 def first_names(names: Sequence[str], most: int = 8) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.events import Listener, Notice
 from softlab_cli.core.memory import available_bytes, available_cores, format_bytes
 from softlab_cli.running.request import Request
 
 __all__ = ["Crew", "hire"]
+
+Case = TypeVar("Case")
+"""Whatever has to be done: files, or a case of a store."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from softlab_cli.cases import natural_order
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.folders import some_of
 
-__all__ = ["Told", "Warned"]
+__all__ = ["Warned", "WarningGroup"]
 
 SPECIFIC = re.compile(r"""'[^']*'|"[^"]*"|\S*\d\S*|\S+[./\\]\S+""")
 """What differs from case to case in one warning: names in quotes, numbers, files."""
@@ -19,41 +19,17 @@ LISTS = re.compile(r"\*(?:,? (?:and )?\*)+")
 NAMED_AT_MOST = 3
 
 
-@dataclass(frozen=True)
-class Told:
-    """A warning of one case or more.
-
-    Parameters
-    ----------
-    text
-        As the first case has it.
-    case_ids
-        The cases, in their order.
-    texts
-        How many texts differ from one another, in numbers and names alone.
-    """
-
-    text: str
-    case_ids: tuple[str, ...]
-    texts: int
-
-
 @dataclass
-class _Group:
+class WarningGroup:
     """One warning: its texts, and who they are about; dicts keep the order and forget repeats."""
 
     cases: dict[str, None] = field(default_factory=dict)
     texts: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def add(self, case_id: str, rater: str, text: str) -> None:
+        """Take in the warning of a case; `rater` is empty where it is about none."""
         self.cases[case_id] = None
         self.texts.setdefault(text, {})[rater] = None
-
-    def told(self) -> Told:
-        """The first text, and how many cases say it or one like it."""
-        text, raters = next(iter(self.texts.items()))
-        case_ids = tuple(sorted(self.cases, key=natural_order))
-        return Told(f"{_of(raters)}{text}", case_ids, len(self.texts))
 
     def lines(self) -> Iterator[str]:
         """One line; where a single case has several texts, a line for each."""
@@ -77,18 +53,19 @@ class Warned:
     """Collects the warnings of a run; those that differ in numbers and names are one."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, WarningGroup] = {}
 
     def add(self, event: CaseFinished) -> None:
         """Take in the warnings of a case."""
         for warning in event.warnings:
             rater, text = _split(warning, event.raters)
             key = LISTS.sub("*", SPECIFIC.sub("*", text))
-            self._groups.setdefault(key, _Group()).add(event.case_id, rater, text)
+            self._groups.setdefault(key, WarningGroup()).add(event.case_id, rater, text)
 
-    def told(self) -> list[Told]:
-        """Each warning once, in the order in which they came up."""
-        return [group.told() for group in self._groups.values()]
+    @property
+    def groups(self) -> list[WarningGroup]:
+        """The warnings so far, in the order in which they came up."""
+        return [*self._groups.values()]
 
     def take(self) -> list[str]:
         """What is to be said, in the order in which it came up; forgets it."""

@@ -155,6 +155,11 @@ class Case:
         return self._store.classes
 
     @property
+    def softener(self) -> LocalSoftener | None:
+        """What computes the soft labels on read; None where they are stored."""
+        return self._store.compute
+
+    @property
     def statistics(self) -> CaseStatistics | None:
         """How much of each class there is."""
         return self.info.statistics

@@ -9,7 +9,7 @@ what matters): x to the right, y down, and the pixel of row r and column c cover
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,12 @@ class SliceView:
         Row and column of the place that the planes of a case share, where they do.
     caption
         One sentence for those who cannot see it: plane, slice, classes, what is where.
+    labels
+        (rows, columns) class indices of the hard label, for who fills areas with colour.
+    colour
+        (rows, columns, 3) uint8 of a picture in colours, whose brightness `image` is.
+    corner
+        Row and column of the first pixel in the slice before it was cut.
     """
 
     plane: str
@@ -104,6 +110,9 @@ class SliceView:
     shades: tuple[Shade, ...]
     place: tuple[int, int] | None
     caption: str
+    labels: NDArray[Any] | None = None
+    colour: NDArray[np.uint8] | None = None
+    corner: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""``softlab report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from softlab_cli.cli.options import page_options, store_argument
+from softlab_cli.core.folders import some_of
+from softlab_cli.core.memory import format_bytes
+from softlab_cli.core.text import printable, shown
+from softlab_cli.running.progress import listeners
+
+if TYPE_CHECKING:
+    from softlab_cli.core.events import RunFinished
+
+
+@click.command("report")
+@store_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page to write.",
+)
+@click.option("--overwrite", is_flag=True, help="Draw all cases anew.")
+@page_options
+def command(store: Path, out: Path, **options: Any) -> None:
+    """Write one HTML page with all cases of STORE, to open in a browser.
+
+    \b
+    The page loads nothing from elsewhere, and can be sent as it is:
+        softlab report soft.zarr --out report.html
+    Cases are sorted by what stands out, worst first; each opens its pictures. The
+    same command again draws only cases that are new or have changed. A case that
+    cannot be read or drawn is named on the page, and exits 1.
+    """
+    from softlab_cli.report.page.write import write_report
+
+    progress, verbose = options.pop("progress"), options.pop("verbose")
+    log_json = options.pop("log_json")
+    visible = sys.stderr.isatty() if progress is None else progress
+    with listeners(progress=visible, verbose=verbose, log_json=log_json) as listen:
+        report = write_report(store, out, listen=listen, **options)
+    click.echo(printable("\n".join(describe(report, out))))
+    raise SystemExit(1 if report.failed else 0)
+
+
+def describe(report: RunFinished, out: Path) -> list[str]:
+    """The closing table."""
+    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
+    again = "unchanged since the last page" if report.skipped else ""
+    lines = [
+        f"{shown(out)}  {format_bytes(out.stat().st_size)}",
+        f"  drawn   {report.done:>6}  {report.seconds:.1f} s",
+        f"  kept    {report.skipped:>6}  {again}",
+        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
+    ]
+    return [line.rstrip() for line in lines]
