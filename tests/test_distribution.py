@@ -14,7 +14,7 @@ import softlab_cli
 from softlab_cli.core.errors import EngineError, PackageError, SoftlabError
 from softlab_cli.core.extras import DISTRIBUTION, pip_install, require
 from softlab_cli.geodesic.engines import resolve_engine
-from softlab_cli.report.preview import draw_case
+from softlab_cli.report.preview import draw_cases
 from softlab_cli.running.executors import DaskExecutor
 from tests.conftest import blobs, write_image
 
@@ -108,7 +108,7 @@ def test_matplotlib(monkeypatch, softlab, tmp_path) -> None:
     softlab("onehot", "--in", tmp_path / "a.nii.gz", "--out", store)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"a preview needs matplotlib\."):
-        draw_case(softlab_cli.open_store(store)["a"], tmp_path / "a.png")
+        list(draw_cases(softlab_cli.open_store(store), tmp_path / "a.png", ["a"]))
     done = softlab("preview", store)
     assert done.exit_code == 1
     assert done.output == f"error: a preview needs matplotlib. {pip_install('plot')}\n"

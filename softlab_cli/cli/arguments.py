@@ -15,6 +15,7 @@ from softlab_cli.core.numbers import parse_number
 
 __all__ = [
     "bytes_of",
+    "levels_of",
     "numbers",
     "part_of",
     "per_axis",
@@ -111,6 +112,17 @@ def numbers(
         return tuple(map(parse_number, value))
     except ValueError as error:
         raise click.BadParameter(f"{error}, and not nan.") from error
+
+
+def levels_of(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    """Soft labels between 0 and 1, from 0.1,0.5."""
+    try:
+        levels = tuple(float(part) for part in value.split(",") if part.strip())
+    except ValueError:
+        levels = (-1.0,)
+    if not all(0 < level < 1 for level in levels):
+        raise click.BadParameter(f"{value!r} is no list of soft labels such as 0.1,0.5 (0 to 1).")
+    return levels
 
 
 def weights_of(

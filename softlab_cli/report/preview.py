@@ -1,299 +1,288 @@
-"""A picture of one slice of a case: hard label, two soft labels, entropy, legend."""
+"""Pictures of cases of a store as PNG files: what ``softlab preview`` does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Region
-from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.colours import class_colours
-from softlab_cli.core.errors import SoftlabError, UsageError
+from softlab_cli.core.errors import SoftlabError, StoreError, UsageError
 from softlab_cli.core.extras import require
 from softlab_cli.core.places import refuse_url
-from softlab_cli.core.text import shown
-from softlab_cli.core.volume import Geometry, check_same_grid
-from softlab_cli.readers import read_image
+from softlab_cli.report.pictures.case import ISOLINES, view_subject
+from softlab_cli.report.pictures.figures import DPI, Cell, draw_cell, draw_figure, draw_key
 from softlab_cli.report.pictures.planes import Plane, View
+from softlab_cli.report.pictures.subject import subject_of
+from softlab_cli.report.pictures.views import CaseViews
+from softlab_cli.report.pictures.windows import AUTO, parse_window
+from softlab_cli.report.pictures.zoom import parse_zoom
+from softlab_cli.report.tables import counted
+from softlab_cli.store.files import system_errors
+from softlab_cli.store.reader import Case, Store
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.patches import Patch
+__all__ = ["Drawn", "Looks", "draw_cases", "draw_sheet"]
 
-__all__ = ["draw_case"]
-
-MOST_NAMES = 24
-"""Class names in the legend; more would not be read."""
-
-FAINT = 0.25
-"""Soft labels that differ no more from the hard one would look like it."""
-
-
-def draw_case(
-    case: Any,
-    out: str | Path,
-    *,
-    plane: Plane = "axial",
-    index: int | None = None,
-    classes: Sequence[str] = (),
-    title: str = "",
-) -> list[str]:
-    """Draw one slice of a case into a PNG file.
-
-    Parameters
-    ----------
-    case
-        A case of an open store (`softlab_cli.store.reader.Case`).
-    out
-        The file to write.
-    plane
-        Anatomical plane of the slice; without meaning for 2D pictures.
-    index
-        Slice number along the plane's array axis; by default the slice with the
-        most borders between labels.
-    classes
-        Names or label values of two classes whose soft labels are shown; by
-        default the two with the most soft voxels in the slice.
-    title
-        First words of the title; the case and the slice follow.
-
-    Returns
-    -------
-    list of str
-        What could not be shown, for the user.
-
-    Raises
-    ------
-    EngineError
-        Without matplotlib.
-    UsageError
-        For a slice or a class that is not there, and for a URL.
-    """
-    refuse_url(Path(out))
-    geometry: Geometry = case.geometry
-    view = View.of(geometry, plane)
-    slices = geometry.shape[view.axis]
-    chosen = _busiest_slice(case, view) if index is None else index
-    if not 0 <= chosen < slices:
-        raise UsageError(f"--slice {chosen}: the case has {plane} slices 0 to {slices - 1}.")
-    region = view.region(geometry.shape, chosen)
-    wanted = [case.classes.find(name).index for name in classes]
-    soft, entropy = _soft_slices(case, region, view.axis, wanted)
-    image, notes = _image_slice(case, region, view.axis)
-    place = "" if geometry.ndim == 2 else f", {plane} slice {chosen} of {slices}"
-    hard = np.squeeze(_read_label(case, region), view.axis)
-    _draw(
-        Path(out),
-        Panels(f"{title}{case.case_id}{place}", case.classes, hard, soft, entropy, image),
-        view,
-    )
-    return notes
+COLUMNS, ROWS = 6, 20
+"""Cells of a contact sheet; what does not fit goes to another sheet."""
 
 
 @dataclass(frozen=True)
-class Panels:
-    """What the picture shows, each as the slice lies in the array.
+class Looks:
+    """How cases are shown; see `softlab_cli.report.pictures.case.view_case`.
 
     Parameters
     ----------
-    heading
-        Title of the whole picture.
+    planes
+        Anatomical planes; without meaning for 2D pictures.
+    index
+        Slice number along the plane's array axis, for one plane; by default the slice
+        with most doubt.
     classes
-        The store's class table.
-    hard
-        (rows, columns) class indices.
-    soft
-        Class index to its (rows, columns) soft label.
-    entropy
-        (rows, columns), nats.
-    image
-        (rows, columns) intensities, where there are any.
+        Names or label values of classes that lines are drawn of.
+    window, zoom, isolines
+        As there.
+    image, raters
+        Whether these are drawn, where there are any.
     """
 
-    heading: str
-    classes: ClassTable
-    hard: NDArray[Any]
-    soft: dict[int, NDArray[np.float32]]
-    entropy: NDArray[np.float32]
-    image: NDArray[np.float32] | None
+    planes: Sequence[Plane] = ("axial",)
+    index: int | None = None
+    classes: Sequence[str] = ()
+    window: str = AUTO
+    zoom: str = AUTO
+    isolines: Sequence[float] = ISOLINES
+    image: bool = True
+    raters: bool = True
+
+    def check(self, store: Store) -> None:
+        """Raise `UsageError` or `ClassError` for what is wrong whatever the case."""
+        parse_window(self.window)
+        parse_zoom(self.zoom)
+        for name in self.classes:
+            store.classes.find(name)
+        if self.index is not None and len(self.planes) > 1:
+            raise UsageError(
+                f"--slice {self.index} goes with one plane.", remedy="Give --plane once."
+            )
+
+    def views_of(self, case: Case) -> CaseViews:
+        """What is shown of a case."""
+        subject = subject_of(case)
+        place: list[int | None] = [None, None, None]
+        if self.index is not None:
+            place[View.of(case.geometry, self.planes[0]).axis] = self.index
+        views = view_subject(
+            subject if self.image else replace(subject, image=None),
+            planes=self.planes, place=place, classes=self.classes, window=self.window,
+            zoom=self.zoom, isolines=self.isolines,
+        )  # fmt: skip
+        return views if self.raters else _without_raters(views)
 
 
-class Map(NamedTuple):
-    """A slice in colours: its title, numbers, colour map, and the ends of that."""
-
-    title: str
-    values: NDArray[np.float32]
-    colours: str
-    lowest: float
-    highest: float | None
+def _without_raters(views: CaseViews) -> CaseViews:
+    kept = [
+        replace(view, lines=tuple(line for line in view.lines if line.kind != "rater"))
+        for view in views.views
+    ]
+    return replace(views, views=tuple(kept), raters=())
 
 
-def soft_map(name: str, soft: NDArray[np.float32], hard: NDArray[np.bool_]) -> Map:
-    """How the soft label of a class is shown; one close to the hard label by what differs.
+@dataclass(frozen=True)
+class Drawn:
+    """What came of a case, or of a contact sheet.
 
     Parameters
     ----------
-    name
-        Name of the class.
-    soft
-        (rows, columns) its soft label.
-    hard
-        (rows, columns) where the hard label is the class.
+    case_id
+        The case; empty for a sheet.
+    path
+        The file that was written; None when none was.
+    notes
+        What could not be shown, and why.
+    error
+        Why the case could not be drawn.
     """
-    change = soft - hard.astype(np.float32)
-    most = float(np.abs(change).max())
-    if not 0 < most <= FAINT:
-        return Map(f"soft label of {name}", soft, "viridis", 0, 1)
-    return Map(f"{name}: soft minus hard label", change, "RdBu_r", -most, most)
+
+    case_id: str
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+    error: SoftlabError | None = None
 
 
-def _read_label(case: Any, region: Region) -> NDArray[Any]:
-    cut = region[1:] if case.geometry.ndim == 2 else region
-    pixels: NDArray[Any] = case.read_label(cut)
-    return pixels[np.newaxis] if case.geometry.ndim == 2 else pixels
+def draw_cases(
+    store: Store, out: Path | str, case_ids: Sequence[str] = (), looks: Looks | None = None
+) -> Iterator[Drawn]:
+    """Draw cases of a store, each into a PNG file.
+
+    Parameters
+    ----------
+    store
+        An open store.
+    out
+        The file, for one case that is named; else, or where there is such a folder, the
+        folder of the files ``CASE_ID.png``.
+    case_ids
+        The cases; by default all.
+    looks
+        How they are shown.
+
+    Yields
+    ------
+    Drawn
+        Each case as it ends; one that cannot be read stops no other.
+
+    Raises
+    ------
+    PackageError
+        Without matplotlib.
+    UsageError, ClassError
+        For what is wrong with every case, for a file that several cases would go into, and
+        for a URL.
+    StoreError
+        For a store without cases, or a file that cannot be written.
+    """
+    looks = looks or Looks()
+    names = _prepare(store, out, case_ids, looks)
+    out = Path(out)
+    one_file = len(case_ids) == 1 and not out.is_dir()
+    if not one_file and out.suffix.lower() == ".png":
+        raise UsageError(
+            f"{str(out)!r} is one file, for {counted(len(names), 'case')}.",
+            remedy="Give --out a folder, or draw a contact sheet with --sheet.",
+        )
+    for case_id in names:
+        path = out if one_file else out / f"{case_id}.png"
+        try:
+            case = store[case_id]
+            views = looks.views_of(case)
+        except SoftlabError as error:
+            yield Drawn(case_id, error=error)
+            continue
+        figure = draw_figure(views, case.classes, f"{_method(store)}: {case_id}")
+        with _written_whole(path) as partial:
+            figure.savefig(partial, dpi=DPI, format="png")
+        yield Drawn(case_id, path, views.notes)
 
 
-def _read_soft(case: Any, region: Region, index: int, axis: int) -> NDArray[np.float32]:
-    cut = region[1:] if case.geometry.ndim == 2 else region
-    values: NDArray[np.float32] = case.read(cut, classes=[index])[0].astype(np.float32)
-    return values if case.geometry.ndim == 2 else np.squeeze(values, axis)
+def draw_sheet(
+    store: Store, out: Path | str, case_ids: Sequence[str] = (), looks: Looks | None = None
+) -> Iterator[Drawn]:
+    """Draw many cases into one PNG file, a contact sheet.
+
+    Parameters
+    ----------
+    store, case_ids, looks
+        As for `draw_cases`.
+    out
+        The file; further sheets are called ``NAME-2.png`` and so on.
+
+    Yields
+    ------
+    Drawn
+        Each case as it is drawn, without a path, and each sheet as it is written.
+
+    Raises
+    ------
+    SoftlabError
+        As from `draw_cases`.
+    """
+    looks = looks or Looks()
+    names = _prepare(store, out, case_ids, looks)
+    out = Path(out)
+    cells: list[Cell] = []
+    raters: tuple[str, ...] = ()
+    sheets = 0
+    for case_id in names:
+        try:
+            case = store[case_id]
+            views = looks.views_of(case)
+        except SoftlabError as error:
+            yield Drawn(case_id, error=error)
+            continue
+        for number in range(len(views.views)):
+            if len(cells) == COLUMNS * ROWS:
+                sheets += 1
+                yield _write_sheet(store, _numbered(out, sheets), cells)
+                cells = []
+            cells.append(draw_cell(views, number, case.classes, raters, _below(case)))
+            raters = cells[-1].raters
+        yield Drawn(case_id, notes=views.notes)
+    if cells:
+        yield _write_sheet(store, _numbered(out, sheets + 1), cells)
 
 
-def _busiest_slice(case: Any, view: View) -> int:
-    """The slice with the most borders between labels."""
-    z, y, x = case.geometry.shape
-    labels = np.moveaxis(_read_label(case, (slice(0, z), slice(0, y), slice(0, x))), view.axis, 0)
-    borders = [
-        np.count_nonzero(cut[1:] != cut[:-1]) + np.count_nonzero(cut[:, 1:] != cut[:, :-1])
-        for cut in labels
-    ]
-    return int(np.argmax(borders))
-
-
-def _soft_slices(
-    case: Any, region: Region, axis: int, wanted: Sequence[int]
-) -> tuple[dict[int, NDArray[np.float32]], NDArray[np.float32]]:
-    """Soft labels of the wanted classes, or of the two softest, and the entropy over all."""
-    entropy: Any = 0.0
-    kept: dict[int, NDArray[np.float32]] = {}
-    softness: dict[int, float] = {}
-    for index in range(len(case.classes)):
-        p = _read_soft(case, region, index, axis)
-        entropy = entropy - p * np.log(np.where(p > 0, p, 1))
-        softness[index] = float((p * (1 - p)).sum())
-        if index == case.classes.background_index:
-            softness[index] *= 1e-6  # shown only when there is nothing else
-        kept[index] = p
-        if wanted and index not in wanted:
-            del kept[index]
-        elif not wanted and len(kept) > 2:
-            del kept[min(kept, key=softness.__getitem__)]
-    order = list(wanted) or sorted(kept, key=softness.__getitem__, reverse=True)
-    return {index: kept[index] for index in order}, entropy
-
-
-def _image_slice(
-    case: Any, region: Region, axis: int
-) -> tuple[NDArray[np.float32] | None, list[str]]:
-    """The slice of the case's first image, where there is one on the same grid."""
-    paths = [Path(s.path) for s in case.sources if s.role == "image"]
-    if not paths:
-        return None, []
-    try:
-        image = read_image(paths[0])
-        check_same_grid(case.geometry, image.geometry, names=("label map", "image"), path=paths[0])
-    except SoftlabError as error:
-        return None, [f"the image is not shown: {error}"]
-    return np.squeeze(image.intensities[0][region], axis), []
-
-
-def _draw(out: Path, panels: Panels, view: View) -> None:
-    """Lay the panels out in a row over a legend, and save the figure."""
+def _prepare(store: Store, out: Path | str, case_ids: Sequence[str], looks: Looks) -> list[str]:
+    """The cases, when all is well before the first is drawn."""
+    refuse_url(Path(out))
     with require("matplotlib", extra="plot", problem="a preview needs matplotlib."):
-        from matplotlib.figure import Figure
-    count = 2 + len(panels.soft)
-    rows, columns = view.turn(panels.hard).shape
-    tall = min(max(rows / columns * view.aspect, 0.3), 2.5)  # height of a panel over its width
-    figure = Figure(figsize=(4.2 * count, 3.6 * tall + 2), layout="constrained")
-    first, *others = figure.subplots(1, count)
-    colours = class_colours(panels.classes)
-    _show_hard(first, view, panels, colours)
-    maps = [
-        soft_map(as_drawn(panels.classes.names[index]), values, panels.hard == index)
-        for index, values in panels.soft.items()
-    ]
-    maps.append(Map("entropy of the soft label (nats)", panels.entropy, "magma", 0, None))
-    for axes, part in zip(others, maps, strict=True):
-        pixels = view.turn(part.values)
-        drawn = axes.imshow(pixels, cmap=part.colours, vmin=part.lowest, vmax=part.highest)
-        axes.set_title(part.title)
-        figure.colorbar(drawn, ax=axes, shrink=0.7)
-    for axes in (first, *others):
-        _dress(axes, view)
-    figure.legend(
-        handles=_legend(panels, colours), loc="outside lower center", ncols=6, fontsize=8,
-        frameon=False,
-    )  # fmt: skip
-    figure.suptitle(as_drawn(panels.heading))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110, format="png")
+        import matplotlib.figure  # noqa: F401
+    looks.check(store)
+    names = list(dict.fromkeys(case_ids)) or list(store)
+    if not names:
+        raise StoreError("holds no case yet.", path=store.path)
+    return names
 
 
-def as_drawn(text: str) -> str:
-    """A text from a file as matplotlib draws it: it takes ``$`` for formulas, hides ``_``."""
-    text = shown(text).replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
+def _method(store: Store) -> str:
+    """The method, and for fused raters how they are fused."""
+    how = store.info.parameters.get("method")
+    return f"{store.info.method} {how}" if isinstance(how, str) else store.info.method
 
 
-def _legend(panels: Panels, colours: NDArray[np.float64]) -> list[Patch]:
-    """A colour and a name for each class in the slice, as many as can be read."""
-    from matplotlib.patches import Patch
-
-    found = {int(i) for i in np.unique(panels.hard)} & set(range(len(panels.classes)))
-    present = sorted(found - {panels.classes.background_index})
-    patches = [
-        Patch(color=colours[i], label=as_drawn(panels.classes.names[i]))
-        for i in present[:MOST_NAMES]
-    ]
-    if len(present) > MOST_NAMES:
-        patches.append(Patch(color="none", label=f"and {len(present) - MOST_NAMES} more"))
-    return patches
-
-
-def _show_hard(axes: Axes, view: View, panels: Panels, colours: NDArray[np.float64]) -> None:
-    """The hard label in colours, over the image where there is one; ignored voxels in white."""
-    hard, image = panels.hard, panels.image
-    known = hard < len(colours)
-    layer = np.ones((*hard.shape, 4))
-    layer[known, :3] = colours[hard[known]]
-    layer[known, 3] = 0.6 if image is not None else 1.0
-    if panels.classes.background_index is not None:
-        layer[hard == panels.classes.background_index, 3] = 0.0
-    axes.set_facecolor("black")
-    if image is not None:
-        low, high = np.percentile(image, [1, 99])
-        axes.imshow(view.turn(image), cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
-    turned = np.stack([view.turn(layer[..., i]) for i in range(4)], axis=-1)
-    axes.imshow(turned, interpolation="nearest")
-    axes.set_title("hard label" if image is None else "hard label over the image")
+def _below(case: Case) -> str:
+    """Figures of a case that a quality check looks for."""
+    entropy = case.statistics.mean_entropy if case.statistics else None
+    warnings = len(case.info.warnings)
+    return ", ".join(
+        filter(
+            None,
+            (
+                "" if entropy is None else f"mean entropy {entropy / log(2):.2g} bits",
+                counted(warnings, "warning") if warnings else "",
+            ),
+        )
+    )
 
 
-def _dress(axes: Axes, view: View) -> None:
-    """Pixel shape, no ticks, and letters for where the edges lie in the patient."""
-    from matplotlib.patheffects import withStroke
+def _numbered(out: Path, number: int) -> Path:
+    return out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
 
-    outline = [withStroke(linewidth=2, foreground="black")]  # for letters over light pixels
-    axes.set_aspect(view.aspect)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    places = [(0.5, 0.97), (0.97, 0.5), (0.5, 0.03), (0.03, 0.5)]
-    for letter, (x, y) in zip(view.edges, places, strict=False):
-        axes.text(
-            x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center",
-            path_effects=outline,
-        )  # fmt: skip
+
+def _write_sheet(store: Store, out: Path, cells: Sequence[Cell]) -> Drawn:
+    from matplotlib.image import imsave
+
+    height, width, _ = cells[0].pixels.shape
+    columns = min(COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    heading = f"{_method(store)}: {store.path.name}. Areas are hard labels; lines are soft "
+    heading += "labels, the surer the wider" + (", and raters" if cells[-1].raters else "") + "."
+    key = draw_key(cells, store.classes, heading, max(columns, 3) * width)
+    pixels = np.full((len(key) + rows * height, max(columns, 3) * width, 3), 255, np.uint8)
+    pixels[: len(key), : key.shape[1]] = key
+    for number, cell in enumerate(cells):
+        top = len(key) + number // columns * height
+        left = number % columns * width
+        pixels[top : top + height, left : left + width] = cell.pixels
+    with _written_whole(out) as partial:
+        imsave(partial, pixels, format="png")
+    return Drawn("", out)
+
+
+@contextmanager
+def _written_whole(out: Path) -> Iterator[Path]:
+    """A name to write under; the file gets its own name once it is whole."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+    with system_errors(out, "written"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            os.replace(partial, out)
+        except OSError as error:  # which names the file that nobody knows
+            raise OSError(error.errno, error.strerror) from error
+        finally:
+            partial.unlink(missing_ok=True)

@@ -115,7 +115,9 @@ def view_subject(
         _view(s, chosen, levels, highest, *_shown(None if pixels is None else pixels[i], used))
         for i, s in enumerate(slices)
     ]
-    return CaseViews(subject.case_id, tuple(views), chosen, str(used or ""), tuple(notes))
+    return CaseViews(
+        subject.case_id, tuple(views), chosen, str(used or ""), tuple(notes), tuple(subject.raters)
+    )
 
 
 def _levels(isolines: Sequence[float]) -> tuple[float, ...]:
@@ -168,11 +170,26 @@ def _window(slices: Sequence[Slice], pixels: Pixels, chosen: Sequence[int]) -> W
     if len(pixels[0]) == COLOURS:
         highest = max(float(np.nanmax(p)) for p in pixels)
         return Window(0.0, 255.0 if highest <= 255 else highest, "auto, the colours as they are")
-    inside = [np.isin(s.hard, chosen) for s in slices]
+    inside = [_with_rim(np.isin(s.hard, chosen)) for s in slices]
     return window_around(
         np.concatenate([p[0].ravel() for p in pixels]),
         np.concatenate([mask.ravel() for mask in inside]),
     )
+
+
+RIM_PIXELS = 3
+"""Around what is outlined, that its neighbours are not black or white altogether."""
+
+
+def _with_rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    for _ in range(RIM_PIXELS):
+        wider = mask.copy()
+        wider[1:] |= mask[:-1]
+        wider[:-1] |= mask[1:]
+        wider[:, 1:] |= mask[:, :-1]
+        wider[:, :-1] |= mask[:, 1:]
+        mask = wider
+    return mask
 
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])

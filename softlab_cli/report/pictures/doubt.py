@@ -27,9 +27,12 @@ CELL = 8
 """Voxels of a cell along the finest axis; the most doubtful 3 x 3 x 3 cells decide, so that
 one odd voxel does not."""
 
-EVEN = 1.05
-"""Cells that have less doubt than so many times the usual doubt stand out by chance: uniform
-label smoothing doubts everything alike."""
+HAZE = 1 / 3
+"""Share of the voxels from which doubt says nothing about where to look: uniform smoothing
+doubts everything alike, and GeoLS all that looks like its class."""
+
+SOFT = 0.02
+"""Doubt of a voxel that is soft: 2 percent of another class."""
 
 
 def softness(part: SoftPart) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
@@ -80,40 +83,31 @@ def borders_of(subject: Subject, region: Region) -> NDArray[np.float32]:
 
 @dataclass
 class _Cells:
-    """Doubt in cells of some voxels each, summed block by block."""
+    """Doubt in cells of some voxels each, and soft voxels, summed block by block."""
 
     sizes: Place
     sums: NDArray[np.float64]
-    voxels: NDArray[np.float64]
+    soft_voxels: int = 0
+    voxels: int = 0
 
     @classmethod
     def of(cls, subject: Subject) -> _Cells:
         spacing = subject.geometry.spacing_mm
         sizes = [max(1, round(CELL * min(spacing) / mm)) for mm in spacing]
         counts = [-(-n // size) for n, size in zip(subject.geometry.shape, sizes, strict=True)]
-        return cls((sizes[0], sizes[1], sizes[2]), np.zeros(counts), np.zeros(counts))
+        return cls((sizes[0], sizes[1], sizes[2]), np.zeros(counts))
 
     def add(self, region: Region, doubt: NDArray[np.float32]) -> None:
-        counts: NDArray[np.float64] = np.ones(doubt.shape)
         summed: NDArray[np.float64] = doubt.astype(np.float64)
         spans = []
         for axis, (span, size) in enumerate(zip(region, self.sizes, strict=True)):
             first, last = span.start // size, -(-span.stop // size)
             starts = [max(0, cell * size - span.start) for cell in range(first, last)]
             summed = np.add.reduceat(summed, starts, axis)
-            counts = np.add.reduceat(counts, starts, axis)
             spans.append(slice(first, last))
         self.sums[tuple(spans)] += summed
-        self.voxels[tuple(spans)] += counts
-
-    @property
-    def stand_out(self) -> bool:
-        """Whether there is doubt, and not as much of it wherever there is a label."""
-        density = self.sums / np.maximum(self.voxels, 1)
-        some = density[density > 0]
-        if len(some) < density.size / 2:
-            return len(some) > 0
-        return bool(density.max() > EVEN * np.median(some))
+        self.soft_voxels += int(np.count_nonzero(doubt > SOFT))
+        self.voxels += doubt.size
 
     def most(self) -> Place:
         """The cell with most doubt in it and its neighbours."""
@@ -136,7 +130,7 @@ class _Cells:
 def find_place(subject: Subject, within: Sequence[int | None] = (None, None, None)) -> Place:
     """The voxel (z, y, x) around which there is most doubt.
 
-    Where there is no doubt, or everywhere the same, it lies in the slices that have most
+    Where there is no doubt, or nearly everywhere some, it lies in the slices that have most
     borders between labels.
 
     Parameters
@@ -150,7 +144,7 @@ def find_place(subject: Subject, within: Sequence[int | None] = (None, None, Non
     cells = _Cells.of(subject)
     for region in _blocks(subject, limits):
         cells.add(region, doubt_of(subject, region))
-    if not cells.stand_out:
+    if not cells.sums.any() or cells.soft_voxels > HAZE * cells.voxels:
         return _busiest(subject, limits)
     near = overlap(clip(cells.around(cells.most()), subject.geometry.shape), limits)
     doubt = doubt_of(subject, near)

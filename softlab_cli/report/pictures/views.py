@@ -131,6 +131,8 @@ class CaseViews:
         Intensities that are black and white, and how they were chosen; empty without image.
     notes
         What could not be shown, and why.
+    raters
+        Names of all raters, also of those who have no lines in these slices.
     """
 
     case_id: str
@@ -138,3 +140,4 @@ class CaseViews:
     classes: tuple[int, ...]
     window: str
     notes: tuple[str, ...] = ()
+    raters: tuple[str, ...] = ()

@@ -17,11 +17,18 @@ AUTO = "auto"
 PRESETS = {"bone": (400.0, 1800.0), "lung": (-600.0, 1500.0), "soft": (40.0, 400.0)}
 """Level and width in Hounsfield units: what CT consoles offer for bone, lung, soft tissue."""
 
-MIDDLE = (5.0, 95.0)
-"""Percentiles of the intensities that must not be black or white altogether."""
+FENCE = 1.5
+"""Quartile distances beyond the quartiles up to which intensities count (Tukey, 1977): air in
+a bowel is no reason to make an abdomen grey."""
 
-BEYOND = 0.3
-"""Share of their range that is added on both sides, for what lies around."""
+EXTREMES = (1.0, 99.0)
+"""Percentiles beyond which none count."""
+
+BEYOND = 0.15
+"""Share of the range that is added on both sides, for what lies around."""
+
+FEW = 50
+"""Pixels from which no range of intensities is taken."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ def window_around(intensities: NDArray[np.floating], inside: NDArray[np.bool_]) 
     intensities
         Of all that is shown.
     inside
-        Those of them that are of these classes; where they are few, all count.
+        Those of them that are of these classes, or beside; where they are few, all count.
     """
     known = np.isfinite(intensities)
     found, origin = intensities[known & inside], "auto, from what is outlined"
@@ -107,12 +114,10 @@ def window_around(intensities: NDArray[np.floating], inside: NDArray[np.bool_]) 
         found, origin = intensities[known], "auto, from what is shown"
     if not len(found):
         return Window(0.0, 1.0, "auto, no intensity is a number")
-    low, high = map(float, np.percentile(found, MIDDLE))
+    low, first, third, high = map(float, np.percentile(found, [EXTREMES[0], 25, 75, EXTREMES[1]]))
+    low = max(low, first - FENCE * (third - first))
+    high = min(high, third + FENCE * (third - first))
     beyond = BEYOND * (high - low)
     least, most = float(intensities[known].min()), float(intensities[known].max())
     low, high = max(low - beyond, least), min(high + beyond, most)
     return Window(low, high if high > low else low + 1.0, origin)
-
-
-FEW = 50
-"""Pixels from which no range of intensities is taken."""
