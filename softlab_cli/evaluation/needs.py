@@ -9,6 +9,7 @@ from softlab_cli.core.blocks import BLOCK_2D, BLOCK_3D
 from softlab_cli.core.memory import PROCESS_BYTES
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.gathering import TOGETHER
+from softlab_cli.evaluation.metrics.surface import MOST_SURFELS
 from softlab_cli.evaluation.scene import SLAB
 from softlab_cli.evaluation.settings import Settings
 
@@ -20,9 +21,10 @@ BYTES_TOGETHER = 12
 BYTES_OF_SHARES = 24
 """The same of votes for each class, in float64, beside the probabilities in float32."""
 
-SURFACE_BYTES = 8
-"""A voxel of a box, while the surfaces of one class are looked for in it: masks, and points of
-up to all of its voxels."""
+SURFEL_BYTES = 9
+SURFACE_BYTES = 4
+"""A voxel, for distances of the surfels of one class: 40 bytes a surfel, and up to one in ten
+voxels has one, but of noise."""
 
 SLAB_BYTES = 10
 """A voxel of a slab, while a region grows in it."""
@@ -88,7 +90,7 @@ def needed_bytes(size: CaseSize, settings: Settings, reading: int, threads: int 
     """
     volumes = _volumes(size, settings)
     counting = _counting(size, settings, threads) if size.is_soft else 0
-    surfaces = SURFACE_BYTES * size.voxels * threads
+    surfaces = SURFEL_BYTES * MOST_SURFELS + SURFACE_BYTES * size.voxels * threads
     # A file is read before anything is counted, but beside raters that are there.
     most = max(reading, _slab(size, settings), counting, surfaces)
     kept = _kept(size, settings) if size.is_soft else 0
