@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError, naming
@@ -16,8 +18,14 @@ from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.provenance import Role, describe_source
 from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation.kinds import kind_of
-from softlab_cli.evaluation.measure import Evaluation, Shares, measure_hard, measure_soft
-from softlab_cli.evaluation.predictions import open_prediction
+from softlab_cli.evaluation.measure import (
+    Evaluation,
+    Shares,
+    hard_label,
+    measure_hard,
+    measure_soft,
+)
+from softlab_cli.evaluation.predictions import Prediction, open_prediction
 from softlab_cli.evaluation.references import References, read_references
 from softlab_cli.evaluation.results import CASES, keep
 from softlab_cli.evaluation.scene import Scene
@@ -27,7 +35,7 @@ from softlab_cli.labels.case import read_hard_labels
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.scan import case_files, failure
 
-__all__ = ["EvaluationTask", "evaluate_case"]
+__all__ = ["EvaluationTask", "OpenCase", "evaluate_case", "open_case"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class EvaluationTask:
         Whether probabilities are judged by soft labels, in all cases.
     soft_reference
         Whether the reference of this case has soft labels.
+    voxels
+        How many the prediction has.
     out
         The folder of the results; it exists.
     options
@@ -75,6 +85,7 @@ class EvaluationTask:
     single: bool
     shares: bool
     soft_reference: bool
+    voxels: int
     out: Path
     options: Mapping[str, Any]
     threads: int = 1
@@ -110,19 +121,74 @@ def evaluate_case(task: EvaluationTask) -> CaseFinished:
         return failure(task.case_id, error, started)
 
 
-def _evaluated(task: EvaluationTask) -> Evaluation:
+@dataclass(frozen=True, eq=False)
+class OpenCase:
+    """A case as it is judged, for whoever shows it.
+
+    Parameters
+    ----------
+    scene
+        The references, on the grid of the prediction.
+    geometry
+        That grid.
+    hard
+        (Z, Y, X) predicted class indices.
+    soft
+        The probabilities; None of a label map.
+    shares
+        Soft labels that they are judged by, if they are.
+    """
+
+    scene: Scene
+    geometry: Geometry
+    hard: NDArray[Any]
+    soft: Prediction | None
+    shares: Shares | None
+
+
+@contextmanager
+def open_case(task: EvaluationTask) -> Iterator[OpenCase]:
+    """Open the files of a case once more.
+
+    Raises
+    ------
+    SoftlabError
+        When a file cannot be used.
+    """
+    if not _is_soft(task):
+        labels = read_hard_labels(task.members[0], task.classes, task.reading)
+        with _judged_by(task, labels.geometry) as (references, _):
+            scene = _scene(task, references, labels.geometry)
+            yield OpenCase(scene, labels.geometry, labels.class_indices, None, None)
+        return
+    with (
+        open_prediction(task.members, task.classes, task.reading, task.out / CASES) as prediction,
+        _judged_by(task, prediction.geometry) as (references, shares),
+    ):
+        table, geometry = task.classes, prediction.geometry
+        hard = hard_label(prediction, geometry.shape, table.index_dtype, table.ignore_index)
+        yield OpenCase(_scene(task, references, geometry), geometry, hard, prediction, shares)
+
+
+def _is_soft(task: EvaluationTask) -> bool:
+    """Whether a case has probabilities; raises what is wrong with it before a voxel is read."""
     for case in (task.reference, *task.members):
         if case.problem is not None:
             raise case.problem
-    kinds = {kind_of(case, task.reading) for case in task.members}
-    if "hard" not in kinds:
-        return _soft(task)
+    if "hard" not in {kind_of(case, task.reading) for case in task.members}:
+        return True
     if len(task.members) > 1:
         raise UsageError(
             "label maps cannot be averaged.",
             remedy="Give probabilities, or each run a name of its own: --pred NAME=PATH.",
             path=task.members[0].label_maps[0],
         )
+    return False
+
+
+def _evaluated(task: EvaluationTask) -> Evaluation:
+    if _is_soft(task):
+        return _soft(task)
     labels = read_hard_labels(task.members[0], task.classes, task.reading)
     with _judged_by(task, labels.geometry) as (references, _):
         scene = _scene(task, references, labels.geometry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,7 @@ class _Draft:
                     single,
                     shares,
                     self.references[pair.reference.case_id].is_soft,
+                    prod(self.probes[pair.reference.case_id].geometry.shape),
                     request.out,
                     json.loads(json.dumps(options)),
                     crew.threads,

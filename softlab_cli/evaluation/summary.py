@@ -47,10 +47,13 @@ class Summary:
         and what is not in them.
     diagrams
         Run and region to the reliability of the most probable class, pooled.
+    kept
+        The results of cases that it is of.
     """
 
     content: Mapping[str, Any]
     diagrams: Mapping[tuple[str, str], Reliability] = field(default_factory=dict)
+    kept: Sequence[Kept] = ()
 
 
 def summarise(
@@ -113,7 +116,7 @@ def summarise(
         "failed": [{"case": case, "reason": reason} for case, reason in failed.items()],
         "missing": list(missing),
     }
-    return Summary(content, diagrams)
+    return Summary(content, diagrams, tuple(kept))
 
 
 def _means(run: str, values: Mapping[Key, Figures], draw: Resampling) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from softlab_cli.evaluation.results import Kept, write_text
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.evaluation.summary import Summary
 
-__all__ = ["COLUMNS", "one_sided_text", "write_tables"]
+__all__ = ["COLUMNS", "notes", "one_sided_text", "write_tables"]
 
 COLUMNS = ("run", "case", "rater", "class", "region", "metric", "value", "left_out")
 
@@ -87,7 +87,10 @@ def _document(content: Entry) -> Iterator[str]:
     yield from _published(content)
     yield from _differences(content)
     yield from _warnings(content)
-    yield from _notes(content, patients)
+    yield "## How to read it"
+    yield ""
+    yield from (f"- {shown(note)}" for note in notes(content))
+    yield ""
 
 
 def _means(content: Entry, title: str, wanted: Sequence[str]) -> Iterator[str]:
@@ -236,44 +239,49 @@ def _warning(entry: Entry) -> str:
     return f"{cases} ({some_of(entry['cases'], 3)}){such}: {entry['text']}"
 
 
-def _notes(content: Entry, patients: int) -> Iterator[str]:
-    yield "## How to read it"
-    yield ""
+def notes(content: Entry) -> Iterator[str]:
+    """What is to be known to read the figures, a sentence or two each.
+
+    Parameters
+    ----------
+    content
+        What ``summary.json`` holds.
+    """
+    patients = content["patients"]
     if not content["grouped"]:
         yield (
-            "- No --groups was given: each case is taken as a patient of its own. Where several "
+            "No --groups was given: each case is taken as a patient of its own. Where several "
             "are of one, intervals are too narrow."
         )
     if 1 < patients < FEW:
         counted = "patients" if content["grouped"] else "cases, taken as patients,"
-        yield f"- Intervals over {patients} {counted} are rough: too narrow as a rule."
+        yield f"Intervals over {patients} {counted} are rough: too narrow as a rule."
     if any(entry["metric"] == "ged" for entry in content["means"]):
         yield (
-            "- ged is the squared generalised energy distance of hard labels: of the members of a "
+            "ged is the squared generalised energy distance of hard labels: of the members of a "
             "run where several --pred were averaged, otherwise of its one label, whose distance "
             "to itself is 0."
         )
     if content["soft_references"]:
         yield (
-            "- References are soft labels: Brier, NLL, calibration, soft Dice and the Dice "
+            "References are soft labels: Brier, NLL, calibration, soft Dice and the Dice "
             "semimetric are by their shares; overlap, volumes, surfaces and regions are by their "
             "hard label."
         )
     yield (
-        "- Classes that neither reference nor prediction has, and distances where one surface is "
+        "Classes that neither reference nor prediction has, and distances where one surface is "
         "missing, are left out of means; cases.csv names them (left_out), summary.json counts them."
     )
     for region, reason in BIASED.items():
         if region in content["settings"]["regions"]:
-            yield f"- Region {region}: {reason}."
+            yield f"Region {region}: {reason}."
     ends = {e["run"] for e in content["pooled"] if e["metric"] == "temperature" and _at_end(e)}
     for run in sorted(ends):
         yield (
-            f"- A temperature of {_cell(run)} is {LOWEST:g} or {HIGHEST:g}, the ends of what is "
+            f"A temperature of {run} is {LOWEST:g} or {HIGHEST:g}, the ends of what is "
             "searched: the best one may lie outside."
         )
     yield from _left_out(content["means"])
-    yield ""
 
 
 def _at_end(entry: Entry) -> bool:
@@ -284,8 +292,8 @@ def _left_out(means: Iterable[Entry]) -> Iterator[str]:
     for entry in means:
         if entry["metric"] in ("dice", "hausdorff_95_mm") and entry["left_out"]:
             counts = ", ".join(f"{n} {reason}" for reason, n in entry["left_out"].items())
-            name = f"{_cell(entry['run'])}, {_cell(entry['class'])}"
-            yield f"- {entry['metric']} of {name}: {counts}."
+            name = f"{entry['run']}, {entry['class']}"
+            yield f"{entry['metric']} of {name}: {counts}."
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
