@@ -25,7 +25,7 @@ from softlab_cli.report.evaluated.wrong import WRONG, worst_place, wrongness
 from softlab_cli.report.page.drawing import line_colours
 from softlab_cli.report.page.environment import render
 from softlab_cli.report.page.slices import DETAILS, DrawnCase, draw_views
-from softlab_cli.report.pictures.case import view_subject
+from softlab_cli.report.pictures.case import ENTROPY, view_subject
 from softlab_cli.report.pictures.subject import Layer, Subject, read_array
 from softlab_cli.report.pictures.views import CaseViews
 from softlab_cli.running.scan import failure
@@ -35,7 +35,7 @@ from softlab_cli.version import __version__
 
 __all__ = ["PictureTask", "draw_pictures", "picture_of"]
 
-FORMAT = 1
+FORMAT = 2
 """Of pictures: another one draws all anew."""
 
 TEXTS = {
@@ -122,9 +122,14 @@ def draw_pictures(task: PictureTask) -> CaseFinished:
 def _views(task: EvaluationTask, opened: OpenCase) -> CaseViews:
     wrong = wrongness(opened)
     views = view_subject(_subject(task, opened, wrong), place=worst_place(wrong))
-    # What is called a hard label of a store is the prediction's here.
+    # What is the hard label of a store is the prediction's here; the entropy, which is in the
+    # isolines as well, would lie over what is sure and wrong.
     told = [
-        replace(view, caption=view.caption.replace("; hard label: ", "; prediction: ", 1))
+        replace(
+            view,
+            caption=view.caption.replace("; hard label: ", "; prediction: ", 1),
+            shades=tuple(shade for shade in view.shades if shade.name != ENTROPY),
+        )
         for view in views.views
     ]
     return replace(views, views=tuple(told))

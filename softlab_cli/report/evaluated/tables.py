@@ -73,7 +73,7 @@ def rater_table(content: Entry) -> Table | None:
 def _of_means(content: Entry, key: str, caption: str, wanted: Sequence[str]) -> Table:
     found: dict[tuple[str, ...], dict[str, Entry]] = {}
     for entry in content["means"]:
-        if entry["region"] == ALL and entry["metric"].startswith(tuple(wanted)):
+        if entry["region"] == ALL and _is_of(entry["metric"], wanted):
             found.setdefault((entry["run"], entry["class"]), {})[entry["metric"]] = entry
     metrics = _ordered((m for of in found.values() for m in of), wanted)
     rows = [
@@ -93,7 +93,12 @@ FEW = 10
 
 def _ordered(metrics: Iterable[str], wanted: Sequence[str]) -> list[str]:
     there = dict.fromkeys(metrics)
-    return [m for start in wanted for m in there if m.startswith(start)]
+    return [m for name in wanted for m in there if _is_of(m, [name])]
+
+
+def _is_of(metric: str, wanted: Iterable[str]) -> bool:
+    """Whether a metric is among some; one that ends with ``_`` has a distance or a unit yet."""
+    return any(metric.startswith(name) if name.endswith("_") else metric == name for name in wanted)
 
 
 def _columns(metrics: Sequence[str]) -> list[Column]:
@@ -155,7 +160,7 @@ def difference_table(content: Entry) -> Table | None:
     if not content["differences"]:
         return None
     entries = [e for e in content["differences"] if e["region"] == ALL and e["cases"]]
-    entries = [e for e in entries if e["metric"].startswith((*OVERLAP, "sce", "tace", "ged"))
+    entries = [e for e in entries if _is_of(e["metric"], (*OVERLAP, "sce", "tace", "ged"))
                or (e["metric"], e["class"]) in CALIBRATION]  # fmt: skip
     pooled = [e for e in content["pooled_differences"] if (e["metric"], e["class"]) in CALIBRATION]
     rows = [
