@@ -22,6 +22,7 @@ from softlab_cli.evaluation.statistics import Difference
 from softlab_cli.evaluation.summary import _verdict
 from softlab_cli.running.request import Request
 from tests.conftest import blobs
+from tests.seg_nrrd_support import segment_keys, write_seg_nrrd
 from tests.soft_support import AFFINE, save, save_probabilities
 
 SHAPE = (6, 8, 9)
@@ -160,12 +161,24 @@ def test_the_summary_pools_and_compares(evaluated) -> None:
     right = np.mean([[1.0, (truth(p) == second(p)).mean()] for p in range(3)])
     assert entry["value"] == pytest.approx(right - 0.75, abs=1e-9)
     assert entry["low"] <= entry["value"] <= entry["high"]
+    # Every pooled figure that there is has an interval around it, but sums of votes.
+    for entry in (e for e in content["pooled"] if e["value"] is not None):
+        bounded = entry["low"] is not None and entry["low"] <= entry["high"]
+        assert bounded or entry["metric"] in ("votes", "clipped_votes"), entry
+    gaps = {(e["run"], e["class"], e["region"], e["metric"]): e
+            for e in content["pooled_differences"]}  # fmt: skip
+    assert {"ece", "mce", "ace", "tace", "sharpness", "temperature"} <= {key[3] for key in gaps}
+    of = {e["run"]: e["value"] for e in content["pooled"]
+          if (e["class"], e["region"], e["metric"]) == ("all", "all", "nll")}  # fmt: skip
+    assert gaps["flat", "all", "all", "nll"]["value"] == pytest.approx(of["flat"] - of["net"])
+    assert {e["verdict"] for e in gaps.values()} == {"no difference shown"}
     assert {e["run"] for e in content["differences"]} == {"flat", "hard"}
     # Three cases show nothing, however far apart the runs are.
     assert {e["verdict"] for e in content["differences"]} == {"no difference shown"}
     text = (evaluated / "summary.md").read_text()
     for words in ("## Overlap and surfaces", "## Several raters", "## Calibration",
-                  "## Differences to net", "Intervals over 3 patients are rough"):  # fmt: skip
+                  "## Differences to net", "each case is taken as a patient of its own",
+                  "Intervals over 3 cases, taken as patients, are rough"):  # fmt: skip
         assert words in text
     assert (evaluated / "reliability.png").read_bytes().startswith(b"\x89PNG")
 
@@ -225,6 +238,21 @@ def test_folds_are_averaged(softlab, data, tmp_path) -> None:
                   "--out", tmp_path / "o2")  # fmt: skip
     assert two.exit_code == 1
     assert "label maps cannot be averaged" in two.output
+
+
+def test_members_of_a_run_are_samples_of_what_it_may_be(softlab, data, tmp_path) -> None:
+    """GED of the raters' own labels is 0; of the label of their mean it is not."""
+    for folder, of in (("m1", truth), ("m2", second)):
+        for place, name in enumerate(CASES):
+            save_probabilities(tmp_path / folder, name, sure(of(place)))
+    references = ["--ref", data / "r1", "--ref", data / "r2", "--no-temperature"]
+    done(softlab("evaluate", "--pred", tmp_path / "m1", "--pred", tmp_path / "m2", *references,
+                 "--pred", f"one={tmp_path / 'm1'}", "--out", tmp_path / "o"))  # fmt: skip
+    rows = rows_of(tmp_path / "o")
+    for name in CASES:
+        assert rows["prediction", name, "pooled", "label_1", "all", "ged"] == pytest.approx(0)
+    assert any(rows["one", name, "pooled", "label_1", "all", "ged"] > 0.01 for name in CASES)
+    assert "of the members of a run" in (tmp_path / "o" / "summary.md").read_text()
 
 
 def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tmp_path) -> None:
@@ -537,3 +565,55 @@ def test_overwrite_removes_results_and_nothing_of_others(softlab, data, tmp_path
     own = softlab("evaluate", "--pred", out / "cases", "--ref", data / "r1", "--out", out)
     assert own.exit_code == 2
     assert "read by the run" in own.output
+
+
+def test_warnings_are_told_once_with_the_cases(softlab, data, tmp_path) -> None:
+    """In the summary as well, and counted in the closing table."""
+    ref, out = tmp_path / "ref", tmp_path / "o"
+    for place, name in enumerate(CASES):
+        labels = np.where(np.arange(SHAPE[0])[:, None, None] == 0, 9, truth(place))
+        save(tmp_path / "in" / f"{name}.nii.gz", labels.astype(np.uint8))
+        save(ref / f"{name}.nii.gz", truth(place))
+    done(softlab("onehot", "--in", tmp_path / "in", "--ignore-label", 9, "--out",
+                 tmp_path / "s.zarr"))  # fmt: skip
+    found = done(softlab("evaluate", "--pred", tmp_path / "s.zarr", "--ref", ref, "--out", out))
+    assert "warned       3  see above, or summary.md" in found.output
+    (entry,) = summary_of(out)["warnings"]
+    assert entry["cases"] == list(CASES)
+    assert "the prediction says nothing of 72 voxels" in entry["text"]
+    text = (out / "summary.md").read_text()
+    assert "## Warnings" in text
+    assert "- 3 cases (c1, c2, c10): the prediction says nothing of 72 voxels" in text
+
+
+def test_a_class_that_one_side_never_has_is_named(softlab, tmp_path) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1:4, 2:5, 2:5] = 1
+    for name in ("c1", "c2"):
+        save(tmp_path / "ref" / f"{name}.nii.gz", labels)
+        save(tmp_path / "pred" / f"{name}.nii.gz", labels * 2)
+    found = done(softlab("evaluate", "--pred", tmp_path / "pred", "--ref", tmp_path / "ref",
+                         "--labels", "0,1=liver,2=spleen", "--out", tmp_path / "o"))  # fmt: skip
+    for words in (
+        "prediction: 'spleen' is in the prediction of 2 cases, and in no reference.",
+        "prediction: 'liver' is in the reference of 2 cases, and in no prediction.",
+    ):
+        assert words in found.output
+        assert words in (tmp_path / "o" / "summary.md").read_text()
+    sides = {(e["class"], e["side"]) for e in summary_of(tmp_path / "o")["one_sided"]}
+    assert sides == {("spleen", "prediction"), ("liver", "reference")}
+
+
+def test_one_number_for_two_names_is_refused(softlab, tmp_path) -> None:
+    """Predictions and references would be compared although they mean different segments."""
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1:4, 2:5, 2:5] = 1
+    for folder, name in (("pred", "liver"), ("ref", "spleen")):
+        (tmp_path / folder).mkdir()
+        write_seg_nrrd(tmp_path / folder / "c1.seg.nrrd", [labels], segment_keys([(name, 1, 0)]))
+    command = ["evaluate", "--pred", tmp_path / "pred", "--ref", tmp_path / "ref", "--out",
+               tmp_path / "o"]  # fmt: skip
+    found = softlab(*command, "--labels", "0,1")
+    assert found.exit_code == 1
+    assert "the label value 1 is 'spleen' here and 'liver' in" in found.output
+    done(softlab(*command, "--labels", "0,1=liver|spleen"))

@@ -44,13 +44,15 @@ def test_one_patient_has_no_interval() -> None:
 
 
 def test_pooled_figures_weigh_cases_by_what_they_hold() -> None:
-    counts = np.array([[1, 10], [90, 100], [0, 0]])
+    counts = {"right": np.array([1.0, 90, 0]), "all": np.array([10.0, 100, 0])}
+    draw, used = resampling(3), np.array([True, True, False])
+    parts = list(draw.added(counts, used))
     with np.errstate(invalid="ignore"):  # draws of the empty case alone
-        found = resampling(3).pooled(counts, lambda pooled: pooled[:, 0] / pooled[:, 1])
+        drawn = np.concatenate([part["right"] / part["all"] for part in parts])
+    found = draw.difference_of_drawn(drawn, used)
     assert found.value == pytest.approx(91 / 110)
     assert found.cases == 2
-    assert found.low == pytest.approx(0.1)
-    assert found.high == pytest.approx(0.9)
+    assert (found.low, found.high) == pytest.approx((0.1, 0.9))
 
 
 def test_a_difference_is_paired_and_tested_as_scipy_does() -> None:

@@ -307,3 +307,12 @@ def test_what_has_no_meaning_is_refused(
         )  # fmt: skip
     with pytest.raises(UsageError, match="nothing was counted at a tolerance of 3 mm"):
         case_of(1, 1).surface_dice(3)
+
+
+def test_classes_may_be_listed_a_few_at_a_time(monkeypatch) -> None:
+    """Memory is bounded by what is listed together; the figures are the same bits."""
+    one, two = (np.random.default_rng(seed).integers(0, 6, (9, 8, 7)).astype(np.uint8)
+                for seed in (1, 2))  # fmt: skip
+    together = surface_distances(one, two, (3, 1, 1), [1, 4, 2, 5], threads=2)
+    monkeypatch.setattr("softlab_cli.evaluation.metrics.surface.MOST_SURFELS", 100)
+    assert surface_distances(one, two, (3, 1, 1), [1, 4, 2, 5], threads=2) == together

@@ -16,7 +16,7 @@ from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
 if TYPE_CHECKING:
-    from softlab_cli.core.events import RunFinished
+    from softlab_cli.core.events import Listener, RunFinished
     from softlab_cli.evaluation.plan import EvaluationPlan
     from softlab_cli.evaluation.summary import Summary
 
@@ -87,6 +87,14 @@ _OWN = [
         help="Look for the temperature that would be best; takes about half of the time.",
     ),
     click.option(
+        "--thumbnails",
+        type=click.IntRange(0),
+        default=24,
+        show_default=True,
+        metavar="N",
+        help="Of how many cases of each run, the worst, report.html has pictures.",
+    ),
+    click.option(
         "--ordered",
         is_flag=True,
         help="Classes have an order, such as grades: reckon the ranked probability score.",
@@ -109,6 +117,7 @@ def command(
     parity: tuple[str, ...],
     temperature: bool,
     ordered: bool,
+    thumbnails: int,
     **options: Any,
 ) -> None:
     """Judge predictions by one rater or several: overlap, surfaces, calibration.
@@ -118,7 +127,8 @@ def command(
         softlab evaluate --pred soft.zarr --ref labels/ --out results/
         softlab evaluate --pred a=net_a/ --pred b=net_b/ --baseline a \\
             --ref r1/ --ref r2/ --out results/
-    The results are cases.csv, summary.json, summary.md and reliability.png.
+    The results are cases.csv, summary.json, summary.md, reliability.png and
+    report.html, a page to open in a browser with the worst cases first.
     """
     from softlab_cli.evaluation.plan import plan_evaluation
     from softlab_cli.evaluation.request import (
@@ -154,12 +164,19 @@ def command(
             click.echo(printable("\n".join(describe_plan(plan))))
             raise SystemExit(1 if plan.failed else 0)
         report, summary = execute_evaluation(plan, listen)
-    if summary is not None and summary.diagrams:
-        from softlab_cli.report.reliability import draw_reliability
-
-        draw_reliability(summary.diagrams, request.out / "reliability.png")
+        drawn = None if summary is None else draw(plan, summary, thumbnails, listen)
     click.echo(printable("\n".join(describe(report, summary, request.out))))
-    raise SystemExit(1 if report.failed else 0)
+    raise SystemExit(1 if report.failed or (drawn and drawn.failed) else 0)
+
+
+def draw(plan: EvaluationPlan, summary: Summary, thumbnails: int, listen: Listener) -> RunFinished:
+    """Draw reliability.png and report.html."""
+    from softlab_cli.report.evaluated.page import write_evaluation_page
+    from softlab_cli.report.reliability import draw_reliability
+
+    if summary.diagrams:
+        draw_reliability(summary.diagrams, plan.request.out / "reliability.png")
+    return write_evaluation_page(plan, summary, thumbnails=thumbnails, listen=listen)
 
 
 def describe_plan(plan: EvaluationPlan) -> list[str]:
@@ -186,13 +203,18 @@ def describe_plan(plan: EvaluationPlan) -> list[str]:
 def describe(report: RunFinished, summary: Summary | None, out: Path) -> list[str]:
     """The closing table: how it ended, and the main figures."""
     failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
+    warned = sum(bool(o.warnings) for o in report.outcomes)
     lines = [
         f"{shown(out)}",
         f"  done    {report.done:>6}  {report.seconds:.1f} s",
         f"  skipped {report.skipped:>6}  {'complete and unchanged' if report.skipped else ''}",
         f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
+        f"  warned  {warned:>6}  {'see above, or summary.md' if warned else ''}",
     ]
     if summary is not None:
+        from softlab_cli.evaluation.tables import one_sided_text
+
+        lines += [f"  {one_sided_text(entry)}" for entry in summary.content["one_sided"]]
         lines += figures(summary)
     return [line.rstrip() for line in lines]
 

@@ -180,7 +180,8 @@ references = click.option(
     multiple=True,
     required=True,
     help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
-    "whose raters count where it keeps them. Repeat it for several raters.",
+    "whose raters count where it keeps them, and else its soft labels; soft maps. Repeat it for "
+    "several raters.",
 )
 
 smoothing = click.option(

@@ -50,6 +50,8 @@ def evaluate(
         have no Z.
     reference
         (Z, Y, X) class indices, or (R, Z, Y, X) of R raters; integers. Class 0 is background.
+        Or (C, Z, Y, X) soft labels of any floating type, all 0 where a voxel is not labelled;
+        overlap and surfaces are against the class of their largest share then.
     spacing_mm
         Of the voxels, in array order; by default 1.
     class_names, rater_names
@@ -89,23 +91,34 @@ def evaluate(
     settings = Settings(
         tuple(tolerance_mm), bins, parse_regions(regions), tuple(parity), temperature, ordered
     )
-    wanted = (spacing_mm, class_names, rater_names, ignore_index)
-    if prediction.dtype.kind == "f":
-        scene, source = soft_arrays(prediction, reference, *wanted, sums=sums)
-        if calibration is None:
-            single = source.values.dtype != np.float16
-            return measure_soft(scene, source, settings, single=single, threads=threads)
-        calibrated = Calibrated(source, calibration)
-        found = measure_soft(scene, calibrated, settings, single=True, threads=threads)
-        return replace(found, warnings=(*calibrated.warnings, *found.warnings))
-    if calibration is not None:
+    soft, by_shares = (array.dtype.kind == "f" for array in (prediction, reference))
+    if calibration is not None and not soft:
         raise UsageError("class indices have no probabilities that could be calibrated.")
-    ndim = prediction.ndim
-    labels = _with_raters(np.asarray(reference), prediction.shape, ndim)
-    count = _class_count(labels, prediction, class_names, ignore_index)
-    scene = _scene(labels, count, ndim, *wanted)
-    hard = _volume(_indices(prediction, count, ignore_index, "prediction"), ndim)
-    return measure_hard(scene, hard, settings, threads)
+    ndim = prediction.ndim - soft
+    shape = prediction.shape[int(soft) :]
+    shares = _shares(reference, shape, sums) if by_shares else None
+    labels = _labels_of(shares) if shares is not None else np.asarray(reference)
+    labels = _with_raters(labels, shape, ndim)
+    count = len(prediction) if soft else _class_count(labels, prediction, class_names, ignore_index)
+    if shares is not None and len(shares) != count:
+        raise UsageError(f"a reference of {len(shares)} classes and a prediction of {count}.")
+    unlabelled = NOT_LABELLED if by_shares else ignore_index
+    scene = _scene(labels, count, ndim, spacing_mm, class_names, rater_names, unlabelled)
+    if not soft:
+        hard = _volume(_indices(prediction, count, ignore_index, "prediction"), ndim)
+        return measure_hard(scene, hard, settings, threads)
+    source = _as_source(_sound(prediction, sums), ndim)
+    judged_by = None if shares is None else _as_source(shares, ndim)
+    if calibration is None:
+        single = source.values.dtype != np.float16
+        return measure_soft(
+            scene, source, settings, single=single, shares=judged_by, threads=threads
+        )
+    calibrated = Calibrated(source, calibration)
+    found = measure_soft(
+        scene, calibrated, settings, single=True, shares=judged_by, threads=threads
+    )
+    return replace(found, warnings=(*calibrated.warnings, *found.warnings))
 
 
 def soft_arrays(
@@ -118,8 +131,39 @@ def soft_arrays(
     labels = _with_raters(np.asarray(reference), prediction.shape[1:], ndim)
     wanted = (spacing_mm, class_names, rater_names, ignore_index)
     scene = _scene(labels, len(prediction), ndim, *wanted)
-    values = _sound(prediction, sums)
-    return scene, ArrayPrediction(values if ndim == 3 else values[:, np.newaxis], ndim)
+    return scene, _as_source(_sound(prediction, sums), ndim)
+
+
+NOT_LABELLED = -1
+"""Stands for voxels without a share until class indices are made unsigned."""
+
+
+def _shares(reference: NDArray[Any], shape: tuple[int, ...], sums: str) -> NDArray[Any]:
+    """(C, ...) soft labels that can be counted; 0 where a voxel is not labelled."""
+    if reference.shape[1:] != shape:
+        raise _not_on_one_grid(reference, shape)
+    labelled = reference.any(axis=0)
+    if sums == "normalise":
+        found = np.zeros(reference.shape, np.float32)
+        found[:, labelled] = renormalised(reference[:, labelled])
+        return found
+    faults = find_faults(reference[:, labelled], SUM_TOLERANCE)
+    if faults.unusable or faults.wrong_sum:
+        raise InputError(
+            f"the reference has {faults}.",
+            remedy="Give soft labels that sum to 1, or all 0 where a voxel is not labelled; "
+            'sums="normalise" divides by the sum.',
+        )
+    return reference if reference.dtype == np.float16 else reference.astype(np.float32)
+
+
+def _labels_of(shares: NDArray[Any]) -> NDArray[np.int64]:
+    """The class of the largest share, the first of several."""
+    return np.where(shares.any(axis=0), shares.argmax(axis=0), NOT_LABELLED)
+
+
+def _as_source(values: NDArray[Any], ndim: int) -> ArrayPrediction:
+    return ArrayPrediction(values if ndim == 3 else values[:, np.newaxis], ndim)
 
 
 @dataclass(frozen=True)
@@ -128,6 +172,7 @@ class ArrayPrediction:
 
     values: NDArray[Any]
     ndim: int
+    members: tuple[()] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -165,15 +210,18 @@ def _sound(prediction: NDArray[Any], sums: str) -> NDArray[Any]:
 def _with_raters(reference: NDArray[Any], shape: tuple[int, ...], ndim: int) -> NDArray[Any]:
     labels = reference[np.newaxis] if reference.ndim == ndim else reference
     if ndim not in (2, 3) or labels.ndim != ndim + 1 or labels.shape[1:] != shape:
-        raise GeometryError(
-            f"a prediction on {shape} and a reference of shape {reference.shape} are not on one "
-            "grid.",
-            remedy="Give the reference as (Z, Y, X) or (raters, Z, Y, X), and the prediction as "
-            "(classes, Z, Y, X); pictures without Z.",
-        )
+        raise _not_on_one_grid(reference, shape)
     if not len(labels):
         raise UsageError("there is no rater.")
     return labels
+
+
+def _not_on_one_grid(reference: NDArray[Any], shape: tuple[int, ...]) -> GeometryError:
+    return GeometryError(
+        f"a prediction on {shape} and a reference of shape {reference.shape} are not on one grid.",
+        remedy="Give the reference as (Z, Y, X) or (raters, Z, Y, X), or soft labels as (classes, "
+        "Z, Y, X), and the prediction as (classes, Z, Y, X); pictures without Z.",
+    )
 
 
 def _class_count(

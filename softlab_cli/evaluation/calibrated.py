@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Grid, Region
 from softlab_cli.core.errors import InputError
 from softlab_cli.evaluation.calibrations import Calibration
-from softlab_cli.evaluation.measure import SoftPrediction
+from softlab_cli.evaluation.measure import Shares, SoftPrediction
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, survey
 from softlab_cli.evaluation.metrics.tallies import Faults
@@ -49,6 +49,11 @@ class Calibrated:
     def ndim(self) -> int:
         """2 for a picture."""
         return self._prediction.ndim
+
+    @property
+    def members(self) -> Sequence[Shares]:
+        """What is averaged, as it is: a calibration is of the mean."""
+        return self._prediction.members
 
     def read(self, region: Region) -> NDArray[np.float32]:
         """(C, z, y, x), calibrated; looks as well whether they are probabilities."""

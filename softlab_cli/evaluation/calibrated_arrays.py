@@ -105,7 +105,7 @@ def calibrate(
     names = dict(enumerate(found[0][0].classes))
     pool = Pool(method, ClassTable.from_values(names, names), halves(patients))
     for case_id, (scene, source) in zip(ids, found, strict=True):
-        counts, _, _ = count_soft(scene, source, settings, single, None, threads)
+        counts, _, _ = count_soft(scene, source, settings, single, None, None, threads)
         pool.add(case_id, Votes(counts.within(next(iter(settings.regions), ALL))))
     fitted, others = pool.fit(pool.whole), pool.fit_others()
     if method == "temperature":

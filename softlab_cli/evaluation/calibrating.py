@@ -29,11 +29,11 @@ from softlab_cli.evaluation.fitting import (
     oddities,
     settings_for,
 )
+from softlab_cli.evaluation.kinds import kind_of
 from softlab_cli.evaluation.measure import count_soft
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.evaluation.metrics.temperature import halves
 from softlab_cli.evaluation.plan import plan_tasks
-from softlab_cli.evaluation.predictions import kind_of
 from softlab_cli.evaluation.request import UNNAMED, EvaluationRequest
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.running.crew import Crew
@@ -254,15 +254,16 @@ def count_case(task: EvaluationTask) -> Votes | CaseFinished:
         sources = [describe_source(file, role) for file, role in task.files]
         _check_soft(task)
         path = task.members[0].label_maps[0]
-        with opened(task, task.out) as (prediction, scene, warnings), naming(path):
+        with opened(task, task.out) as found, naming(path):
             counts, _, silent = count_soft(
-                scene, prediction, task.settings, task.single, None, task.threads
+                found.scene, found.prediction, task.settings, task.single, None, None, task.threads
             )
-            if refuses_sums(task, prediction) and counts.faults.wrong_sum:
+            if refuses_sums(task, found.prediction) and counts.faults.wrong_sum:
                 raise InputError(
                     f"the prediction has {counts.faults}.",
                     remedy="Divide by the sum with --sums normalise.",
                 )
+        warnings = found.warnings
         if silent:
             warnings += (f"the prediction says nothing of {silent:,} voxels; they are left out.",)
         tallies = counts.within(_region(task.settings))
@@ -275,6 +276,12 @@ def _check_soft(task: EvaluationTask) -> None:
     for case in (task.reference, *task.members):
         if case.problem is not None:
             raise case.problem
+    if task.soft_reference:
+        raise UsageError(
+            "the reference has soft labels, and a calibration is fitted to what raters labelled.",
+            remedy="Give the raters' label maps, each with --ref.",
+            path=task.reference.label_maps[0],
+        )
     for case in task.members:
         if kind_of(case, task.reading) == "hard":
             raise UsageError(
@@ -292,7 +299,7 @@ def score_case(scoring: _Scoring) -> list[Likelihood] | CaseFinished:
     """The NLL of one case after each of some calibrations; never raises."""
     task, started = scoring.task, time.perf_counter()
     try:
-        with opened(task, task.out) as (prediction, scene, _):
-            return likelihood(scene, prediction, scoring.calibrations, task.settings)
+        with opened(task, task.out) as found:
+            return likelihood(found.scene, found.prediction, scoring.calibrations, task.settings)
     except Exception as error:
         return failure(task.case_id, error, started)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.evaluation.hard_figures import hard_figures
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.gathering import Gatherer
+from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts
 from softlab_cli.evaluation.rater_figures import Thresholds, rater_figures
 from softlab_cli.evaluation.rows import Row
@@ -21,7 +22,23 @@ from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.soft_figures import soft_figures
 
-__all__ = ["Evaluation", "SoftPrediction", "count_soft", "measure_hard", "measure_soft"]
+__all__ = [
+    "Evaluation",
+    "Shares",
+    "SoftPrediction",
+    "count_soft",
+    "hard_label",
+    "measure_hard",
+    "measure_soft",
+]
+
+
+class Shares(Protocol):
+    """Soft labels that are read block by block."""
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """(C, z, y, x) shares of float16 or float32; all 0 where a voxel is not labelled."""
+        ...
 
 
 class SoftPrediction(Protocol):
@@ -35,6 +52,11 @@ class SoftPrediction(Protocol):
     @property
     def ndim(self) -> int:
         """2 for a picture."""
+        ...
+
+    @property
+    def members(self) -> Sequence[Shares]:
+        """What it is the mean of, where it is one of several: samples of what it may be."""
         ...
 
     def read(self, region: Region) -> NDArray[Any]:
@@ -109,13 +131,13 @@ def measure_hard(
     """
     rows = hard_figures(scene, hard, settings, threads)
     if len(scene.names) > 1:
-        rows += rater_figures(scene, hard, None, None, None, settings, threads)
+        rows += rater_figures(scene, hard, [hard], None, None, None, settings, threads)
     return Evaluation(tuple(rows), scene.names)
 
 
 def measure_soft(
     scene: Scene, soft: SoftPrediction, settings: Settings, *, single: bool,
-    refuse_sums: bool = False, threads: int = 1,
+    shares: Shares | None = None, refuse_sums: bool = False, threads: int = 1,
 ) -> Evaluation:  # fmt: skip
     """Predicted probabilities: calibration, and what `measure_hard` says of the most probable.
 
@@ -129,6 +151,9 @@ def measure_soft(
         What is measured.
     single
         Whether probabilities are counted as float32; else they are float16.
+    shares
+        Soft labels that probabilities are judged by, in place of the one rater of the scene,
+        whose label overlap and surfaces are judged by.
     refuse_sums
         Whether sums over classes that are not 1 are refused, and not only told.
     threads
@@ -150,7 +175,7 @@ def measure_soft(
     thresholds = None
     if several:
         thresholds = Thresholds(scene.foreground, len(scene.names), scene.ignore_index)
-    counts, hard, silent = count_soft(scene, soft, settings, single, thresholds, threads)
+    counts, hard, silent = count_soft(scene, soft, settings, single, shares, thresholds, threads)
     if refuse_sums and counts.faults.wrong_sum:
         raise InputError(
             f"the prediction has {counts.faults}.",
@@ -161,11 +186,18 @@ def measure_soft(
         # Each vote has the probability, so that this is the mean over raters.
         mass = [float(m / len(scene.names)) for m in counts.within().mass]
         in_mm3 = [m * scene.voxel_mm3 for m in mass]
-        rows += rater_figures(scene, hard, in_mm3, thresholds, soft, settings, threads)
+        samples = _samples(scene, soft) if len(soft.members) > 1 else [hard]
+        rows += rater_figures(scene, hard, samples, in_mm3, thresholds, soft, settings, threads)
     rows += soft_figures(
         counts, scene.classes, scene.background, scene.names, scene.pooled, settings
     )
     return Evaluation(tuple(rows), scene.names, counts, tuple(_warnings(counts, silent)))
+
+
+def _samples(scene: Scene, soft: SoftPrediction) -> list[NDArray[Any]]:
+    """(Z, Y, X) the hard label of each member."""
+    dtype, ignored = scene.raters.dtype, scene.ignore_index
+    return [hard_label(member, soft.shape, dtype, ignored) for member in soft.members]
 
 
 def _warnings(counts: Counts, silent: int) -> Iterator[str]:
@@ -176,13 +208,13 @@ def _warnings(counts: Counts, silent: int) -> Iterator[str]:
 
 
 def count_soft(
-    scene: Scene, soft: SoftPrediction, settings: Settings, single: bool,
+    scene: Scene, soft: SoftPrediction, settings: Settings, single: bool, shares: Shares | None,
     thresholds: Thresholds | None, threads: int,
 ) -> tuple[Counts, NDArray[Any], int]:  # fmt: skip
     """Counts, (Z, Y, X) most probable classes, and how many voxels the prediction leaves out."""
     regions, codes = scene.codes(settings)
     gatherer = Gatherer(
-        len(scene.classes), raters=len(scene.names), regions=regions,
+        len(scene.classes), raters=len(scene.names), soft=shares is not None, regions=regions,
         cells=Cells.ranges(settings.bin_counts) if single else Cells.half(),
         temperatures=settings.temperatures, ordered=settings.ordered,
         ignore_index=scene.ignore_index, threads=threads,
@@ -199,7 +231,49 @@ def count_soft(
             scene.raters[(slice(None), *region)] = target  # overlap and surfaces leave them out too
             values[:, nothing] = 0
             values[0, nothing] = 1  # any class does: nobody has a vote there
-        hard[region] = gatherer.add(values, target, codes[region])
+        voted = target if shares is None else _shares(shares, region, nothing)
+        hard[region] = gatherer.add(values, voted, codes[region])
         if thresholds is not None:
             thresholds.add(values, target)
     return gatherer.counts(), hard, silent
+
+
+def _shares(
+    shares: Shares, region: Region, nothing: NDArray[np.bool_] | None
+) -> NDArray[np.floating[Any]]:
+    """(C, z, y, x) shares of a block; 0 where the prediction says nothing."""
+    found = shares.read(region)
+    total = found.sum(axis=0, dtype=np.float32)
+    wrong = int(np.count_nonzero((np.abs(total - 1) > SUM_TOLERANCE) & (total != 0)))
+    if wrong:
+        raise InputError(
+            f"the reference has soft labels that do not sum to 1, at {wrong:,} voxels of a block "
+            "at least.",
+            remedy="Divide by the sum with --sums normalise.",
+        )
+    if nothing is not None:
+        found[:, nothing] = 0
+    return found
+
+
+def hard_label(
+    soft: Shares, shape: tuple[int, int, int], dtype: Any, ignore_index: int
+) -> NDArray[Any]:
+    """(Z, Y, X) the most probable class, the first of several.
+
+    Parameters
+    ----------
+    soft
+        The soft labels.
+    shape
+        (Z, Y, X).
+    dtype
+        Of class indices.
+    ignore_index
+        The mark of voxels whose classes are all 0.
+    """
+    found = np.empty(shape, dtype)
+    for region in Grid.for_volume(shape).regions():
+        values = soft.read(region)
+        found[region] = np.where(values.any(axis=0), values.argmax(axis=0), ignore_index)
+    return found

@@ -14,21 +14,22 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.core.folders import some_of
-from softlab_cli.core.memory import PROCESS_BYTES
 from softlab_cli.evaluation.case import EvaluationTask
+from softlab_cli.evaluation.kinds import Kind, is_soft_reference, kind_of
 from softlab_cli.evaluation.metrics.cells import Cells
-from softlab_cli.evaluation.predictions import Kind, kind_of
+from softlab_cli.evaluation.needs import CaseSize, needed_bytes
 from softlab_cli.evaluation.request import EvaluationRequest
 from softlab_cli.evaluation.results import Kept, read_kept, refuse_foreign
 from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
 from softlab_cli.labels.stores import is_store_case
-from softlab_cli.readers import FileProbe
+from softlab_cli.readers import FileProbe, path_of
 from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
 from softlab_cli.running.crew import Crew, hire
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.names import FileNames, refuse_mixed
 from softlab_cli.running.request import (
     Request,
     given_classes,
@@ -46,11 +47,6 @@ FORMAT = 1
 """Of what figures mean: another one makes all results anew."""
 
 FILES_CHANGED, OPTIONS_CHANGED = "its files have changed", "its options have changed"
-
-BLOCK_VOXELS = 64**3
-COUNTING_BYTES = 200 * 2**20
-BYTES_PER_VOXEL = 12
-"""Regions, surfaces and what is compared, while one class is looked at."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +154,18 @@ def plan_tasks(request: EvaluationRequest, listen: Listener) -> PlannedTasks:
     known = given_classes(run)
     run = with_names(run, known) if known else run
     draft = _Draft.find(request, run, listen)
-    classes = known or draft.stored_classes(run) or draft.scan(run, listen)
-    run = with_names(run, classes)
+    classes = known or draft.stored_classes(run)
+    if classes is None:
+        classes = draft.scan(run, listen)
+        run = with_names(run, classes)
+        draft.open_headers(run.reading)
+    else:
+        run = with_names(run, classes)
+        draft.open_headers(run.reading)
+        refuse_mixed(draft.names, classes, run.reading.names)
     request.check_calibrations(classes)
-    draft.open_headers(run.reading)
     draft.check_groups(request)
-    crew = draft.hire(run, classes, listen)
+    crew = draft.hire(request, run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew)
     return PlannedTasks(
         classes, tuple(every), frozenset(draft.part), tuple(draft.failed), tuple(draft.missing),
@@ -206,6 +208,8 @@ class _Draft:
     failed: list[tuple[str, CaseFinished]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     kinds: dict[tuple[str, str], set[Kind]] = field(default_factory=dict)
+    references: dict[str, _Reference] = field(default_factory=dict)
+    names: list[FileNames] = field(default_factory=list)
     probes: dict[str, FileProbe] = field(default_factory=dict)
 
     @classmethod
@@ -292,7 +296,9 @@ class _Draft:
         ]
         references = {p.reference.case_id: p.reference for p in self.pairs}
         tasks += [
-            ScanTask(case, run.reading, False, run.image_like == "ok")
+            ScanTask(
+                case, run.reading, self.references[case.case_id].is_soft, run.image_like == "ok"
+            )
             for case in references.values()
         ]
         listen(StageStarted("scan", len(tasks)))
@@ -329,12 +335,17 @@ class _Draft:
                     if case.problem is not None:
                         raise case.problem
                 seen = [call_for(case, _header, case, reading) for case in pair.members]
+                if key[1] not in self.references:
+                    case = pair.reference
+                    self.references[key[1]] = call_for(case, _reference_header, case, reading)
+                    self.names += self.references[key[1]].names
             except Exception as error:  # an unforeseen one is its own case's matter, too
                 self.pairs.remove(pair)
                 self.failed.append((key[1], failure(self.title(*key), error)))
                 continue
             self.kinds[key] = {kind for kind, _ in seen}
             probes = [probe for _, probe in seen]
+            self.names += [FileNames(key[1], p.path, p.names) for p in probes if p.names]
             if (other := self.probes.get(pair.reference.case_id)) is not None:
                 probes.append(other)  # of another run
             self.probes[pair.reference.case_id] = max(probes, key=lambda p: p.bytes_on_read)
@@ -348,12 +359,27 @@ class _Draft:
         outcome = CaseFinished(self.title(run, case_id), "failed", message)
         self.failed.append((case_id, outcome))
 
-    def hire(self, run: Request, classes: ClassTable, listen: Listener) -> Crew:
+    def hire(
+        self, request: EvaluationRequest, run: Request, classes: ClassTable, listen: Listener
+    ) -> Crew:
         """Who does it; cases that no worker has the memory for fail here."""
         cases = {pair.reference.case_id: pair.reference for pair in self.pairs}
 
+        settings = request.settings
+        shares = any(reference.is_soft for reference in self.references.values())
+
         def needed(case: Case, threads: int) -> int:
-            return _bytes(case, self.probes[case.case_id], classes)
+            pairs = [pair for pair in self.pairs if pair.reference.case_id == case.case_id]
+            kinds = {kind for p in pairs for kind in self.kinds[p.run, case.case_id]}
+            reference = self.references[case.case_id]
+            size = CaseSize(
+                self.probes[case.case_id].geometry.shape, self.probes[case.case_id].geometry.ndim,
+                len(classes), _rater_count(case), max(len(pair.members) for pair in pairs),
+                is_soft=bool(kinds - {"hard"}), is_single="single" in kinds,
+                has_shares=shares, normalised=run.reading.sums == "normalise",
+            )  # fmt: skip
+            reading = max(self.probes[case.case_id].bytes_on_read, reference.bytes_on_read)
+            return needed_bytes(size, settings, reading, threads)
 
         crew, too_large = hire(cases, run, needed, listen)
         for case_id, error in too_large.items():
@@ -368,12 +394,13 @@ class _Draft:
         singles = {run: self._is_single(run) or run in request.calibrations for run in request.runs}
         if any(singles.values()):
             Cells.ranges(request.settings.bin_counts)  # says so where bins cannot be counted
+        shares = any(self.references[pair.reference.case_id].is_soft for pair in self.pairs)
         for pair in self.pairs:
             single, calibration = singles[pair.run], request.calibrations.get(pair.run)
             options = {
                 "format": FORMAT, "settings": request.settings.to_json(), "single": single,
                 "classes": classes.to_json(), "ignore": list(classes.ignore_values),
-                "reading": reading.to_json(), "members": len(pair.members),
+                "reading": reading.to_json(), "members": len(pair.members), "shares": shares,
             }  # fmt: skip
             if calibration is not None:
                 options["calibration"] = calibration.digest
@@ -386,6 +413,9 @@ class _Draft:
                     reading,
                     request.settings,
                     single,
+                    shares,
+                    self.references[pair.reference.case_id].is_soft,
+                    prod(self.probes[pair.reference.case_id].geometry.shape),
                     request.out,
                     json.loads(json.dumps(options)),
                     crew.threads,
@@ -431,15 +461,37 @@ def _header(case: Case, reading: ReadingOptions) -> tuple[Kind, FileProbe]:
     return kind, replace(seen, bytes_on_read=0) if by_region else seen
 
 
-def _bytes(reference: Case, seen: FileProbe, classes: ClassTable) -> int:
-    """Upper bound of what one case takes."""
-    voxels, count = prod(seen.geometry.shape), len(classes)
-    # While they are read there are two of each rater's, and the one that is hard.
-    indices = (2 * _rater_count(reference) + 2) * classes.index_dtype.itemsize * voxels
-    cells = 16 * count * len(Cells.half()) * 4
-    blocks = 12 * count * min(voxels, BLOCK_VOXELS)
-    reading = max(seen.bytes_on_read, BYTES_PER_VOXEL * voxels)
-    return PROCESS_BYTES + COUNTING_BYTES + cells + blocks + reading + indices
+@dataclass(frozen=True)
+class _Reference:
+    """What the headers of a case's references say.
+
+    Parameters
+    ----------
+    is_soft
+        Whether they are soft labels.
+    bytes_on_read
+        Most memory that reading one of them takes.
+    names
+        The names of the segments of each file that has any.
+    """
+
+    is_soft: bool
+    bytes_on_read: int = 0
+    names: tuple[FileNames, ...] = ()
+
+
+def _reference_header(case: Case, reading: ReadingOptions) -> _Reference:
+    if is_store_case(case.label_maps[0]):
+        return _Reference(is_soft_reference(case, reading))
+    if is_soft_reference(case, reading):
+        return _Reference(True, probe_fractions(case, reading).bytes_on_read)
+    files = {p: probe_labels(p, case.images, reading) for p in case.drawings.values()}
+    names = [FileNames(case.case_id, path_of(p), seen.names) for p, seen in files.items()]
+    return _Reference(
+        False,
+        max(seen.bytes_on_read for seen in files.values()),
+        tuple(file for file in names if file.names),
+    )
 
 
 def _rater_count(case: Case) -> int:

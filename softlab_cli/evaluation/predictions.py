@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,48 +19,21 @@ from numpy.typing import NDArray
 from softlab_cli.api import open_store
 from softlab_cli.cases import Case
 from softlab_cli.core.blocks import Region
-from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import InputError, naming
-from softlab_cli.core.folders import is_probabilities
+from softlab_cli.core.errors import naming
+from softlab_cli.core.fractions import SoftClasses
 from softlab_cli.core.volume import Geometry, check_same_grid
+from softlab_cli.evaluation.kinds import Kind, kind_of
 from softlab_cli.evaluation.metrics.soundness import renormalised
 from softlab_cli.evaluation.references import index_in_table
+from softlab_cli.evaluation.spooled import Spooled
+from softlab_cli.labels.fractions import open_case_fractions
 from softlab_cli.labels.read import ReadingOptions, image_grid
-from softlab_cli.labels.softfiles import open_soft_input
-from softlab_cli.labels.softlabels import SoftLabels
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers.lattice import find_turn
 from softlab_cli.store.reader import Case as StoredCase
 
-__all__ = ["Kind", "Prediction", "kind_of", "open_prediction"]
-
-Kind = Literal["half", "single", "hard"]
-"""Probabilities of float16, of another type, or a label map."""
-
-SEGMENTS = (".seg.nrrd",)
-
-
-def kind_of(case: Case, reading: ReadingOptions) -> Kind:
-    """What a prediction is, as far as its headers tell.
-
-    Raises
-    ------
-    SoftlabError
-        When its files cannot be opened.
-    """
-    path = case.label_maps[0]
-    if is_store_case(path):
-        return "single" if reading.sums == "normalise" else "half"
-    suffix = image_suffix(path.name)
-    if not is_probabilities(path) and (not suffix or suffix in SEGMENTS):
-        return "hard"
-    source = open_soft_input(case, reading)
-    whole = reading.scale is None and all(file.is_integer for file in source.files)
-    if whole and (case.class_names or len(source.parts) == 1):
-        return "hard"
-    exact = is_probabilities(path) and all(file.dtype == np.float16 for file in source.files)
-    return "half" if exact and reading.sums == "error" else "single"
+__all__ = ["Prediction", "open_prediction"]
 
 
 class _Member(Protocol):
@@ -100,7 +72,7 @@ class Prediction:
     @property
     def is_checked(self) -> bool:
         """Whether the sums over classes of all members have been looked at as they were read."""
-        return all(isinstance(member, _Spooled) for member in self.members)
+        return all(isinstance(member, Spooled) for member in self.members)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -166,7 +138,7 @@ def open_prediction(
             with naming(path):
                 member: _Member | None = _stored(case, classes, reading)
                 if member is None:
-                    soft = SoftLabels.open(case, classes, reading)
+                    soft = open_case_fractions(case, None, classes, reading)
                     warnings += soft.warnings
                     folder = stack.enter_context(TemporaryDirectory(prefix=".scratch-", dir=beside))
                     member = _spooled(soft, classes, kind_of(case, reading), Path(folder))
@@ -177,47 +149,14 @@ def open_prediction(
         yield Prediction(opened, tuple(warnings))
 
 
-@dataclass(frozen=True)
-class _Spooled:
-    """All classes in a scratch file."""
-
-    geometry: Geometry
-    values: NDArray[Any]
-
-    def read(self, region: Region) -> NDArray[Any]:
-        return np.array(self.values[(slice(None), *region)])
-
-    def unlabelled(self, region: Region) -> NDArray[np.bool_] | None:
-        return None
-
-    def volume(self, class_index: int) -> NDArray[Any]:
-        found: NDArray[Any] = self.values[class_index]
-        return found
-
-
-def _spooled(soft: SoftLabels, classes: ClassTable, kind: Kind, folder: Path) -> _Spooled:
-    dtype = np.float16 if kind == "half" else np.float32
-    shape = (len(classes), *soft.geometry.shape)
-    _check_room(prod(shape) * np.dtype(dtype).itemsize, folder)
-    values = np.memmap(folder / "classes", dtype, "w+", shape=shape)
-    for c in range(len(classes)):
-        values[c] = soft.read(c)
-    return _Spooled(soft.geometry, values)
-
-
-def _check_room(needed: int, folder: Path) -> None:
-    from shutil import disk_usage
-
-    from softlab_cli.core.memory import format_bytes
-
-    free = disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"needs {format_bytes(needed)} of scratch beside the results, and "
-            f"{format_bytes(free)} are free.",
-            remedy="Give --out on a larger disk, or make a store of the predictions with "
-            "softlab import, which is read as it is.",
-        )
+def _spooled(soft: SoftClasses, classes: ClassTable, kind: Kind, folder: Path) -> Spooled:
+    spooled = Spooled.empty(
+        soft.geometry, len(classes), np.float16 if kind == "half" else np.float32, folder
+    )
+    index_of = {entry.value: entry.index for entry in classes.classes}
+    for value, volume in soft.classes():
+        spooled.add(index_of[value], volume)
+    return spooled
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,9 @@ class Volumes(Protocol):
 
 
 def rater_figures(
-    scene: Scene, hard: NDArray[Any], soft_mm3: Sequence[float] | None,
-    thresholds: Thresholds | None, soft: Volumes | None, settings: Settings, threads: int = 1,
+    scene: Scene, hard: NDArray[Any], samples: Sequence[NDArray[Any]],
+    soft_mm3: Sequence[float] | None, thresholds: Thresholds | None, soft: Volumes | None,
+    settings: Settings, threads: int = 1,
 ) -> list[Row]:  # fmt: skip
     """What only several raters have: consensus, dissensus, GED, CRPS, and the human line.
 
@@ -86,6 +87,10 @@ def rater_figures(
         The references; two raters at least.
     hard
         (Z, Y, X) predicted class indices.
+    samples
+        The same of each sample of the prediction, for GED: the members that it is the mean of,
+        or itself alone. Of one sample the term of samples among themselves is 0, so that GED
+        blames a prediction of one label for what the raters disagree on.
     soft_mm3
         (C,) predicted volumes, sums of probabilities; None for those of the hard prediction.
     thresholds
@@ -97,7 +102,7 @@ def rater_figures(
     threads
         The result does not depend on it.
     """
-    rows = list(_by_class(scene, hard, soft_mm3, thresholds, threads))
+    rows = list(_by_class(scene, hard, samples, soft_mm3, thresholds, threads))
     rows += mean_of_classes(rows)
     line = list(_human_line(scene, threads))
     line += mean_of_classes(line)
@@ -109,13 +114,13 @@ def rater_figures(
 
 
 def _by_class(
-    scene: Scene, hard: NDArray[Any], soft_mm3: Sequence[float] | None,
-    thresholds: Thresholds | None, threads: int,
+    scene: Scene, hard: NDArray[Any], samples: Sequence[NDArray[Any]],
+    soft_mm3: Sequence[float] | None, thresholds: Thresholds | None, threads: int,
 ) -> Iterator[Row]:  # fmt: skip
     classes, ignored = scene.foreground, scene.ignore_index
     maps = list(scene.raters)
     agreed = rater_agreement(maps, hard, len(scene.classes), ignore_index=ignored)
-    energies = energy_distances([hard], maps, classes, ignore_index=ignored, threads=threads)
+    energies = energy_distances(samples, maps, classes, ignore_index=ignored, threads=threads)
     for c, energy in zip(classes, energies.tolist(), strict=True):
         volumes = _rater_volumes(scene, c)
         in_mm3 = (float(np.count_nonzero(hard == c)) * scene.voxel_mm3 if soft_mm3 is None

@@ -1,7 +1,7 @@
 """The references of a case, on the grid of its prediction.
 
 Label maps are read as everywhere; a case of a store gives the raters that it keeps, or its
-hard label.
+hard label. `softlab_cli.evaluation.shares` has references that are soft labels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from softlab_cli.readers.regrid import to_grid
 from softlab_cli.store.reader import Case as StoredCase
 from softlab_cli.store.reader import Store
 
-__all__ = ["References", "index_in_table", "read_references"]
+__all__ = [
+    "References",
+    "elsewhere",
+    "hard_label_of_store",
+    "index_in_table",
+    "read_references",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +108,7 @@ def _of_source(
     turn = find_turn(label_map.geometry, onto)
     if turn is None or not turn.is_identity:
         if case.images:  # an image has the last word, and it is not theirs
-            raise _elsewhere(label_map.geometry, onto, path_of(source))
+            raise elsewhere(label_map.geometry, onto, path_of(source))
         label_map = _placed(label_map, onto, reading, path_of(source))
     numbered = number_as(label_map, classes, path_of(source))
     indexed = index_label_map(numbered.values, classes)
@@ -129,23 +135,33 @@ def _placed(label_map: LabelMap, onto: Geometry, reading: ReadingOptions, path: 
 
 def _of_store(path: Path, rater: str, classes: ClassTable, onto: Geometry) -> Iterator[_One]:
     stored = Store(path.parent)[path.name]
+    if stored.rater_array is None or not stored.raters:
+        yield _One(rater, hard_label_of_store(path, classes, onto))
+        return
+    for number, name in enumerate(stored.raters):
+        yield _One(name, _placed_indices(stored, stored.read_rater(number), classes, onto))
+
+
+def hard_label_of_store(path: Path, classes: ClassTable, onto: Geometry) -> NDArray[Any]:
+    """(Z, Y, X) class indices of the table: the hard label of a case in a store.
+
+    Raises
+    ------
+    SoftlabError
+        As `read_references`.
+    """
+    stored = Store(path.parent)[path.name]
+    return _placed_indices(stored, stored.read_label(), classes, onto)
+
+
+def _placed_indices(
+    stored: StoredCase, indices: NDArray[Any], classes: ClassTable, onto: Geometry
+) -> NDArray[Any]:
     turn = find_turn(stored.geometry, onto)
     if turn is None:
-        raise _elsewhere(stored.geometry, onto, path)
-    table = index_in_table(stored.classes, classes, path)
-
-    def placed(indices: NDArray[Any]) -> NDArray[Any]:
-        return turn.apply(table[indices.reshape(stored.geometry.shape)])
-
-    if stored.rater_array is None or not stored.raters:
-        yield _One(rater, placed(stored.read_label()))
-        return
-    for name in stored.raters:
-        yield _One(name, placed(stored.read_rater(_number(stored, name))))
-
-
-def _number(stored: StoredCase, name: str) -> int:
-    return stored.raters.index(name)
+        raise elsewhere(stored.geometry, onto, stored.path)
+    table = index_in_table(stored.classes, classes, stored.path)
+    return turn.apply(table[indices.reshape(stored.geometry.shape)])
 
 
 def index_in_table(stored: ClassTable, classes: ClassTable, path: Path) -> NDArray[Any]:
@@ -164,7 +180,8 @@ def index_in_table(stored: ClassTable, classes: ClassTable, path: Path) -> NDArr
     return found
 
 
-def _elsewhere(reference: Geometry, onto: Geometry, path: Path) -> GeometryError:
+def elsewhere(reference: Geometry, onto: Geometry, path: Path) -> GeometryError:
+    """The error for a reference on another grid than the prediction."""
     return GeometryError(
         describe_both(reference, onto, ("reference", "prediction")),
         remedy="Resample one of them onto the other's grid, or say --resample-labels nearest.",

@@ -22,17 +22,29 @@ from softlab_cli.evaluation.metrics.tallies import Counts
 from softlab_cli.evaluation.rows import Row
 from softlab_cli.store.files import system_errors
 
-__all__ = ["CASES", "MARK", "Kept", "clear", "create", "forget_tables", "keep", "read_kept"]
+__all__ = [
+    "CASES",
+    "MARK",
+    "PICTURES",
+    "Kept",
+    "clear",
+    "create",
+    "forget_tables",
+    "keep",
+    "read_kept",
+]
 
 CASES = "cases"
 MARK = "evaluation.json"
 """File that makes a folder one of results."""
 
 FORMAT = 1
-SCRATCH = re.compile(r"\.scratch-.*|\..*\.(json|npz)\.\d+")
+SCRATCH = re.compile(r"\.scratch-.*|\..*\.(json|npz|html)\.\d+")
 """What a process that was killed leaves beside the results of cases."""
 
-WRITTEN = ("cases.csv", "summary.json", "summary.md", "reliability.png")
+WRITTEN = ("cases.csv", "summary.json", "summary.md", "reliability.png", "report.html")
+PICTURES = ".html"
+"""What is drawn of a case lies beside its results, with this ending."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +210,8 @@ def clear(out: Path) -> None:
     with system_errors(out, "removed"):
         for file in (out / CASES).glob("*.json"):
             if _is_ours(file):
-                file.with_suffix(".npz").unlink(missing_ok=True)
+                for ending in (".npz", PICTURES):
+                    file.with_suffix(ending).unlink(missing_ok=True)
                 file.unlink()
     forget_tables(out)
 

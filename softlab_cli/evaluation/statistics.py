@@ -8,7 +8,7 @@ each draw sees the same cases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ LEVEL = 0.95
 SEED = 20_240_229
 FEWEST = 2
 """Groups of which an interval can be drawn at all."""
+
+TOGETHER = 250
+"""Draws whose sums are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -111,28 +114,40 @@ class Resampling:
         total = weights.sum(axis=1)
         with np.errstate(invalid="ignore"):
             drawn = weights @ given[there] / total  # nan where none of them was drawn
-        low, high = self._bounds(drawn, there)
+        low, high = self.bounds(drawn, there)
         return Interval(float(given[there].mean()), low, high, int(there.sum()))
 
-    def pooled(
-        self, counts: ArrayLike, figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    ) -> Interval:
-        """A figure of counts that are pooled over cases, with its interval.
+    def added(
+        self, sums: Mapping[str, NDArray[np.float64]], used: NDArray[np.bool_]
+    ) -> Iterator[dict[str, NDArray[np.float64]]]:
+        """Sums over all cases, and then over each draw of them, some draws at a time.
 
         Parameters
         ----------
-        counts
-            (cases, ...) what each case adds; nothing of a case is all 0.
-        figure
-            From pooled counts (n, ...) to n figures.
+        sums
+            Name to (cases, ...) what each case adds.
+        used
+            (cases,) which of them count.
+
+        Yields
+        ------
+        Name to (n, ...): first of all cases, then of draws.
         """
-        given = np.asarray(counts, np.float64)
-        flat = given.reshape(len(given), -1)
-        there: NDArray[np.bool_] = np.any(flat != 0, axis=1)
-        value = float(figure(given.sum(axis=0)[None])[0])
-        drawn = figure((self.weights @ flat).reshape(-1, *given.shape[1:]))
-        low, high = self._bounds(drawn, there)
-        return Interval(value, low, high, int(there.sum()))
+        every = np.concatenate([np.ones((1, len(used))), self.weights]) * used
+        for start in range(0, len(every), TOGETHER):
+            weights = every[start : start + TOGETHER]
+            yield {
+                name: (weights @ part.reshape(len(part), -1)).reshape(-1, *part.shape[1:])
+                for name, part in sums.items()
+            }
+
+    def difference_of_drawn(
+        self, drawn: NDArray[np.float64], used: NDArray[np.bool_]
+    ) -> Difference:
+        """A difference of pooled figures, of all cases and then of each draw; it has no p."""
+        nan = float("nan")
+        low, high = self.bounds(drawn[1:], used)
+        return Difference(float(drawn[0]), low, high, int(used.sum()), nan)
 
     def difference(self, run: ArrayLike, baseline: ArrayLike) -> Difference:
         """Mean of paired differences, with interval and Wilcoxon's test.
@@ -159,7 +174,16 @@ class Resampling:
 
         return float(wilcoxon(means).pvalue)
 
-    def _bounds(self, drawn: NDArray[np.float64], there: NDArray[np.bool_]) -> tuple[float, float]:
+    def bounds(self, drawn: NDArray[np.float64], there: NDArray[np.bool_]) -> tuple[float, float]:
+        """Ends of the interval of a figure, from what it is in each draw.
+
+        Parameters
+        ----------
+        drawn
+            (n,); what is not finite counts for nothing.
+        there
+            (cases,) which of them have the figure.
+        """
         drawn = drawn[np.isfinite(drawn)]
         if len(np.unique(self._group[there])) < FEWEST or not len(drawn):
             return float("nan"), float("nan")

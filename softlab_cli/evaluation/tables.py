@@ -18,7 +18,7 @@ from softlab_cli.evaluation.results import Kept, write_text
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.evaluation.summary import Summary
 
-__all__ = ["COLUMNS", "write_tables"]
+__all__ = ["COLUMNS", "notes", "one_sided_text", "write_tables"]
 
 COLUMNS = ("run", "case", "rater", "class", "region", "metric", "value", "left_out")
 
@@ -87,7 +87,11 @@ def _document(content: Entry) -> Iterator[str]:
     yield from _calibration(content)
     yield from _published(content)
     yield from _differences(content)
-    yield from _notes(content, patients)
+    yield from _warnings(content)
+    yield "## How to read it"
+    yield ""
+    yield from (f"- {shown(note)}" for note in notes(content))
+    yield ""
 
 
 def _calibrated(content: Entry) -> Iterator[str]:
@@ -146,7 +150,8 @@ def _calibration(content: Entry) -> Iterator[str]:
     yield ""
     yield (
         f"Pooled over voxels, raters and cases; {content['settings']['bins']} bins; 95 % intervals "
-        "over cases where there are some. sce, ace and tace are means over classes."
+        "over cases where there are some; bins of equal count (ace, tace) are those of all cases "
+        "in each draw. sce, ace and tace are means over classes."
     )
     yield ""
     shown_ = [m for m in CALIBRATION if any(m in rows for rows in found.values())]
@@ -194,6 +199,17 @@ def _differences(content: Entry) -> Iterator[str]:
     ]  # fmt: skip
     header = ["run", "class", "region", "metric", "difference", "p (Holm)", "verdict"]
     yield from _table(header, rows)
+    pooled = [e for e in content["pooled_differences"] if (e["metric"], e["class"]) in CALIBRATION]
+    if pooled:
+        yield (
+            "The same of pooled calibration, each draw of cases the same for both; there is no "
+            "test besides the interval."
+        )
+        yield ""
+        yield from _table(
+            ["run", "region", "metric", "difference", "verdict"],
+            ([e["run"], e["region"], e["metric"], _mean(e), e["verdict"]] for e in pooled),
+        )
 
 
 def _is_main(entry: Entry) -> bool:
@@ -205,26 +221,77 @@ def _is_main(entry: Entry) -> bool:
     return bool(places.get(entry["metric"]) == entry["class"])
 
 
-def _notes(content: Entry, patients: int) -> Iterator[str]:
-    yield "## How to read it"
+def _warnings(content: Entry) -> Iterator[str]:
+    lines = [*(one_sided_text(entry) for entry in content["one_sided"])]
+    lines += [_warning(entry) for entry in content["warnings"]]
+    if not lines:
+        return
+    yield "## Warnings"
     yield ""
-    if patients < FEW:
-        yield f"- Intervals over {patients} patients are rough: too narrow as a rule."
+    yield from (f"- {_cell(line)}" for line in lines)
+    yield ""
+
+
+def one_sided_text(entry: Entry) -> str:
+    """In words, a class that only one side has; see `softlab_cli.evaluation.oddities.one_sided`."""
+    other = "reference" if entry["side"] == "prediction" else "prediction"
+    cases = "1 case" if entry["cases"] == 1 else f"{entry['cases']} cases"
+    return (
+        f"{entry['run']}: {entry['class']!r} is in the {entry['side']} of {cases}, and in no "
+        f"{other}."
+    )
+
+
+def _warning(entry: Entry) -> str:
+    count = len(entry["cases"])
+    such = ", the first" if entry["texts"] > 1 else ""
+    cases = "1 case" if count == 1 else f"{count} cases"
+    return f"{cases} ({some_of(entry['cases'], 3)}){such}: {entry['text']}"
+
+
+def notes(content: Entry) -> Iterator[str]:
+    """What is to be known to read the figures, a sentence or two each.
+
+    Parameters
+    ----------
+    content
+        What ``summary.json`` holds.
+    """
+    patients = content["patients"]
+    if not content["grouped"]:
+        yield (
+            "No --groups was given: each case is taken as a patient of its own. Where several "
+            "are of one, intervals are too narrow."
+        )
+    if 1 < patients < FEW:
+        counted = "patients" if content["grouped"] else "cases, taken as patients,"
+        yield f"Intervals over {patients} {counted} are rough: too narrow as a rule."
+    if any(entry["metric"] == "ged" for entry in content["means"]):
+        yield (
+            "ged is the squared generalised energy distance of hard labels: of the members of a "
+            "run where several --pred were averaged, otherwise of its one label, whose distance "
+            "to itself is 0."
+        )
+    if content["soft_references"]:
+        yield (
+            "References are soft labels: Brier, NLL, calibration, soft Dice and the Dice "
+            "semimetric are by their shares; overlap, volumes, surfaces and regions are by their "
+            "hard label."
+        )
     yield (
-        "- Classes that neither reference nor prediction has, and distances where one surface is "
+        "Classes that neither reference nor prediction has, and distances where one surface is "
         "missing, are left out of means; cases.csv names them (left_out), summary.json counts them."
     )
     for region, reason in BIASED.items():
         if region in content["settings"]["regions"]:
-            yield f"- Region {region}: {reason}."
+            yield f"Region {region}: {reason}."
     ends = {e["run"] for e in content["pooled"] if e["metric"] == "temperature" and _at_end(e)}
     for run in sorted(ends):
         yield (
-            f"- A temperature of {_cell(run)} is {LOWEST:g} or {HIGHEST:g}, the ends of what is "
+            f"A temperature of {run} is {LOWEST:g} or {HIGHEST:g}, the ends of what is "
             "searched: the best one may lie outside."
         )
     yield from _left_out(content["means"])
-    yield ""
 
 
 def _at_end(entry: Entry) -> bool:
@@ -235,8 +302,8 @@ def _left_out(means: Iterable[Entry]) -> Iterator[str]:
     for entry in means:
         if entry["metric"] in ("dice", "hausdorff_95_mm") and entry["left_out"]:
             counts = ", ".join(f"{n} {reason}" for reason, n in entry["left_out"].items())
-            name = f"{_cell(entry['run'])}, {_cell(entry['class'])}"
-            yield f"- {entry['metric']} of {name}: {counts}."
+            name = f"{entry['run']}, {entry['class']}"
+            yield f"{entry['metric']} of {name}: {counts}."
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -148,13 +148,26 @@ class _Table:
     def interval(self, setting: Setting, metric: str, row: int = 0) -> Interval:
         """One figure, pooled over cases."""
         counts = _needed(self.counts[setting][:, row], metric)
-        return self.draw.pooled(counts, FIGURES[metric])
+        return self._pooled(counts, FIGURES[metric])
 
     def difference(self, setting: Setting, other: Setting, metric: str) -> Interval:
         """Setting minus other, each pooled over cases; both on the same draws of them."""
         pair = [_needed(self.counts[one][:, 0], metric) for one in (setting, other)]
         figure = FIGURES[metric]
-        return self.draw.pooled(np.stack(pair, axis=1), lambda c: figure(c[:, 0]) - figure(c[:, 1]))
+        counts = np.stack(pair, axis=1)
+        return self._pooled(counts, lambda c: figure(c[:, 0]) - figure(c[:, 1]))
+
+    def _pooled(
+        self,
+        counts: NDArray[np.float64],
+        figure: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ) -> Interval:
+        """A figure of counts that are pooled over cases; nothing of a case is all 0."""
+        there: NDArray[np.bool_] = np.any(counts.reshape(len(counts), -1) != 0, axis=1)
+        added = self.draw.added({"counts": counts}, there)
+        drawn = np.concatenate([figure(sums["counts"]) for sums in added])
+        low, high = self.draw.bounds(drawn[1:], there)
+        return Interval(float(drawn[0]), low, high, int(there.sum()))
 
     def best(self, of: Of) -> Setting | None:
         """The setting of the least figure; the first of several, None where nothing counts."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Job", "Result", "alternate", "facts_of", "run_job"]
+__all__ = ["Job", "Result", "alternate", "facts_of", "held_mib", "most_held_mib", "run_job"]
 
 ONE_THREAD = {
     name: "1"
@@ -217,3 +217,22 @@ def _remove(path: Path) -> None:
 
 def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+
+
+def held_mib() -> float | None:
+    """What this process holds; from here on, the most that it holds is counted anew."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def most_held_mib() -> float:
+    """The most that this process has held since `held_mib` was called."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(name))

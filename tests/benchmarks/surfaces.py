@@ -12,16 +12,16 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from .inputs import INPUTS
-from .measure import Job, Result, alternate
+from .measure import Job, Result, alternate, held_mib, most_held_mib
 from .report import number, show_command, table
 
 __all__ = ["surface_metrics"]
 
 TOLERANCE_MM = 2.0
+RUNS = 3
 PACKAGES = {"softlab": "softlab_cli", "surface-distance": "surface_distance", "monai": "monai"}
 
 Figures = list[tuple[float, float, float]]
@@ -107,7 +107,7 @@ def measure(program: str, name: str, flat: bool, count: int) -> dict[str, Any]:
     small = np.zeros((8,) * maps[0].ndim, np.uint8)
     small[2:5, 2:5] = 1
     compute(small, np.roll(small, 1, 0), spacing, [1])
-    held = _held_mib()
+    held = held_mib()
     started = time.process_time()
     figures = compute(*maps, spacing, classes)
     seconds = time.process_time() - started
@@ -117,27 +117,9 @@ def measure(program: str, name: str, flat: bool, count: int) -> dict[str, Any]:
         "job_s": seconds + left_out,
         "left_out_s": left_out,
         "share": len(classes) / len(shared),
-        "added_mib": None if held is None else _most_held_mib() - held,
+        "added_mib": None if held is None else most_held_mib() - held,
         "means": means,
     }
-
-
-def _held_mib() -> float | None:
-    """What this process holds; from here on, the most that it holds is counted anew."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return None
-    return _status("VmRSS")
-
-
-def _most_held_mib() -> float:
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def surface_metrics(quick: bool) -> str:
@@ -148,7 +130,8 @@ def surface_metrics(quick: bool) -> str:
     ]
     title = "## Surface DSC, HD95 and mean distance: two raters of AAL, 181 x 217 x 181"
     remark = (
-        "*CPU s* is processor time of the metrics alone, *added MiB* the most memory "
+        f"*CPU s* is processor time of the metrics alone, the median of {RUNS} runs in turns; "
+        "*spread* is the largest over the smallest; *added MiB* the most memory "
         "beyond that after reading and a tiny pair of masks (Linux). Peers are "
         "measured where they can be imported; where only some of the classes were done (\\*), the "
         "time is multiplied up."
@@ -160,9 +143,9 @@ def _one_table(name: str, flat: bool, quick: bool) -> str:
     there = [p for p in PROGRAMS if find_spec(PACKAGES[p])]
     some = INPUTS[name].classes if not quick or flat else 8
     jobs = [_job(p, name, flat, some if p != "softlab" else INPUTS[name].classes) for p in there]
-    results = alternate(jobs, 1)
+    results = alternate(jobs, RUNS)
     rows = [_row(result, results[0]) for result in results]
-    head = ["", "CPU s", "times softlab's", "added MiB", "peak MiB"]
+    head = ["", "CPU s", "spread", "times softlab's", "added MiB", "peak MiB"]
     head += ["surface DSC", "HD95 mm", "mean mm"]
     commands = "\n".join(show_command(job.command) for job in jobs)
     title = f"### {INPUTS[name].classes} classes{', the middle slice' if flat else ''}"
@@ -174,7 +157,8 @@ def _row(result: Result, ours: Result) -> list[str]:
     label = result.job.name + ("" if result.share == 1 else " \\*")
     ratio = None if seconds is None else seconds / (ours.median("job_s") or seconds)
     values = [f"{value:.5f}" for value in result.facts.get("means", [])]
-    figures = (seconds, ratio, result.facts.get("added_mib"), peak)
+    spread = max(result.job_s) / min(result.job_s)
+    figures = (seconds, spread, ratio, result.facts.get("added_mib"), peak)
     return [label, *map(number, figures), *values]
 
 

@@ -13,7 +13,7 @@ Voxels that the reference ignores have no class, in the prediction neither.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,14 @@ from softlab_cli.core.threads import ordered_map
 from softlab_cli.evaluation.metrics.distances import nearest_distances
 from softlab_cli.evaluation.metrics.grids import check_spacing, ignore_together, on_one_grid
 from softlab_cli.evaluation.metrics.surfel_areas import contour_lengths, surfel_areas
-from softlab_cli.evaluation.metrics.surfel_lists import SurfelLists, find_surfels
+from softlab_cli.evaluation.metrics.surfel_lists import SurfelFinder, SurfelLists
 
 __all__ = ["Direction", "SurfaceDistances", "pool_surfaces", "surface_distances"]
 
 PERCENT = 95.0
+
+MOST_SURFELS = 1 << 23
+"""Surfels of both maps that are listed together: 75 MB. A class with more has its own lists."""
 """Share of the surface that HD95 leaves within itself."""
 
 
@@ -202,10 +205,30 @@ def surface_distances(
     first, second = on_one_grid(reference, prediction, wanted)
     check_spacing(spacing_mm, first.ndim)
     areas = (contour_lengths if first.ndim == 2 else surfel_areas)(spacing_mm)
-    one = find_surfels(first, wanted, threads)
-    two = find_surfels(ignore_together(first, second, ignore_index), wanted, threads)
-    compare = _Comparison(one, two, tuple(spacing_mm), areas, tolerances)
-    return list(ordered_map(compare.of, wanted, threads))
+    one = SurfelFinder(first, wanted, threads)
+    two = SurfelFinder(ignore_together(first, second, ignore_index), wanted, threads)
+    found: list[SurfaceDistances] = []
+    for group in _groups(wanted, lambda c: one.count(c) + two.count(c)):
+        compare = _Comparison(
+            one.lists(group), two.lists(group), tuple(spacing_mm), areas, tolerances
+        )
+        found += ordered_map(compare.of, group, threads)
+    return found
+
+
+def _groups(classes: Sequence[int], count: Callable[[int], int]) -> Iterator[list[int]]:
+    """Classes in their order, so many at a time that their surfels can be held."""
+    group: list[int] = []
+    held = 0
+    for class_index in classes:
+        size = count(class_index)
+        if group and held + size > MOST_SURFELS:
+            yield group
+            group, held = [], 0
+        group.append(class_index)
+        held += size
+    if group:
+        yield group
 
 
 def check_tolerances(tolerances_mm: Sequence[float]) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from softlab_cli.kernels.sizes import read_only
 if TYPE_CHECKING:
     from softlab_cli.kernels.surfels import Surfels
 
-__all__ = ["SurfelLists", "find_surfels"]
+__all__ = ["SurfelFinder", "SurfelLists"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,8 @@ class SurfelLists:
         return self.all_codes[self.starts[class_index]]
 
 
-def find_surfels(
-    class_indices: NDArray[Any], classes: Sequence[int], threads: int = 1
-) -> SurfelLists:
-    """List the surfels of several classes, in one pass that counts and one that writes.
+class SurfelFinder:
+    """Counts the surfels of classes in one pass, and lists those of some of them in another.
 
     Parameters
     ----------
@@ -64,37 +62,53 @@ def find_surfels(
     threads
         Each does some planes; the result does not depend on it.
     """
-    from softlab_cli.kernels.surfels import walk_surfels
 
-    flat = class_indices.ndim == 2
-    volume = class_indices[None] if flat else class_indices
-    planes = 1 if flat else len(volume) + 1
-    largest = int(np.iinfo(volume.dtype).max)
-    blank = read_only(np.full(volume.shape[2], largest, volume.dtype))
-    wanted = np.zeros(largest + 1, np.bool_)
-    wanted[list(classes)] = True
-    parts = min(max(threads, 1), planes)
-    edges = [planes * part // parts for part in range(parts + 1)]
-    places = np.zeros((parts, largest + 1), np.int64)
+    def __init__(
+        self, class_indices: NDArray[Any], classes: Sequence[int], threads: int = 1
+    ) -> None:
+        self._flat = class_indices.ndim == 2
+        self._volume = class_indices[None] if self._flat else class_indices
+        planes = 1 if self._flat else len(self._volume) + 1
+        largest = int(np.iinfo(self._volume.dtype).max)
+        self._blank = read_only(np.full(self._volume.shape[2], largest, self._volume.dtype))
+        self._threads = threads
+        parts = min(max(threads, 1), planes)
+        self._edges = [planes * part // parts for part in range(parts + 1)]
+        self._counts = np.zeros((parts, largest + 1), np.int64)
+        self._walk(classes, self._counts, _room(0))
 
-    def walk(part: int, surfels: Surfels) -> None:
-        first, last = edges[part], edges[part + 1]
-        walk_surfels(volume, blank, wanted, first, last, flat, places[part], surfels)
+    def _walk(self, classes: Sequence[int], places: NDArray[np.int64], surfels: Surfels) -> None:
+        from softlab_cli.kernels.surfels import walk_surfels
 
-    def walk_all(surfels: Surfels) -> None:
-        for _ in ordered_map(lambda part: walk(part, surfels), range(parts), threads):
+        wanted = np.zeros(places.shape[1], np.bool_)
+        wanted[list(classes)] = True
+
+        def walk(part: int) -> None:
+            first, last = self._edges[part], self._edges[part + 1]
+            walk_surfels(
+                self._volume, self._blank, wanted, first, last, self._flat, places[part], surfels
+            )
+
+        for _ in ordered_map(walk, range(len(places)), self._threads):
             pass
 
-    walk_all(_room(0))
-    counts = places.copy()
-    # Class by class, and in a class part by part, so that each list is in the volume's order.
-    ends = counts.T.cumsum().reshape(-1, parts).T
-    places[...] = ends - counts
-    starts = {c: slice(int(places[0, c]), int(ends[-1, c])) for c in classes}
-    surfels = _room(int(ends[-1, -1]))
-    if len(surfels.codes):
-        walk_all(surfels)
-    return SurfelLists(starts, surfels.rows, surfels.columns, surfels.codes, volume.shape[1] + 1)
+    def count(self, class_index: int) -> int:
+        """How many surfels a class has."""
+        return int(self._counts[:, class_index].sum())
+
+    def lists(self, classes: Sequence[int]) -> SurfelLists:
+        """The surfels of some of the classes; 9 bytes for each, and another pass."""
+        counts = np.zeros_like(self._counts)
+        counts[:, list(classes)] = self._counts[:, list(classes)]
+        # Class by class, and in a class part by part, so that each list is in the volume's order.
+        ends = counts.T.cumsum().reshape(-1, len(counts)).T
+        places = ends - counts
+        starts = {c: slice(int(places[0, c]), int(ends[-1, c])) for c in classes}
+        surfels = _room(int(ends[-1, -1]))
+        if len(surfels.codes):
+            self._walk(classes, places, surfels)
+        rows = self._volume.shape[1] + 1
+        return SurfelLists(starts, surfels.rows, surfels.columns, surfels.codes, rows)
 
 
 def _room(count: int) -> Surfels:

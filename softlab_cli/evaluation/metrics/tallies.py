@@ -234,6 +234,11 @@ class Tallies:
         UsageError
             When they were counted in different ways.
         """
+        self.check_alike(other)
+        return Tallies(self.cells, self.unit, **_added(self, other, skip=2))
+
+    def check_alike(self, other: Tallies) -> None:
+        """Raise `UsageError` when both were counted in different ways."""
         for name in ("cells", "unit", "class_count"):
             mine, others = getattr(self, name), getattr(other, name)
             if mine != others:
@@ -242,7 +247,6 @@ class Tallies:
                     f"and {others}).",
                     remedy="Count all cases of a run in the same way.",
                 )
-        return Tallies(self.cells, self.unit, **_added(self, other, skip=2))
 
 
 def _added(one: Any, other: Any, skip: int = 0) -> dict[str, Any]:
@@ -321,13 +325,15 @@ class Counts:
                 f"{other.regions}).",
                 remedy="Count all cases of a run with the same regions.",
             )
+        # One of both empty ones does: to add zeros of all cells takes as long as to add counts.
+        self.empty.check_alike(other.empty)
         found = dict(self.by_code)
         for code, tallies in other.by_code.items():
             found[code] = found[code] + tallies if code in found else tallies
         return Counts(
             self.regions,
             dict(sorted(found.items())),
-            self.empty + other.empty,
+            max(self.empty, other.empty, key=lambda empty: empty.rater_count),
             self.voxels + other.voxels,
             self.ignored + other.ignored,
             self.faults + other.faults,

@@ -38,10 +38,12 @@ __all__ = [
     "LOWEST",
     "CrossFit",
     "Tempering",
+    "best_of_sums",
     "cross_fitted",
     "halves",
     "partition_table",
     "tempering",
+    "tempering_sums",
 ]
 
 LOWEST, HIGHEST = 0.25, 8.0
@@ -51,6 +53,8 @@ NODES = 24
 MIDDLE = (math.log(LOWEST) + math.log(HIGHEST)) / 2
 HALF_WIDTH = (math.log(HIGHEST) - math.log(LOWEST)) / 2
 SEARCH_STEPS = 200
+THIRDS = 40
+"""Steps of a search of many at once; (2/3)^40 of the range of ln T is 3e-7."""
 
 
 def node_temperatures() -> NDArray[np.float64]:
@@ -164,6 +168,44 @@ def tempering(tallies: Tallies) -> Tempering:
     (surprise,) = exact_sums(by_cell[np.newaxis], steps)
     partitions = tuple(int(n) for n in tallies.tempered)
     return Tempering(tallies.votes, partitions, -surprise // tallies.unit)
+
+
+def tempering_sums(found: Tempering) -> NDArray[np.float64]:
+    """(K + 2,) what a case adds: sums of ln Z, the sum of ln p_y, and votes; in nats."""
+    parts = [*found.partitions, found.logarithms]
+    return np.array([*(part / FIXED for part in parts), found.votes], np.float64)
+
+
+def best_of_sums(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best temperature of each of many sums, and the NLL after it; see `Tempering.best`.
+
+    Parameters
+    ----------
+    sums
+        (n, K + 2), as `tempering_sums` has them, added over cases.
+    """
+    votes = sums[:, -1]
+    means = np.where(votes > 0, sums.T / np.maximum(votes, 1), np.nan).T
+    # Of many polynomials the coefficients are one product with those of the nodes alone.
+    fitted = chebyshev.chebfit(chebyshev.chebpts1(NODES), np.eye(NODES), NODES - 1)
+    coefficients = fitted @ np.nan_to_num(means[:, :NODES]).T
+
+    def nll(places: NDArray[np.float64]) -> NDArray[np.float64]:
+        partition = chebyshev.chebval(places, coefficients, tensor=False)
+        found: NDArray[np.float64] = partition - means[:, -2] / np.exp(MIDDLE + HALF_WIDTH * places)
+        return found
+
+    low, high = -np.ones(len(sums)), np.ones(len(sums))
+    for _ in range(THIRDS):
+        third = (high - low) / 3
+        first, second = low + third, high - third
+        falls = nll(first) > nll(second)
+        low, high = np.where(falls, first, low), np.where(falls, high, second)
+    ends = np.array([np.full(len(sums), place) for place in (-1.0, 1.0)] + [(low + high) / 2])
+    values = np.array([nll(places) for places in ends])
+    best = ends[np.nan_to_num(values, nan=np.inf).argmin(axis=0), np.arange(len(sums))]
+    temperature = np.exp(MIDDLE + HALF_WIDTH * best)
+    return np.where(votes > 0, temperature, np.nan), values.min(axis=0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,132 @@
+"""report.html of an evaluation: what it holds, and what a browser makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from softlab_cli.core.text import shown
+from softlab_cli.core.volume import Geometry
+from softlab_cli.evaluation.case import OpenCase
+from softlab_cli.evaluation.measure import Shares
+from softlab_cli.evaluation.scene import Scene
+from softlab_cli.report.evaluated.wrong import worst_place, wrongness
+from tests.conftest import blobs
+from tests.page_support import EVIL, MARKUP, Elements, run
+from tests.soft_support import save
+
+SHAPE = (7, 12, 14)
+CASES = ("c1", MARKUP, "c3")
+
+
+def labels_of(place: int) -> np.ndarray:
+    return blobs(SHAPE, 3, seed=place)
+
+
+def sure(labels: np.ndarray) -> np.ndarray:
+    return np.stack([np.where(labels == c, 0.75, 0.125) for c in range(3)]).astype(np.float32)
+
+
+def evaluate(root: Path, out: Path, *options: object) -> Elements:
+    run("evaluate", "--ref", root / "ref", "--out", out, "--no-temperature", "--background",
+        "first", "--classes-from", root / "names.json", *options)  # fmt: skip
+    return Elements((out / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Three cases: an image, references, and the predictions of two runs; one is worse."""
+    root = tmp_path_factory.mktemp("page")
+    for place, name in enumerate(CASES):
+        labels = labels_of(place)
+        wrong = labels.copy()
+        wrong[: place + 1] = 0
+        save(root / "ref" / f"{name}.nii.gz", labels)
+        save(root / "images" / f"{name}.nii.gz", labels * np.float32(50))
+        save(root / "good" / f"{name}.nii.gz", sure(labels))
+        save(root / "bad" / f"{name}.nii.gz", sure(wrong))
+        save(root / "hard" / f"{name}.nii.gz", wrong)
+    save(root / "good" / "only-predicted.nii.gz", sure(labels_of(0)))
+    names = {"background": 0, "liver": 1, EVIL: 2}
+    (root / "names.json").write_text(json.dumps({"labels": names}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def two_runs(root, tmp_path_factory) -> Path:
+    from click.testing import CliRunner
+
+    from softlab_cli.cli.main import cli
+
+    out = tmp_path_factory.mktemp("results") / "o"
+    command = ["evaluate", "--pred", f"good={root / 'good'}", "--pred", f"bad={root / 'bad'}",
+               "--baseline", "good", "--ref", root / "ref", "--images", root / "images",
+               "--regions", "band=1vox", "--thumbnails", 1, "--workers", 1, "--no-temperature",
+               "--background", "first",
+               "--classes-from", root / "names.json", "--out", out]  # fmt: skip
+    found = CliRunner().invoke(cli, [str(a) for a in command])
+    assert found.exit_code == 1, found.output  # one case has no reference
+    return out / "report.html"
+
+
+def test_the_page_has_every_part(two_runs) -> None:
+    page = Elements(two_runs.read_text(encoding="utf-8"))
+    assert len(page.ids()) == len(set(page.ids()))
+    assert {"overlap", "calibration", "differences", "cases", "failed"} <= set(page.ids())
+    # A chart for reliability and one for confidence in each of two regions.
+    assert page.text.count("share that is right") == page.text.count("Histogram of confidence") == 2
+    assert "no better than good, and no worse, as far as these cases show" in page.text
+    assert "has a prediction, and no reference." in page.text
+    assert "each case is taken as a patient of its own" in page.text
+    for name in (MARKUP, shown(EVIL)):
+        assert name in page.text
+    # Two runs of one picture each: three planes, with image, reference and what is wrong.
+    assert page.tags["figure"] == 4 + 2 * 3
+    layers = {value for _, name, value in page.attributes if name == "data-switches"}
+    assert {"image", "hard", "soft", "reference", "shade-0", "place"} <= layers
+    assert "sure and wrong" in page.text
+
+
+def test_a_page_of_label_maps_has_no_calibration(root, tmp_path) -> None:
+    (tmp_path / "ref").symlink_to(root / "ref")
+    page = evaluate(root, tmp_path / "o", "--pred", root / "hard")
+    assert "calibration" not in page.ids()
+    assert page.tags["figure"] == 9
+    assert "wrong, up to 1" in page.text
+    # What is there is kept, and what has changed is drawn anew.
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cases").glob("*.html")}
+    assert len(before) == 3
+    evaluate(root, tmp_path / "o", "--pred", root / "hard")
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    none = evaluate(root, tmp_path / "o", "--pred", root / "hard", "--thumbnails", 0)
+    assert none.tags["figure"] == 0
+
+
+def opened(hard: np.ndarray, raters: np.ndarray, shares: Shares | None = None) -> OpenCase:
+    scene = Scene(raters, tuple(f"r{i}" for i in range(len(raters))), ("a", "b"), 0, 255, (1, 1, 1))
+    return OpenCase(scene, Geometry(hard.shape, np.eye(4)), hard, None, shares)
+
+
+def test_what_is_wrong_is_the_share_that_says_something_else() -> None:
+    hard = np.zeros((2, 3, 4), np.uint8)
+    raters = np.zeros((2, 2, 3, 4), np.uint8)
+    raters[0, 1, 2, 3] = 1
+    raters[:, 0, 0, 0] = 1
+    raters[0, 0, 1, 1] = 255  # not labelled
+    found = wrongness(opened(hard, raters))
+    assert found[1, 2, 3] == 0.5
+    assert found[0, 0, 0] == 1
+    assert found[0, 1, 1] == 0
+    assert found.sum() == 1.5
+
+
+def test_the_worst_place_is_among_many_that_are_wrong() -> None:
+    wrong = np.zeros((30, 40, 50), np.float16)
+    assert worst_place(wrong) is None
+    wrong[3, 4, 5] = 1
+    wrong[18:22, 25:29, 33:37] = 0.5
+    z, y, x = worst_place(wrong)
+    assert wrong[z, y, x] == 0.5
