@@ -41,7 +41,8 @@ def reliability_charts(diagrams: Mapping[tuple[str, str], Reliability]) -> list[
         of_run = {run: one for (run, name), one in diagrams.items() if name == region}
         shown = dict(list(of_run.items())[:MOST_RUNS])
         charts.append(_reliability(region, shown))
-        charts += [_confidence(region, run, one) for run, one in shown.items()]
+        named = len(shown) > 1
+        charts += [_confidence(region, run if named else "", one) for run, one in shown.items()]
     return charts
 
 
@@ -86,8 +87,8 @@ def _confidence(region: str, run: str, one: Reliability) -> Chart:
     if shares:
         last = as_text(100 * shares.get(count - 1, 0.0))
         told = f"{one.votes} votes, {last} % of them in the last of {count} bins"
-    title = f"Histogram of confidence, region {region}"
+    title = f"Histogram of confidence, region {region}{',' if run else ''}"
     return Chart(
-        title, f"{title}, {run}: {told}.", WIDTH, HEIGHT, LEFT, TOP, right, bottom, "confidence",
-        "share of the votes", x.ticks(), y.ticks(), bars=bars, name=run,
+        title, f"{title} {run}".rstrip() + f": {told}.", WIDTH, HEIGHT, LEFT, TOP, right, bottom,
+        "confidence", "share of the votes", x.ticks(), y.ticks(), bars=bars, name=run,
     )  # fmt: skip
