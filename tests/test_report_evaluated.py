@@ -76,15 +76,16 @@ def test_the_page_has_every_part(two_runs) -> None:
     page = Elements(two_runs.read_text(encoding="utf-8"))
     assert len(page.ids()) == len(set(page.ids()))
     assert {"overlap", "calibration", "differences", "cases", "failed"} <= set(page.ids())
-    # A chart for reliability and one for confidence in each of two regions.
-    assert page.text.count("share that is right") == page.text.count("Histogram of confidence") == 2
+    # A chart for reliability in each of two regions, and one for the confidence of each run.
+    assert page.text.count("share that is right") == 2
+    assert page.text.count("Histogram of confidence") == 4
     assert "no better than good, and no worse, as far as these cases show" in page.text
     assert "has a prediction, and no reference." in page.text
     assert "each case is taken as a patient of its own" in page.text
     for name in (MARKUP, shown(EVIL)):
         assert name in page.text
     # Two runs of one picture each: three planes, with image, reference and what is wrong.
-    assert page.tags["figure"] == 4 + 2 * 3
+    assert page.tags["figure"] == 6 + 2 * 3
     layers = {value for _, name, value in page.attributes if name == "data-switches"}
     assert {"image", "hard", "soft", "reference", "shade-0", "place"} <= layers
     assert "sure and wrong" in page.text

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 
 from softlab_cli.evaluation.metrics.calibration import Reliability
 from softlab_cli.evaluation.metrics.regions import BIASED
-from softlab_cli.report.page.charts import Chart, Place, line_chart
+from softlab_cli.report.page.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Bar,
+    Chart,
+    Place,
+    line_chart,
+)
+from softlab_cli.report.page.scales import Scale
 from softlab_cli.report.page.tables import as_text
 
 __all__ = ["reliability_charts"]
@@ -17,7 +29,7 @@ MOST_RUNS = 8
 
 
 def reliability_charts(diagrams: Mapping[tuple[str, str], Reliability]) -> list[Chart]:
-    """For each region the reliability of all runs, and how their votes share among the bins.
+    """For each region the reliability of all runs, and for each run what its votes are like.
 
     Parameters
     ----------
@@ -28,7 +40,9 @@ def reliability_charts(diagrams: Mapping[tuple[str, str], Reliability]) -> list[
     for region in dict.fromkeys(region for _, region in diagrams):
         of_run = {run: one for (run, name), one in diagrams.items() if name == region}
         shown = dict(list(of_run.items())[:MOST_RUNS])
-        charts += [_reliability(region, shown), _confidences(region, shown)]
+        charts.append(_reliability(region, shown))
+        named = len(shown) > 1
+        charts += [_confidence(region, run if named else "", one) for run, one in shown.items()]
     return charts
 
 
@@ -54,23 +68,27 @@ def _reliability(region: str, of_run: Mapping[str, Reliability]) -> Chart:
     )  # fmt: skip
 
 
-def _confidences(region: str, of_run: Mapping[str, Reliability]) -> Chart:
-    """Share of the votes in each bin, as steps on a logarithmic axis: most lie in the last."""
-    series = {}
-    for run, one in of_run.items():
-        count = one.bin_count
-        series[run] = [
-            Place(x, float(share), f"bin {bin_number + 1} of {count}")
-            for bin_number, share in enumerate(one.share())
-            if share > 0
-            for x in (bin_number / count, (bin_number + 1) / count)
-        ]
-    told = "; ".join(
-        f"{run}: {as_text(100 * float(one.share()[-1]))} % of the votes lie in the last bin"
-        for run, one in of_run.items()
-        if one.votes
-    )
-    return line_chart(
-        f"Histogram of confidence, region {region}", series, "confidence", "share of the votes",
-        told=f"Histogram of confidence in region {region}. {told}.", log_y=True,
+def _confidence(region: str, run: str, one: Reliability) -> Chart:
+    """Share of the votes in each bin, on a logarithmic axis: most lie in the last."""
+    count = one.bin_count
+    shares = {i: float(share) for i, share in enumerate(one.share()) if share > 0}
+    least = 10.0 ** math.floor(math.log10(min(shares.values(), default=0.1)) - 1e-9)
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    x, y = Scale(0, 1, LEFT, right), Scale(least, 1, bottom, TOP, log=True)
+    bars = tuple(
+        Bar(
+            x.at(i / count) + 0.5, y.at(share), round(x.at((i + 1) / count) - x.at(i / count), 2),
+            round(bottom - y.at(share), 2),
+            f"{as_text(i / count, 3)} to {as_text((i + 1) / count, 3)}: {as_text(share)}",
+        )
+        for i, share in shares.items()
+    )  # fmt: skip
+    told = "no votes"
+    if shares:
+        last = as_text(100 * shares.get(count - 1, 0.0))
+        told = f"{one.votes} votes, {last} % of them in the last of {count} bins"
+    title = f"Histogram of confidence, region {region}{',' if run else ''}"
+    return Chart(
+        title, f"{title} {run}".rstrip() + f": {told}.", WIDTH, HEIGHT, LEFT, TOP, right, bottom,
+        "confidence", "share of the votes", x.ticks(), y.ticks(), bars=bars, name=run,
     )  # fmt: skip
