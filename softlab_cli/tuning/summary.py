@@ -119,7 +119,7 @@ class _Table:
     def found(self, classes: ClassTable) -> Entry:
         """All that is said of it."""
         best = {of: self.best(of) for of in PLAIN}
-        held = [entry for of in PLAIN for entry in self.held_out(of)]
+        held = [entry for of in reversed(PLAIN) for entry in self.held_out(of)]
         differences = [entry for of in PLAIN for entry in self.differences(of, best[of])]
         found: dict[Of, Entry] = {}
         for of, setting in best.items():
