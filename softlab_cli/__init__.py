@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.report.marginals import class_weights, label_marginals
     from softlab_cli.running.runner import run
+    from softlab_cli.tuning.run import tune
 
 __all__ = [
     "__version__",
@@ -36,6 +37,7 @@ __all__ = [
     "open_store",
     "run",
     "svls",
+    "tune",
 ]
 
 _HOMES = {
@@ -51,6 +53,7 @@ _HOMES = {
     "svls": "softlab_cli.api",
     "open_store": "softlab_cli.api",
     "run": "softlab_cli.running.runner",
+    "tune": "softlab_cli.tuning.run",
 }
 
 

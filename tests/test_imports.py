@@ -25,6 +25,7 @@ LAYERS = [
     {"methods"},
     {"api", "running"},
     {"evaluation"},
+    {"tuning"},
     {"report", "trainers"},
     {"nnunet"},
     {"__init__"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
@@ -15,6 +17,9 @@ from softlab_cli.core.numbers import parse_number
 
 __all__ = [
     "bytes_of",
+    "listed",
+    "listed_numbers",
+    "listed_wholes",
     "numbers",
     "part_of",
     "per_axis",
@@ -23,6 +28,8 @@ __all__ = [
     "value_map",
     "weights_of",
 ]
+
+Number = TypeVar("Number", int, float)
 
 
 def bytes_of(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -129,6 +136,32 @@ def weights_of(
         if not rater:
             raise click.BadParameter(f"{text!r} is not a rater and its weight, such as r1=0.5.")
     return found or None
+
+
+def listed(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """All that is given, repeated or with commas between."""
+    return tuple(part.strip() for text in value for part in text.split(",") if part.strip())
+
+
+def listed_numbers(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[float, ...]:
+    """Numbers, repeated or with commas between."""
+    return tuple(_one_of(float, "number", text) for text in listed(ctx, param, value))
+
+
+def listed_wholes(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[int, ...]:
+    """Whole numbers, repeated or with commas between."""
+    return tuple(_one_of(int, "whole number", text) for text in listed(ctx, param, value))
+
+
+def _one_of(kind: Callable[[str], Number], what: str, text: str) -> Number:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no {what}.") from error
 
 
 def remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:

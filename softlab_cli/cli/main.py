@@ -26,6 +26,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     MAKE: {
         "run": "Any of these, from a configuration file.",
     },
+    "Choose": {
+        "tune": "Which soft label, and how soft, by how well it predicts a rater left out.",
+    },
     "Judge predictions": {
         "evaluate": "How good and how well calibrated, against one rater or several.",
     },

@@ -39,6 +39,7 @@ __all__ = [
     "store_argument",
     "svls_options",
     "together",
+    "tuning_options",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -399,6 +400,21 @@ evaluation_options = together(
     *_RUNNING,
 )
 """What reading, classes and running are to an evaluation."""
+
+tuning_options = together(
+    *_INPUT[:1],
+    click.option(
+        "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
+    ),
+    _IMAGES,
+    rater_pattern,
+    class_pattern,
+    *_READING,
+    *_CLASSES,
+    _OVERWRITE,
+    *_RUNNING,
+)
+"""The same, and the label maps, where soft labels are tried on them."""
 
 
 def slurm_part() -> tuple[int, int] | None:

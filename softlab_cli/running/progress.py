@@ -31,6 +31,7 @@ VERBS = {
     "soften": "softening",
     "verify": "verifying",
     "evaluate": "evaluating",
+    "tune": "trying soft labels",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,8 +26,14 @@ def narrow_weights(weights: Weights) -> NDArray[np.float64]:
 
 
 def narrow_tables(weights: NDArray[np.float64]) -> Tables:
-    """What is looked up for the weights of `narrow_weights`."""
-    sums = code_sums(weights)
+    """What is looked up for the weights of `narrow_weights`; not to be written to."""
+    return _tables_of(weights.tobytes())
+
+
+@lru_cache(maxsize=8)
+def _tables_of(weights: bytes) -> Tables:
+    # They take longer than a small case, and many small cases have the same weights.
+    sums = code_sums(np.frombuffer(weights).reshape(3, 3, 3))
     halves = (sums / sums[1, -1]).astype(np.float16).view(np.uint16)
     return Tables(sums, halves.reshape(-1), MASS, ENTROPY)
 

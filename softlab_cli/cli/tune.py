@@ -1,0 +1,186 @@
+"""``softlab tune``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from softlab_cli.cli.arguments import listed, listed_numbers, listed_wholes
+from softlab_cli.cli.options import slurm_part, together, tuning_options
+from softlab_cli.core.folders import some_of
+from softlab_cli.core.memory import format_bytes
+from softlab_cli.core.text import printable, shown
+from softlab_cli.running.progress import listeners
+
+if TYPE_CHECKING:
+    from softlab_cli.core.events import RunFinished
+    from softlab_cli.tuning.plan import TunePlan
+    from softlab_cli.tuning.summary import Summary
+
+_OWN = [
+    click.option(
+        "--methods",
+        metavar="NAME,...",
+        multiple=True,
+        callback=listed,
+        help="Methods to try, and rules of softlab fuse by their names, such as svls,msvls,staple; "
+        "may be repeated.  [default: all that fit]",
+    ),
+    click.option(
+        "--kernel-size",
+        metavar="N,...",
+        multiple=True,
+        default=("3", "5"),
+        show_default="3,5",
+        callback=listed_wholes,
+        help="Voxels along each side of the kernels of SVLS and mSVLS; odd.",
+    ),
+    click.option(
+        "--sigma-voxels",
+        metavar="S,...",
+        multiple=True,
+        callback=listed_numbers,
+        help="Their standard deviations in voxels.  [default: 0.5,1,2 unless there are some in mm]",
+    ),
+    click.option(
+        "--sigma-mm",
+        metavar="S,...",
+        multiple=True,
+        callback=listed_numbers,
+        help="Their standard deviations in millimetres.",
+    ),
+    click.option("--slicewise", is_flag=True, help="Try each kernel also within slices only (2D)."),
+    click.option(
+        "--smoothing",
+        metavar="A,...",
+        multiple=True,
+        callback=listed_numbers,
+        help="Amounts of LS and GeoLS (alpha).  [default: 0.05,0.1,0.2 for LS, 0.1 for GeoLS]",
+    ),
+    click.option(
+        "--metric",
+        type=click.Choice(["nll", "brier", "ece"]),
+        default="nll",
+        show_default=True,
+        help="What the best is chosen by; all three are shown.",
+    ),
+    click.option(
+        "--regions",
+        metavar="REGION",
+        default="union=3vox",
+        show_default=True,
+        help="Where voxels count: all, or so far around any rater's foreground (union=5mm).",
+    ),
+    click.option(
+        "--bins", type=int, default=15, show_default=True, help="Bins of the calibration error."
+    ),
+    click.option(
+        "--clip",
+        type=float,
+        default=1e-3,
+        show_default=True,
+        help="Least probability in the logarithm of the NLL.",
+    ),
+    click.option(
+        "--groups",
+        type=click.Path(path_type=Path),
+        help="CSV with the columns case_id and patient: intervals are over patients then.",
+    ),
+]
+
+
+@click.command("tune")
+@together(*_OWN)
+@tuning_options
+def command(
+    methods: tuple[str, ...],
+    kernel_size: tuple[int, ...],
+    sigma_voxels: tuple[float, ...],
+    sigma_mm: tuple[float, ...],
+    slicewise: bool,
+    smoothing: tuple[float, ...],
+    metric: str,
+    regions: str,
+    bins: int,
+    clip: float,
+    groups: Path | None,
+    **options: Any,
+) -> None:
+    """Choose soft labels, and how soft, by how well they predict a rater left out.
+
+    \b
+    No network is needed. Each --in is a rater; all combinations of parameters are tried:
+        softlab tune --in r1/ --in r2/ --in r3/ --out tuning/
+        softlab tune --in r1/ --in r2/ --sigma-mm 0.5,1,2 --kernel-size 3,5,7 --out tuning/
+    The results are tune.csv, cases.csv, summary.json, summary.md and tune.png, and the
+    command that makes the store. With one rater it says what each setting does to the labels.
+    """
+    from softlab_cli.evaluation.request import read_groups
+    from softlab_cli.labels.read import ReadingOptions
+    from softlab_cli.report.tuning import draw_tuning
+    from softlab_cli.running.request import Request
+    from softlab_cli.tuning.grid import Grid
+    from softlab_cli.tuning.plan import plan_tuning
+    from softlab_cli.tuning.request import TuneRequest
+    from softlab_cli.tuning.run import execute_tuning
+
+    progress, verbose = options.pop("progress"), options.pop("verbose")
+    dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
+    options["part"] = options["part"] or slurm_part()
+    chosen = [f.name for f in fields(ReadingOptions) if f.name in options]
+    reading = ReadingOptions(**{name: options.pop(name) for name in chosen})
+    request = TuneRequest(
+        Request(reading=reading, **options),
+        Grid(methods, kernel_size, sigma_voxels, sigma_mm, smoothing, slicewise),
+        metric, regions, bins, clip, read_groups(groups) if groups else {},
+    )  # fmt: skip
+    visible = sys.stderr.isatty() if progress is None else progress
+    with listeners(progress=visible, verbose=verbose, log_json=log_json) as listen:
+        plan = plan_tuning(request, listen)
+        if dry_run:
+            click.echo(printable("\n".join(describe_plan(plan))))
+            raise SystemExit(1 if plan.failed else 0)
+        report, summary = execute_tuning(plan, listen)
+    if summary is not None:
+        draw_tuning(summary, request.run.out / "tune.png")
+    click.echo(printable("\n".join(describe(report, summary, request.run.out))))
+    raise SystemExit(1 if report.failed else 0)
+
+
+def describe_plan(plan: TunePlan) -> list[str]:
+    """What --dry-run prints."""
+    names = plan.classes.names
+    lines = [f"{len(names)} classes: {some_of([shown(n) for n in names], 6)}"]
+    lines += [f"  to try    {shown(setting.command)}" for setting in plan.request.settings]
+    lines += [
+        f"  to do     {shown(t.case_id)}" + (f"  ({t.reason})" if t.reason else "")
+        for t in plan.tasks
+    ]
+    lines += [f"  complete  {shown(k.case_id)}" for k in plan.kept]
+    lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in plan.failed]
+    lines.append(
+        f"{len(plan.tasks)} to do, {len(plan.kept)} complete, {len(plan.failed)} failed; "
+        f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
+        f"at most {format_bytes(plan.crew.bytes_per_worker)} each"
+    )
+    return lines
+
+
+def describe(report: RunFinished, summary: Summary | None, out: Path) -> list[str]:
+    """The closing table: how it ended, and what to take."""
+    from softlab_cli.tuning.tables import described
+
+    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
+    lines = [
+        f"{shown(out)}",
+        f"  done    {report.done:>6}  {report.seconds:.1f} s",
+        f"  skipped {report.skipped:>6}  {'complete and unchanged' if report.skipped else ''}",
+        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
+    ]
+    if summary is not None:
+        lines += ["", *described(summary)]
+    return [line.rstrip() for line in lines]

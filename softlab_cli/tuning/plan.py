@@ -1,0 +1,296 @@
+"""What ``softlab tune`` will do, worked out before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from softlab_cli.cases import Case, discover_cases, natural_order
+from softlab_cli.cases.copies import copied_raters
+from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError
+from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.core.folders import some_of
+from softlab_cli.fusion.patterns import pattern_bytes
+from softlab_cli.labels.case import rater_grid
+from softlab_cli.labels.images import check_images
+from softlab_cli.labels.numbering import Occurring, common_classes
+from softlab_cli.labels.read import ReadingOptions, probe_labels
+from softlab_cli.methods.registry import method_class
+from softlab_cli.readers import FileProbe
+from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
+from softlab_cli.running.crew import Crew, hire
+from softlab_cli.running.executors import WorkerDied, make_executor
+from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.request import (
+    Request,
+    given_classes,
+    ignored_values,
+    with_names,
+    with_unlabelled,
+)
+from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
+from softlab_cli.tuning.case import TuneTask
+from softlab_cli.tuning.grid import Setting
+from softlab_cli.tuning.request import TuneRequest
+from softlab_cli.tuning.results import FORMAT, Kept, read_kept, refuse_foreign
+
+__all__ = ["TunePlan", "plan_tuning"]
+
+FILES_CHANGED, OPTIONS_CHANGED = "its files have changed", "its options have changed"
+
+BYTES_PER_VOXEL = 24
+"""What voxels count (1), their distances (8), their numbers (8), and what numpy needs."""
+
+COUNTING_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class TunePlan:
+    """What will be done.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    classes
+        The class table.
+    alone
+        Whether there is one rater in each case, so that nothing can be left out.
+    tasks
+        Cases to do.
+    kept
+        Results that are there already, and still hold.
+    every
+        Tasks of all parts, those that are done among them.
+    failed
+        Cases of this part that cannot be done.
+    failed_anywhere
+        The same of all parts.
+    crew
+        Who does it.
+    """
+
+    request: TuneRequest
+    classes: ClassTable
+    alone: bool
+    tasks: tuple[TuneTask, ...]
+    kept: tuple[Kept, ...]
+    every: tuple[TuneTask, ...]
+    failed: tuple[CaseFinished, ...]
+    failed_anywhere: tuple[CaseFinished, ...]
+    crew: Crew
+
+
+def plan_tuning(request: TuneRequest, listen: Listener) -> TunePlan:
+    """Work out what will be done; writes nothing.
+
+    Raises
+    ------
+    UsageError
+        For options that make no sense together.
+    InputError
+        When no case is found, or --groups leaves one out.
+    StoreError
+        When the output is something else.
+    """
+    refuse_foreign(request.run.out)
+    run = with_unlabelled(request.run)
+    known = given_classes(run)
+    run = with_names(run, known) if known else run
+    draft = _Draft.find(request, run, listen)
+    draft.check_raters(listen)
+    draft.open_headers(run.reading)
+    draft.check_groups(request)
+    classes = known or draft.scan(run, listen)
+    run = with_names(run, classes)
+    crew = draft.hire(run, classes, listen)
+    every = draft.tasks(request, run.reading, classes, crew)
+    kept, todo = _sorted([task for task in every if task.case_id in draft.part], request)
+    if other := [task.case_id for task in todo if task.reason == OPTIONS_CHANGED]:
+        listen(Notice(f"options have changed, so that results are made anew: {some_of(other, 3)}"))
+    return TunePlan(
+        request, classes, draft.alone, tuple(todo), tuple(kept), tuple(every),
+        tuple(one for one in draft.failed if one.case_id in draft.part), tuple(draft.failed), crew,
+    )  # fmt: skip
+
+
+def _sorted(tasks: Sequence[TuneTask], request: TuneRequest) -> tuple[list[Kept], list[TuneTask]]:
+    """Results that still hold, and what is to be done."""
+    if request.run.overwrite:
+        return [], list(tasks)
+    kept, todo = [], []
+    for task in tasks:
+        found = read_kept(request.run.out, task.case_id)
+        if found is None:
+            todo.append(task)
+        elif found.is_current(task.options, task.files):
+            kept.append(found)
+        else:
+            changed = FILES_CHANGED if found.options == task.options else OPTIONS_CHANGED
+            todo.append(replace(task, reason=changed))
+    return kept, todo
+
+
+@dataclass
+class _Draft:
+    """Cases while they are looked at."""
+
+    cases: dict[str, Case]
+    part: set[str]
+    settings: tuple[Setting, ...]
+    alone: bool = False
+    failed: list[CaseFinished] = field(default_factory=list)
+    probes: dict[str, FileProbe] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, request: TuneRequest, run: Request, listen: Listener) -> _Draft:
+        """Discover all cases."""
+        cases = discover_cases(
+            run.inputs, run.images, series=run.reading.series, rater_pattern=run.rater_pattern,
+            class_pattern=run.class_pattern, tell=lambda message: listen(Notice(message)),
+        )  # fmt: skip
+        refuse_own_output((p for case in cases for p, _ in case_files(case)), run.out)
+        refuse_unknown_raters(run.reading.value_map, cases)
+        cases = sorted(cases, key=lambda case: natural_order(case.case_id))
+        part, parts = run.part or (1, 1)
+        ids = [case.case_id for case in cases]
+        by_id = {case.case_id: case for case in cases}
+        return cls(by_id, set(ids[part - 1 :: parts]), request.settings)
+
+    @property
+    def follow_images(self) -> bool:
+        """Whether any method needs an image."""
+        return any(method_class(s.method).takes == "label map and image" for s in self.settings)
+
+    def check_raters(self, listen: Listener) -> None:
+        """Whether there are raters to leave out; cases of one rater fail where others have more."""
+        counts = {case_id: len(case.drawings) for case_id, case in self.cases.items()}
+        self.alone = all(count < 2 for count in counts.values())
+        if self.alone:
+            listen(
+                Notice(
+                    "no case has more than one rater: how well a soft label predicts another one "
+                    "cannot be known, nor which is best; repeat --in for others, or say with "
+                    "--rater-pattern how file names tell case and rater"
+                )
+            )
+            return
+        for case_id, count in counts.items():
+            if count < 2:
+                error = InputError(
+                    f"has one rater ({', '.join(self.cases[case_id].drawings)}), and one is to be "
+                    "left out and predicted by the others.",
+                    path=self.cases[case_id].label_maps[0],
+                )
+                self._fail(failure(case_id, error))
+        for one, other, count in copied_raters(list(self.cases.values())):
+            listen(
+                Notice(
+                    f"the label maps of the raters {one!r} and {other!r} are copies of one another "
+                    f"in {count} cases: each predicts the other too well"
+                )
+            )
+
+    def open_headers(self, reading: ReadingOptions) -> None:
+        """How large each case is; those without usable files fail here."""
+        for case_id, case in list(self.cases.items()):
+            try:
+                if case.problem is not None:
+                    raise case.problem
+                if self.follow_images:
+                    check_images(case)
+                self.probes[case_id] = call_for(case, _header, case, reading)
+            except Exception as error:  # an unforeseen one is its own case's matter, too
+                self._fail(failure(case_id, error))
+
+    def check_groups(self, request: TuneRequest) -> None:
+        """Refuse groups that leave a case out."""
+        without = [case_id for case_id in self.cases if case_id not in request.groups]
+        if request.groups and without:
+            raise InputError(
+                f"--groups gives {len(without)} cases no patient ({some_of(without, 3)}).",
+                remedy="Add a row for each, with the columns case_id and patient.",
+            )
+
+    def scan(self, run: Request, listen: Listener) -> ClassTable:
+        """The classes that occur; cases that cannot be read fail here."""
+        tasks = [
+            ScanTask(case, run.reading, False, run.image_like == "ok")
+            for case in self.cases.values()
+        ]
+        listen(StageStarted("scan", len(tasks)))
+        executor = make_executor(
+            run.workers or 1, run.dask, isolated=any(may_crash(task.case) for task in tasks),
+            seconds=run.case_timeout, keep=True,
+        )  # fmt: skip
+        found: list[Occurring] = []
+        for task, result in executor.run(scan_case, tasks):
+            listen(StageStepped("scan", task.case.case_id))
+            if isinstance(result, tuple):
+                found.extend(result)
+            elif isinstance(result, WorkerDied):
+                self._fail(CaseFinished(task.case.case_id, "failed", result.reason))
+            else:
+                self._fail(result)
+        classes, note = common_classes(
+            found, ignored_values(run), loose_names=run.reading.loose_names
+        )
+        if note:
+            listen(Notice(note))
+        return classes
+
+    def hire(self, run: Request, classes: ClassTable, listen: Listener) -> Crew:
+        """Who does it; cases that no worker has the memory for fail here."""
+        methods = [setting.make() for setting in self.settings]
+
+        def needed(case: Case, threads: int) -> int:
+            seen = self.probes[case.case_id]
+            most = max(m.needs(case, seen, classes, threads).memory for m in methods)
+            return most + _beside(case, seen, classes)
+
+        crew, too_large = hire(self.cases, run, needed, listen)
+        for case_id, error in too_large.items():
+            self._fail(failure(case_id, error))
+        return crew
+
+    def _fail(self, outcome: CaseFinished) -> None:
+        if self.cases.pop(outcome.case_id, None):
+            self.failed.append(outcome)
+
+    def tasks(
+        self, request: TuneRequest, reading: ReadingOptions, classes: ClassTable, crew: Crew
+    ) -> list[TuneTask]:
+        """A task for each case."""
+        options = {
+            "format": FORMAT, **request.to_json(), "alone": self.alone,
+            "classes": classes.to_json(), "ignore": list(classes.ignore_values),
+            "reading": reading.to_json(), "images": self.follow_images,
+        }  # fmt: skip
+        plain = json.loads(json.dumps(options))
+        return [
+            TuneTask(case, request, classes, reading, self.alone, plain, crew.threads, crew.memory)
+            for case in self.cases.values()
+        ]
+
+
+def _header(case: Case, reading: ReadingOptions) -> FileProbe:
+    """The grid of all raters, and the most memory that one of them takes."""
+    onto = rater_grid(case, reading) if len(case.drawings) > 1 else None
+    probes = [
+        probe_labels(source, case.images, reading, onto=onto) for source in case.drawings.values()
+    ]
+    return replace(
+        probes[0],
+        bytes_on_read=max(seen.bytes_on_read for seen in probes),
+        bytes_held=max(seen.bytes_held for seen in probes),
+    )
+
+
+def _beside(case: Case, seen: FileProbe, classes: ClassTable) -> int:
+    """Upper bound of what all raters of a case take, beside what a method needs of some."""
+    raters = len(case.drawings)
+    labels = raters * classes.index_dtype.itemsize + 3 * pattern_bytes(len(classes), raters)
+    return COUNTING_BYTES + prod(seen.geometry.shape) * (labels + BYTES_PER_VOXEL)

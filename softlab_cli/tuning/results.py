@@ -1,0 +1,176 @@
+"""What is kept of each case, ``cases/<case_id>.json``: where it is, the case is done."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from softlab_cli.core.errors import StoreError
+from softlab_cli.core.provenance import Role, Source, same_content
+from softlab_cli.evaluation.results import write_text
+from softlab_cli.store.files import system_errors
+from softlab_cli.tuning.grid import Setting
+from softlab_cli.tuning.measure import Moved
+from softlab_cli.tuning.votes import Votes
+
+__all__ = ["CASES", "FORMAT", "WRITTEN", "Kept", "clear", "create", "forget_tables", "keep",
+           "read_kept", "refuse_foreign"]  # fmt: skip
+
+CASES = "cases"
+MARK = "tuning.json"
+"""File that makes a folder one of these results."""
+
+FORMAT = 1
+"""Of what figures mean: another one makes all results anew."""
+
+SCRATCH = re.compile(r"\.scratch-.*|\..*\.json\.\d+")
+"""What a process that was killed leaves beside the results of cases."""
+
+WRITTEN = ("tune.csv", "cases.csv", "summary.json", "summary.md", "tune.png", "settings.png")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The results of one case.
+
+    Parameters
+    ----------
+    case_id
+        The case.
+    options
+        What was asked for: the same options make the same results.
+    sources
+        The files that they were made from.
+    raters
+        Names of its raters.
+    voxels
+        Voxels that count.
+    votes
+        Of each setting; empty where there is one rater.
+    moved
+        Of each setting, where there is one rater.
+    """
+
+    case_id: str
+    options: Mapping[str, Any]
+    sources: tuple[Source, ...]
+    raters: tuple[str, ...]
+    voxels: int
+    votes: Mapping[Setting, Votes]
+    moved: Mapping[Setting, Moved]
+
+    def is_current(self, options: Mapping[str, Any], files: Sequence[tuple[Path, Role]]) -> bool:
+        """Whether they are of these options and files."""
+        return self.options == options and same_content(self.sources, files)
+
+
+def keep(out: Path, found: Kept) -> int:
+    """Write the results of a case; returns the bytes that they take.
+
+    Raises
+    ------
+    StoreError
+        When the system cannot write.
+    """
+    content = {
+        "format": FORMAT, "case": found.case_id, "options": found.options,
+        "sources": [source.to_json() for source in found.sources],
+        "raters": found.raters, "voxels": found.voxels,
+        "votes": [one.to_json() for one in found.votes.values()],
+        "moved": [asdict(one) for one in found.moved.values()],
+        "tried": [one.to_json() for one in found.votes or found.moved],
+    }  # fmt: skip
+    text = json.dumps(content, allow_nan=False)
+    write_text(out / CASES / f"{found.case_id}.json", text)
+    return len(text)
+
+
+def read_kept(out: Path, case_id: str) -> Kept | None:
+    """The results of a case; None where there are none, or none that can be read."""
+    try:
+        content = json.loads((out / CASES / f"{case_id}.json").read_text(encoding="utf-8"))
+        if content["format"] != FORMAT or content["case"] != case_id:
+            return None
+        tried = [Setting(t["method"], tuple(t["parameters"].items())) for t in content["tried"]]
+        votes = [Votes.from_json(one) for one in content["votes"]]
+        moved = [Moved(**one) for one in content["moved"]]
+        return Kept(
+            case_id, content["options"], tuple(map(Source.from_json, content["sources"])),
+            tuple(content["raters"]), int(content["voxels"]),
+            dict(zip(tried, votes, strict=True)) if votes else {},
+            dict(zip(tried, moved, strict=True)) if moved else {},
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def create(out: Path, *, alone: bool) -> None:
+    """Make the folder of results, or go on in it.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    alone
+        Whether nobody else writes there, so that scratch of a process that was killed can go.
+
+    Raises
+    ------
+    StoreError
+        When the folder holds something else, or cannot be made.
+    """
+    refuse_foreign(out)
+    with system_errors(out, "created"):
+        (out / CASES).mkdir(parents=True, exist_ok=True)
+        if not (out / MARK).exists():
+            write_text(out / MARK, json.dumps({"softlab_tuning": FORMAT}))
+        for left in (out / CASES).glob(".*") if alone else ():
+            if SCRATCH.fullmatch(left.name):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise `StoreError` where a folder is there, and not one of these results."""
+    if not out.exists() or (out / MARK).exists():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        raise StoreError(
+            "is there already, and no folder of results of softlab tune.",
+            remedy="Choose another --out.",
+            path=out,
+        )
+
+
+def clear(out: Path) -> None:
+    """Remove results, and nothing else, from a folder of results; it stays one."""
+    refuse_foreign(out)
+    if not (out / MARK).exists():
+        return
+    with system_errors(out, "removed"):
+        for file in (out / CASES).glob("*.json"):
+            if _is_ours(file):
+                file.unlink()
+    forget_tables(out)
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file holds results; somebody else's may lie beside them."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return file.name == f"{content['case']}.json" and "tried" in content
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def forget_tables(out: Path) -> None:
+    """Remove the tables and pictures that are made of all results: these are about to change."""
+    if not (out / MARK).exists():
+        return
+    with system_errors(out, "removed"):
+        for name in WRITTEN:
+            (out / name).unlink(missing_ok=True)
