@@ -8,14 +8,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
-import softlab_cli
 from softlab_cli.cli.main import cli
 
 STUDY = Path(__file__).parents[1] / "examples" / "study"
@@ -39,6 +37,13 @@ def study():
             sys.modules.pop(name, None)
 
 
+def command(words: list[str]) -> None:
+    """Give softlab a command, in this process."""
+    with pytest.raises(SystemExit) as end:
+        cli(words)
+    assert not end.value.code
+
+
 def discs(rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
     """A noisy bright disc, and four raters who draw it larger or smaller."""
     centre = rng.uniform(8, 12, size=2)
@@ -55,7 +60,10 @@ def out(tmp_path_factory, study) -> Path:
     for part, count in CASES.items():
         for number in range(count):
             image, raters = discs(rng)
-            for name, values in [("images", image), *((f"r{k}", r) for k, r in enumerate(raters, 1))]:
+            for name, values in [
+                ("images", image),
+                *((f"r{k}", r) for k, r in enumerate(raters, 1)),
+            ]:
                 path = folder / "lidc" / part / name / f"{part}{number}.nii.gz"
                 study["data"].write_picture(values.astype(np.uint8), 0.7, path)
     return folder
@@ -69,18 +77,18 @@ def ran(out, study) -> dict[str, list[str]]:
 
     def softlab(*words: object) -> None:
         given[arms].append(shlex.join(map(str, words)))
-        try:
-            cli([str(word) for word in words], standalone_mode=False)
-        except SystemExit as end:
-            assert not end.code
+        command([str(word) for word in words])
 
     patch.setattr(study["run"], "softlab", softlab)
+    evaluate = study["run"].evaluate
     for arms in ("majority", "majority,msvls"):
         given[arms] = []
         words = ["--data", out, "--out", out, "--stages", "lidc-ce", "--seeds", "0"]
         words += ["--arms", arms, "--steps", 60]
         patch.setattr(sys, "argv", ["run.py", *map(str, words)])
+        patch.setattr(study["run"], "evaluate", lambda *_: None)  # once will do, at the end
         if arms == "majority,msvls":
+            patch.setattr(study["run"], "evaluate", evaluate)
             left = out / "runs" / "lidc-ce" / ".msvls-seed0-in-work" / "test"
             left.mkdir(parents=True)
             (left / "half.npz").write_bytes(b"")
@@ -185,3 +193,19 @@ def test_another_file_of_a_known_name_is_refused(tmp_path, study) -> None:
     path.write_bytes(b"something else")
     with pytest.raises(SystemExit, match="another checksum"):
         study["data"].checked(path)
+
+
+def test_labels_alone_find_nodules_of_four_radiologists_and_judge_them(tmp_path, study) -> None:
+    if not study["labels"].DATABASE.exists():
+        pytest.fail("the outlines are missing: run 'make data' (make test does so)")
+    nodules = study["labels"].write_nodules(3, tmp_path)
+    names = ["LIDC-IDRI-0001.nii.gz", "LIDC-IDRI-0003.nii.gz", "LIDC-IDRI-0004.nii.gz"]
+    for rater in study["run"].raters_of(nodules):
+        assert sorted(path.name for path in rater.iterdir()) == names
+    out = tmp_path / "results" / "labels"
+    inputs = [word for k in range(1, 5) for word in ("--in", str(nodules / f"r{k}"))]
+    command(["tune", *inputs, "--methods", "mean,msvls", "--out", str(out), "--workers", "1"])
+    text = study["tables"].labels_text(tmp_path / "results")
+    assert "### Soft labels of all raters but one" in text
+    assert "--in r1/ --in r2/" in text
+    assert str(tmp_path) not in text

@@ -66,26 +66,32 @@ def raters_of(part: Path) -> list[Path]:
     return sorted(part.glob("r[0-9]"))
 
 
-def make_store(command: str, part: Path, raters: Iterable[Path], out: Path) -> Path:
+def make_store(
+    command: str, part: Path, raters: Iterable[Path], out: Path, workers: int
+) -> Path:  # fmt: skip
     """A store of a part of the data; nothing is done where it is whole already."""
     inputs = [word for rater in raters for word in ("--in", rater)]
-    softlab(*shlex.split(command), *inputs, "--images", part / "images", "--out", out, "--no-sync")
+    softlab(
+        *shlex.split(command), *inputs, "--images", part / "images", "--out", out,
+        "--no-sync", "--workers", workers,
+    )  # fmt: skip
     return out
 
 
-def reference_store(data: Path, part: str, stores: Path) -> Path:
+def reference_store(data: Path, part: str, args: argparse.Namespace) -> Path:
     """What predictions are judged by: what each rater drew."""
-    out = stores / f"{data.name}-{part}.zarr"
+    out = args.out / "stores" / f"{data.name}-{part}.zarr"
     raters = raters_of(data / part)
     command = "fuse --method mean --keep-raters" if len(raters) > 1 else "onehot"
-    return make_store(command, data / part, raters, out)
+    return make_store(command, data / part, raters, out, args.workers)
 
 
-def training_store(data: Path, name: str, arm: Arm, stores: Path) -> Path:
+def training_store(data: Path, name: str, arm: Arm, args: argparse.Namespace) -> Path:
     """The soft labels of an arm."""
     raters = raters_of(data / "train")
-    out = stores / f"{data.name}-train-{name}.zarr"
-    return make_store(arm.command, data / "train", raters if arm.all_raters else raters[:1], out)
+    out = args.out / "stores" / f"{data.name}-train-{name}.zarr"
+    chosen = raters if arm.all_raters else raters[:1]
+    return make_store(arm.command, data / "train", chosen, out, args.workers)
 
 
 # ---- runs -----------------------------------------------------------------------------
@@ -98,10 +104,9 @@ def run_name(arm: str, seed: int) -> str:
 def train_all(stage: str, setting: Setting, args: argparse.Namespace) -> None:
     """Train and predict with each arm and seed that is not done yet."""
     data = prepare(setting.data, args.data, args.out)
-    stores = args.out / "stores"
-    parts = {part: reference_store(data, part, stores) for part in ("validation", "test")}
+    parts = {part: reference_store(data, part, args) for part in ("validation", "test")}
     made = {
-        name: training_store(data, name, arm, stores)
+        name: training_store(data, name, arm, args)
         for name, arm in setting.arms.items()
         if wanted(name, args.arms)
     }
@@ -181,7 +186,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=words, default=["0", "1", "2"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
-    parser.add_argument("--workers", type=int, default=1, help="processes of softlab evaluate")
+    parser.add_argument("--workers", type=int, default=1, help="processes of softlab")
     parser.add_argument("--nodules", type=int, default=NODULES, help="of the stage labels")
     parser.add_argument("--steps", type=int, help="another length of training")
     args = parser.parse_args()
