@@ -17,7 +17,7 @@ import torch
 from softlab_cli.cli.main import cli
 
 STUDY = Path(__file__).parents[1] / "examples" / "study"
-MODULES = ("arms", "data", "figures", "labels", "network", "run", "tables", "train")
+MODULES = ("arms", "data", "figures", "labels", "network", "pictures", "run", "tables", "train")
 SIDE = 20
 CASES = {"train": 16, "validation": 3, "test": 4}
 MARKS = ("labels", "lidc-ce", "lidc-combined", "hippocampus-6", "hippocampus-40")

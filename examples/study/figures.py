@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,3 +70,31 @@ def judged(results: Path, stage: str) -> list[Judged]:
         Judged(int(path.parent.name.removeprefix("seed")), json.loads(path.read_text()))
         for path in paths
     ]
+
+
+Column = tuple[str, Callable[[Judged, str], float | None]]
+
+
+def pooled(metric: str, region: str = "all") -> Callable[[Judged, str], float | None]:
+    """A figure over all voxels of a region."""
+    return lambda one, run: one.pooled[run, "all", region, metric]["value"]
+
+
+def of_cases(metric: str) -> Callable[[Judged, str], float | None]:
+    """A mean over cases and foreground classes."""
+    return lambda one, run: one.means[run, "mean", "all", metric]["value"]
+
+
+COLUMNS: Sequence[Column] = (
+    ("Brier", pooled("brier")),
+    ("NLL", pooled("nll")),
+    ("best T", pooled("temperature")),
+    ("NLL after T", lambda one, run: one.cross_fitted.get(run)),
+    ("confidence - accuracy", pooled("overconfidence")),
+    ("ECE all", pooled("ece")),
+    ("ECE union", pooled("ece", "union")),
+    ("ECE band", pooled("ece", "band")),
+    ("ECE ref > 0 (biased)", pooled("ece", "foreground")),
+    ("Dice", of_cases("dice")),
+    ("surface Dice 1 mm", of_cases("surface_dice_1mm")),
+)

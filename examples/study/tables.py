@@ -11,44 +11,20 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from arms import SETTINGS
-from figures import Judged, judged
+from figures import COLUMNS, Judged, judged
+from pictures import draw
 
 STUDY = Path(__file__).resolve().parent
 DOCUMENT = STUDY.parents[1] / "docs" / "STUDY.md"
+PICTURE = "study.png"
 DIGITS = 4
 
-Column = tuple[str, Callable[[Judged, str], float | None]]
-
-
-def pooled(metric: str, region: str = "all") -> Callable[[Judged, str], float | None]:
-    """A figure over all voxels of a region."""
-    return lambda one, run: one.pooled[run, "all", region, metric]["value"]
-
-
-def of_cases(metric: str) -> Callable[[Judged, str], float | None]:
-    """A mean over cases and foreground classes."""
-    return lambda one, run: one.means[run, "mean", "all", metric]["value"]
-
-
-COLUMNS: Sequence[Column] = (
-    ("Brier", pooled("brier")),
-    ("NLL", pooled("nll")),
-    ("best T", pooled("temperature")),
-    ("NLL after T", lambda one, run: one.cross_fitted.get(run)),
-    ("confidence - accuracy", pooled("overconfidence")),
-    ("ECE all", pooled("ece")),
-    ("ECE union", pooled("ece", "union")),
-    ("ECE band", pooled("ece", "band")),
-    ("ECE ref > 0 (biased)", pooled("ece", "foreground")),
-    ("Dice", of_cases("dice")),
-    ("surface Dice 1 mm", of_cases("surface_dice_1mm")),
-)
 PAIRED = (
     ("Brier", ("all", "all", "brier")),
     ("NLL", ("all", "all", "nll")),
@@ -74,9 +50,8 @@ def number(value: float | None, *, signed: bool = False) -> str:
 # ---- stages with networks -------------------------------------------------------------
 
 
-def stage_text(stage: str, results: Path, runs: Path) -> str:
+def stage_text(stage: str, found: Sequence[Judged], runs: Path) -> str:
     """Tables of a stage, and what ran."""
-    found = judged(results, stage)
     if not found:
         return "Not run."
     arms = [arm for arm in SETTINGS[stage].arms if any(arm in one.runs for one in found)]
@@ -199,8 +174,11 @@ def main() -> None:
     results = args.out / "results"
     document = args.document.read_text()
     document = filled(document, "labels", labels_text(results))
-    for stage in SETTINGS:
-        text = stage_text(stage, results, args.out / "runs")
+    found = {stage: judged(results, stage) for stage in SETTINGS}
+    if ran := {stage: seeds for stage, seeds in found.items() if seeds}:
+        draw(ran, args.document.with_name(PICTURE))
+    for stage, seeds in found.items():
+        text = stage_text(stage, seeds, args.out / "runs")
         document = filled(document, stage, text)
     args.document.write_text(document)
 
