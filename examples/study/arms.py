@@ -80,6 +80,7 @@ class Setting:
     cases: int | None = None
 
 
+SEEDS = (0, 1, 2)
 PATCH = (32, 40, 32)
 SETTINGS = {
     "lidc-ce": Setting("lidc", SEVERAL_RATERS, "ce", 800, 16, 2),

@@ -9,6 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from arms import ONE_RATER, SEVERAL_RATERS
+
+ALL_ARMS = (*SEVERAL_RATERS, *ONE_RATER)
 COLLAPSED = 0.1
 """Below this mean Dice of a class, a network has not learned it; its figures mean nothing."""
 
@@ -70,6 +73,13 @@ def judged(results: Path, stage: str) -> list[Judged]:
         Judged(int(path.parent.name.removeprefix("seed")), json.loads(path.read_text()))
         for path in paths
     ]
+
+
+def arms_of(found: Sequence[Judged]) -> list[str]:
+    """All arms, in the order of the study; the one that others are compared with is the first."""
+    there = dict.fromkeys(run for one in found for run in one.runs)
+    known = [arm for arm in ALL_ARMS if arm in there]
+    return known + [arm for arm in there if arm not in known]
 
 
 Column = tuple[str, Callable[[Judged, str], float | None]]

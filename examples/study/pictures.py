@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
-from arms import SETTINGS
-from figures import COLUMNS, Judged
+from figures import COLUMNS, Judged, arms_of
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -28,7 +27,8 @@ def draw(found: Mapping[str, Sequence[Judged]], path: Path) -> None:
     path
         The PNG.
     """
-    heights = [1 + len(SETTINGS[stage].arms) for stage in found]
+    arms = {stage: arms_of(seeds) for stage, seeds in found.items()}
+    heights = [1 + len(names) for names in arms.values()]
     figure, axes = plt.subplots(
         len(found), len(SHOWN), squeeze=False, layout="constrained",
         figsize=(11, ROW_INCHES * (sum(heights) + 2 * len(heights))),
@@ -36,7 +36,7 @@ def draw(found: Mapping[str, Sequence[Judged]], path: Path) -> None:
     )  # fmt: skip
     for row, (stage, seeds) in zip(axes, found.items(), strict=True):
         for panel, name in zip(row, SHOWN, strict=True):
-            draw_panel(panel, list(SETTINGS[stage].arms), seeds, name)
+            draw_panel(panel, arms[stage], seeds, name)
         row[0].set_ylabel(stage)
         for panel in row[1:]:
             panel.tick_params(labelleft=False)
@@ -55,4 +55,5 @@ def draw_panel(panel: Axes, arms: Sequence[str], seeds: Sequence[Judged], name: 
     panel.set_yticks(range(len(arms)), arms)
     panel.set_ylim(len(arms) - 0.5, -0.5)
     panel.set_title(name, fontsize=10)
+    panel.locator_params(axis="x", nbins=4)
     panel.tick_params(labelsize=8)

@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from arms import SETTINGS, Arm, Setting
+from arms import SEEDS, SETTINGS, Arm, Setting
 from data import prepare
 from labels import write_nodules
 from train import predict, train
@@ -36,6 +36,8 @@ NODULES = 300
 TUNED = ("--kernel-size", "3,5,7", "--slicewise")
 JUDGED_IN = "union=3vox,band=2vox,foreground"
 TOLERANCE_MM = "1"
+CALIBRATIONS = ("temperature", "isotonic")
+"""What may be done after training on hard labels, in place of soft ones."""
 
 
 def softlab(*words: object, allowed: Sequence[int] = (0,)) -> None:
@@ -116,7 +118,7 @@ def train_all(stage: str, setting: Setting, args: argparse.Namespace) -> None:
             if not target.exists():
                 random_rater = setting.arms[name].random_rater
                 run_one(setting, store, seed, args.device, random_rater, parts, data, target)
-        evaluate(stage, setting, seed, args, data, parts["test"])
+        evaluate(stage, setting, seed, args, data, parts)
 
 
 def run_one(
@@ -149,24 +151,44 @@ def versions(device: str) -> dict[str, str]:
 
 
 def evaluate(
-    stage: str, setting: Setting, seed: int, args: argparse.Namespace, data: Path, reference: Path
-) -> None:
+    stage: str, setting: Setting, seed: int, args: argparse.Namespace, data: Path,
+    parts: dict[str, Path],
+) -> None:  # fmt: skip
     """Judge all arms of a seed side by side; what has been judged is kept."""
     runs = args.out / "runs" / stage
-    found = [name for name in setting.arms if (runs / run_name(name, seed)).exists()]
-    predictions = [
-        word for name in found
-        for word in ("--pred", f"{name}={runs / run_name(name, seed) / 'test'}")
-    ]  # fmt: skip
+    found = {name: runs / run_name(name, seed) for name in setting.arms}
+    found = {name: run for name, run in found.items() if run.exists()}
     baseline = next(iter(setting.arms))
-    compared = ["--baseline", baseline] if baseline in found and len(found) > 1 else []
+    predictions = [
+        word for name, run in found.items() for word in ("--pred", f"{name}={run / 'test'}")
+    ]  # fmt: skip
+    if baseline in found:
+        predictions += calibrated(stage, baseline, found[baseline], args.out, parts["validation"])
+    compared = ["--baseline", baseline] if baseline in found else []
     patients = data / "patients.csv"
     groups = ["--groups", patients] if patients.exists() else []
     out = args.out / "results" / stage / f"seed{seed}"
     softlab(
-        "evaluate", *predictions, "--ref", reference, *compared, *groups, "--regions", JUDGED_IN,
-        "--tolerance-mm", TOLERANCE_MM, "--out", out, "--workers", args.workers, "--threads", 1,
+        "evaluate", *predictions, "--ref", parts["test"], *compared, *groups, "--regions",
+        JUDGED_IN, "--tolerance-mm", TOLERANCE_MM, "--out", out, "--workers", args.workers,
+        "--threads", 1,
     )  # fmt: skip
+
+
+def calibrated(stage: str, arm: str, run: Path, out: Path, reference: Path) -> list[str]:
+    """What to give ``softlab evaluate`` for an arm after calibration on the validation cases."""
+    given = []
+    for method in CALIBRATIONS:
+        path = out / "calibrations" / stage / f"{run.name}-{method}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            softlab(
+                "calibrate", "--pred", run / "validation", "--ref", reference,
+                "--method", method, "--out", path,
+            )  # fmt: skip
+        name = f"{arm}+{method}"
+        given += ["--pred", f"{name}={run / 'test'}", "--calibration", f"{name}={path}"]
+    return given
 
 
 def wanted(name: str, chosen: Sequence[str]) -> bool:
@@ -183,7 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=STUDY.parent / "out" / "study")
     parser.add_argument("--stages", type=words, default=[], help=f"some of {', '.join(STAGES)}")
     parser.add_argument("--arms", type=words, default=[], help="some arms only")
-    parser.add_argument("--seeds", type=words, default=["0", "1", "2"])
+    parser.add_argument("--seeds", type=words, default=SEEDS)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
     parser.add_argument("--workers", type=int, default=1, help="processes of softlab")

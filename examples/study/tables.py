@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from arms import SETTINGS
-from figures import COLUMNS, Judged, judged
+from arms import SEEDS, SETTINGS
+from figures import COLUMNS, Judged, arms_of, judged
 from pictures import draw
 
 STUDY = Path(__file__).resolve().parent
@@ -54,7 +54,7 @@ def stage_text(stage: str, found: Sequence[Judged], runs: Path) -> str:
     """Tables of a stage, and what ran."""
     if not found:
         return "Not run."
-    arms = [arm for arm in SETTINGS[stage].arms if any(arm in one.runs for one in found)]
+    arms = arms_of(found)
     return "\n\n".join(
         [
             what_ran(stage, found, arms, runs),
@@ -73,17 +73,16 @@ def what_ran(stage: str, found: Sequence[Judged], arms: Sequence[str], runs: Pat
     facts = [json.loads(path.read_text()) for path in sorted((runs / stage).glob("*/run.json"))]
     one, first = found[0].summary, facts[0]
     seconds = mean(fact["seconds"] for fact in facts)
-    missing = [
-        f"{arm} seed {seed.seed}" for seed in found for arm in arms if arm not in seed.runs
-    ]  # fmt: skip
+    planned = [(arm, seed) for arm in SETTINGS[stage].arms for seed in SEEDS]
+    done = [(arm, one.seed) for one in found for arm in arms if arm in one.runs]
+    missing = [f"{arm} seed {seed}" for arm, seed in planned if (arm, seed) not in done]
     lacking = f" Did not run: {', '.join(missing)}." if missing else ""
     return (
-        f"{sum(len(seed.runs) for seed in found)} runs of {first['steps']} steps, "
-        f"{seconds:.0f} s of training each on average; {len(one['cases'])} test cases of "
+        f"{len(planned) - len(missing)} of {len(planned)} runs, of {first['steps']} steps and "
+        f"{seconds:.0f} s each on average; {len(one['cases'])} test cases of "
         f"{one['patients']} patients; softlab {first['softlab']}, torch {first['torch']}, "
         f"{first['device']} ({first['machine']}).{lacking}\n\n"
-        f"    python examples/study/run.py --data DATA --stages {stage} "
-        f"--seeds {','.join(str(seed.seed) for seed in found)} --device {first['device']}"
+        f"    python examples/study/run.py --data DATA --stages {stage}"
     )
 
 
@@ -91,8 +90,14 @@ def means_table(found: Sequence[Judged], arms: Sequence[str]) -> str:
     rows = []
     for arm in arms:
         there = [one for one in found if arm in one.runs]
-        rows.append([arm, *(over_seeds([of(one, arm) for one in there]) for _, of in COLUMNS)])
-    return table(["arm", *(name for name, _ in COLUMNS)], rows)
+        rows.append(
+            [
+                arm,
+                str(len(there)),
+                *(over_seeds([of(one, arm) for one in there]) for _, of in COLUMNS),
+            ]
+        )
+    return table(["arm", "seeds", *(name for name, _ in COLUMNS)], rows)
 
 
 def over_seeds(values: Sequence[float | None]) -> str:
