@@ -7,6 +7,7 @@ import importlib
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,9 @@ def ran(out, study) -> dict[str, list[str]]:
         command([str(word) for word in words])
 
     patch.setattr(study["run"], "softlab", softlab)
-    patch.setattr(study["run"], "CALIBRATIONS", ())  # they have tests of their own
+    # Calibration has tests of its own.
+    settings = {n: replace(s, calibrated=()) for n, s in study["arms"].SETTINGS.items()}
+    patch.setattr(study["run"], "SETTINGS", settings)
     evaluate = study["run"].evaluate
     for arms in ("majority", "majority,msvls"):
         given[arms] = []

@@ -68,6 +68,9 @@ class Setting:
         Cases to train on; None for all.
     ndim
         2 or 3.
+    calibrated
+        Arms that are also judged after an isotonic calibration on the validation cases: what
+        may be done after training, in place of soft labels or besides.
     """
 
     data: str
@@ -76,15 +79,17 @@ class Setting:
     steps: int
     batch: int
     ndim: int
+    calibrated: tuple[str, ...]
     patch: tuple[int, ...] | None = None
     cases: int | None = None
 
 
 SEEDS = (0, 1, 2)
 PATCH = (32, 40, 32)
+OF_SEVERAL, OF_ONE = ("majority", "msvls"), ("onehot", "svls")
 SETTINGS = {
-    "lidc-ce": Setting("lidc", SEVERAL_RATERS, "ce", 800, 16, 2),
-    "lidc-combined": Setting("lidc", SEVERAL_RATERS, "combined", 800, 16, 2),
-    "hippocampus-6": Setting("hippocampus", ONE_RATER, "ce", 600, 2, 3, PATCH, 6),
-    "hippocampus-40": Setting("hippocampus", ONE_RATER, "ce", 600, 2, 3, PATCH, 40),
+    "lidc-ce": Setting("lidc", SEVERAL_RATERS, "ce", 800, 16, 2, OF_SEVERAL),
+    "lidc-combined": Setting("lidc", SEVERAL_RATERS, "combined", 800, 16, 2, OF_SEVERAL),
+    "hippocampus-6": Setting("hippocampus", ONE_RATER, "ce", 600, 2, 3, OF_ONE, PATCH, 6),
+    "hippocampus-40": Setting("hippocampus", ONE_RATER, "ce", 600, 2, 3, OF_ONE, PATCH, 40),
 }

@@ -36,8 +36,8 @@ NODULES = 300
 TUNED = ("--kernel-size", "3,5,7", "--slicewise")
 JUDGED_IN = "union=3vox,band=2vox,foreground"
 TOLERANCE_MM = "1"
-CALIBRATIONS = ("temperature", "isotonic")
-"""What may be done after training on hard labels, in place of soft ones."""
+CALIBRATION = "isotonic"
+"""A temperature is in every evaluation already."""
 
 
 def softlab(*words: object, allowed: Sequence[int] = (0,)) -> None:
@@ -162,9 +162,11 @@ def evaluate(
     predictions = [
         word for name, run in found.items() for word in ("--pred", f"{name}={run / 'test'}")
     ]  # fmt: skip
-    if baseline in found:
-        predictions += calibrated(stage, baseline, found[baseline], args.out, parts["validation"])
-    compared = ["--baseline", baseline] if baseline in found else []
+    for name in setting.calibrated:
+        if name in found:
+            predictions += calibrated(stage, name, found[name], args.out, parts["validation"])
+    several = predictions.count("--pred") > 1
+    compared = ["--baseline", baseline] if baseline in found and several else []
     patients = data / "patients.csv"
     groups = ["--groups", patients] if patients.exists() else []
     out = args.out / "results" / stage / f"seed{seed}"
@@ -177,18 +179,15 @@ def evaluate(
 
 def calibrated(stage: str, arm: str, run: Path, out: Path, reference: Path) -> list[str]:
     """What to give ``softlab evaluate`` for an arm after calibration on the validation cases."""
-    given = []
-    for method in CALIBRATIONS:
-        path = out / "calibrations" / stage / f"{run.name}-{method}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            softlab(
-                "calibrate", "--pred", run / "validation", "--ref", reference,
-                "--method", method, "--out", path,
-            )  # fmt: skip
-        name = f"{arm}+{method}"
-        given += ["--pred", f"{name}={run / 'test'}", "--calibration", f"{name}={path}"]
-    return given
+    path = out / "calibrations" / stage / f"{run.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        softlab(
+            "calibrate", "--pred", run / "validation", "--ref", reference,
+            "--method", CALIBRATION, "--out", path,
+        )  # fmt: skip
+    name = f"{arm}+{CALIBRATION}"
+    return ["--pred", f"{name}={run / 'test'}", "--calibration", f"{name}={path}"]
 
 
 def wanted(name: str, chosen: Sequence[str]) -> bool:
