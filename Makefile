@@ -15,7 +15,12 @@ IN      ?= labels
 OUT     ?= soft.zarr
 OPTIONS ?=
 
-.PHONY: demo demo-raters nnunet-demo test lint campaign bench bench-cuda parity data install tools clean help
+# The study: make study STUDY_DATA=folder STAGES=labels
+STAGES  ?=
+SEEDS   ?= 0,1,2
+DEVICE  ?= cpu
+
+.PHONY: demo demo-raters nnunet-demo study test lint campaign bench bench-cuda parity data install tools clean help
 .PHONY: svls ls onehot geols info verify
 
 help:
@@ -28,6 +33,8 @@ help:
 	@echo "make parity SVLS_REPO=... GEOLS_REPO=... SEGLOSSBIAS_REPO=... JDT_REPO=..."
 	@echo "             the same numbers as the authors' code, where checkouts of it are given"
 	@echo "make nnunet-demo   soft labels in nnU-Net: preprocess, train, predict (minutes)"
+	@echo "make study STUDY_DATA=... [STAGES=labels] [SEEDS=0,1,2] [DEVICE=cpu]"
+	@echo "             which soft label, and whether it pays; examples/study/README.md"
 	@echo "make data    bring the real scans of the demo and the tests"
 	@echo "make svls IN=labels OUT=soft.zarr [OPTIONS=...]   also ls, onehot, geols"
 	@echo "make info OUT=soft.zarr    make verify OUT=soft.zarr"
@@ -98,6 +105,12 @@ campaign: tools
 
 nnunet-demo: tools
 	$(BIN)/python examples/nnunet/demo.py
+
+# STAGES and SEEDS are lists: STAGES="labels lidc-ce". What is whole is not done again.
+study: data tools
+	$(BIN)/python examples/study/run.py --device $(DEVICE) --seeds "$(SEEDS)" \
+	    --stages "$(STAGES)" $(if $(STUDY_DATA),--data "$(STUDY_DATA)")
+	$(BIN)/python examples/study/tables.py
 
 # ---- speed ----------------------------------------------------------------
 

@@ -1,0 +1,59 @@
+"""The picture of docs/STUDY.md: each arm and seed as a dot, of every stage that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+from figures import COLUMNS, Judged, arms_of
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+SHOWN = ("NLL after T", "Brier", "ECE band", "Dice")
+ROW_INCHES = 0.3
+DOTS_PER_INCH = 75
+
+
+def draw(found: Mapping[str, Sequence[Judged]], path: Path) -> None:
+    """A row of panels for each stage, a panel for each figure.
+
+    Parameters
+    ----------
+    found
+        Stage to what was judged.
+    path
+        The PNG.
+    """
+    arms = {stage: arms_of(seeds) for stage, seeds in found.items()}
+    heights = [1 + len(names) for names in arms.values()]
+    figure, axes = plt.subplots(
+        len(found), len(SHOWN), squeeze=False, layout="constrained",
+        figsize=(11, ROW_INCHES * (sum(heights) + 2 * len(heights))),
+        gridspec_kw={"height_ratios": heights},
+    )  # fmt: skip
+    for row, (stage, seeds) in zip(axes, found.items(), strict=True):
+        for panel, name in zip(row, SHOWN, strict=True):
+            draw_panel(panel, arms[stage], seeds, name)
+        row[0].set_ylabel(stage)
+        for panel in row[1:]:
+            panel.tick_params(labelleft=False)
+    figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
+    plt.close(figure)
+
+
+def draw_panel(panel: Axes, arms: Sequence[str], seeds: Sequence[Judged], name: str) -> None:
+    """A dot for each seed; the line is where the first arm has its mean."""
+    of = dict(COLUMNS)[name]
+    for place, arm in enumerate(arms):
+        values = [of(one, arm) for one in seeds if arm in one.runs]
+        panel.plot(values, [place] * len(values), "o", markersize=4, alpha=0.7)
+        if place == 0 and values:
+            panel.axvline(sum(values) / len(values), color="grey", linewidth=0.8)
+    panel.set_yticks(range(len(arms)), arms)
+    panel.set_ylim(len(arms) - 0.5, -0.5)
+    panel.set_title(name, fontsize=10)
+    panel.locator_params(axis="x", nbins=4)
+    panel.tick_params(labelsize=8)
