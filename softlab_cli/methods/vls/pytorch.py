@@ -41,15 +41,24 @@ def same_bits(device: str) -> Iterator[None]:
     Two threads add up in another order than one; processes are what cores are for.
     """
     threads = torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
-    if device == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+    try:
+        with _strict_algorithms() if device == "cuda" else nullcontext():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _strict_algorithms() -> Iterator[None]:
+    """Let CUDA take the algorithms that give the same bits each time."""
+    # Not on a CPU, where all do: asking for them imports torch's compiler, which takes seconds.
+    strict = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
 
 

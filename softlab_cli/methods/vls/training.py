@@ -150,6 +150,7 @@ class _Training:
         self.optimiser = AdamW(self.network.parameters(), WEIGHT_DECAY)
         self.sampler = task.sampler()
         self.step = 0
+        self.in_step = False
         self.losses: list[tuple[int, float, float, float]] = []
 
     def run(self) -> dict[str, Any]:
@@ -163,7 +164,8 @@ class _Training:
                 if self.step % self.task.checkpoint_steps == 0 and self.step < steps:
                     self._save_checkpoint()
         except (SystemExit, KeyboardInterrupt):
-            self._save_checkpoint()
+            if not self.in_step:
+                self._save_checkpoint()
             raise
         return self._kept()
 
@@ -188,6 +190,7 @@ class _Training:
 
     def _do_step(self) -> None:
         recipe, device = self.task.recipe, self.task.recipe.device
+        self.in_step = True  # until it is over, weights and optimiser do not belong together
         images, labels = self.sampler.batch(self.step)
         rng = np.random.default_rng(seed_of(recipe.seed, self.task.fold, "z", self.step))
         noise = rng.standard_normal((len(images), recipe.latent), np.float32)
@@ -202,6 +205,7 @@ class _Training:
         if self.step % CHECKPOINT_STEPS == 0 or self.step == recipe.steps - 1:
             self.losses.append((self.step, *numbers))
         self.step += 1
+        self.in_step = False
 
     def _checked(self, terms: Terms) -> tuple[float, float, float]:
         loss, entropy, divergence = (float(term.detach()) for term in terms)
