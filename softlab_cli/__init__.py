@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
-    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls
+    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls, vls
     from softlab_cli.evaluation.arrays import evaluate
     from softlab_cli.geodesic import geodesic_distance
     from softlab_cli.report.marginals import class_weights, label_marginals
@@ -36,6 +36,7 @@ __all__ = [
     "open_store",
     "run",
     "svls",
+    "vls",
 ]
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "msvls": "softlab_cli.api",
     "one_hot": "softlab_cli.api",
     "svls": "softlab_cli.api",
+    "vls": "softlab_cli.api",
     "open_store": "softlab_cli.api",
     "run": "softlab_cli.running.runner",
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.classes import ClassTable, LabelClass
 from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.methods.vls.recipe import Recipe
 from softlab_cli.store.files import system_errors
@@ -92,16 +92,27 @@ class Model:
         return tuple(range(len(self.weights))) if known is None else (known.fold,)
 
     def check_classes(self, classes: ClassTable) -> None:
-        """Raise `UsageError` unless the classes are those of the model."""
-        own = [(c.value, c.name) for c in self.classes.classes]
-        given = [(c.value, c.name) for c in classes.classes]
-        if own != given:
-            listed = (", ".join(f"{v} {n}" for v, n in table) for table in (own, given))
+        """Raise `UsageError` unless the classes are those of the model.
+
+        A name that is made of the label value is nobody's, and fits any other.
+        """
+        pairs = list(zip(self.classes.classes, classes.classes, strict=False))
+        same = len(self.classes) == len(classes) and all(map(_is_one, *zip(*pairs, strict=True)))
+        if not same:
+            listed = (
+                ", ".join(f"{c.value} {c.name}" for c in table.classes)
+                for table in (self.classes, classes)
+            )
             raise UsageError(
                 "holds a model of other classes: {}; those of this run are: {}.".format(*listed),
                 remedy="Give the same classes with --labels or --classes-from.",
                 path=self.folder,
             )
+
+
+def _is_one(one: LabelClass, other: LabelClass) -> bool:
+    nobodys = any(c.name in ("background", f"label_{c.value}") for c in (one, other))
+    return one.value == other.value and (nobodys or one.name == other.name)
 
 
 def holds_model(folder: Path) -> bool:
