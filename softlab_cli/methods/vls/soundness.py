@@ -86,8 +86,8 @@ def check_skill(every: Mapping[int, Figures], least: float) -> None:
             raise InputError(
                 f"fold {fold} tells next to nothing of the labels from the images: its skill is "
                 f"{figures.skill:.3f}, and must be above {least:g}.",
-                remedy="Check that images and label maps belong together, train with more --steps "
-                "in another --out, or let svls make the soft labels.",
+                remedy="Check that images and label maps belong together, train with more --steps, "
+                "or let svls make the soft labels.",
             )
 
 
