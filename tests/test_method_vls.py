@@ -177,16 +177,37 @@ def test_blending_is_linear_and_temperature_flattens(model: Path) -> None:
 
 
 def test_an_image_that_the_model_does_not_know_gets_the_mean_of_all(
-    discs: Path, model: Path, tmp_path: Path
+    model: Path, tmp_path: Path
 ) -> None:
-    data = write_discs(tmp_path / "new", 1, size=20)
+    data = write_discs(tmp_path / "data", 3, size=20)
     image, label, _ = disc(1234, size=20)
-    write_image(data / "labels" / "new.nii.gz", label)
-    write_image(data / "images" / "new.nii.gz", image)
-    report = train(data, tmp_path / "o.zarr", model=model, labels="0,1")
-    warned = {outcome.case_id: outcome.warnings for outcome in report.outcomes}
-    assert warned["c0"] == ()
-    assert "mean of the networks of all 2 folds" in warned["new"][0]
+    for name in ("c1", "new"):
+        write_image(data / "labels" / f"{name}.nii.gz", label)
+        write_image(data / "images" / f"{name}.nii.gz", image)
+    write_image(data / "labels" / "c2.nii.gz", label)
+    report = train(data, tmp_path / "o.zarr", model=model)
+    warned = {outcome.case_id: " ".join(outcome.warnings) for outcome in report.outcomes}
+    assert warned["c0"] == warned["new"] == ""
+    assert "the image has changed since the model was trained" in warned["c1"]
+    assert "the label map has changed since the model was trained" in warned["c2"]
+    store = softlab_cli.open_store(tmp_path / "o.zarr")
+    details = {case_id: case.info.details["vls"] for case_id, case in store.items()}
+    assert details["new"]["folds"] == [0, 1]
+    assert len(details["c2"]["folds"]) == 1
+    one = [soften(replace_folds(model, fold, tmp_path), label, image) for fold in (0, 1)]
+    mean = sum(soft.astype(np.float64) for soft in one) / 2
+    np.testing.assert_allclose(store["new"].read(), mean, atol=1e-3)
+
+
+def replace_folds(model: Path, fold: int, folder: Path) -> VLS:
+    """The method with a model of one of the folds alone."""
+    alone = folder / f"alone{fold}"
+    shutil.copytree(model, alone)
+    facts = json.loads((alone / "model.json").read_text())
+    (alone / "fold_0.pt").write_bytes((model / f"fold_{fold}.pt").read_bytes())
+    facts["weights"] = [facts["weights"][fold]]
+    (alone / "model.json").write_text(json.dumps(facts))
+    return VLS(model=alone, device="cpu", samples=TINY["samples"])
 
 
 def test_editing_a_label_changes_no_soft_label_of_that_case(tmp_path: Path, discs: Path) -> None:

@@ -43,8 +43,13 @@ def kl_share(step: int, steps: int) -> float:
 def encoded_labels(labels: Tensor, class_count: int) -> Tensor:
     """(n, C, *patch) one-hot - 1/2 of (n, *patch) labels; 0 where there is no label."""
     valid = labels != NOT_LABELLED
-    one_hot = torch.nn.functional.one_hot(labels.clamp(min=0), class_count).movedim(-1, 1)
-    return (one_hot.float() - 0.5) * valid[:, None]
+    return (_one_hot(labels, class_count).float() - 0.5) * valid[:, None]
+
+
+def _one_hot(labels: Tensor, class_count: int) -> Tensor:
+    """(n, C, *patch) bool."""
+    classes = torch.arange(class_count, device=labels.device)
+    return labels[:, None] == classes.reshape(-1, *[1] * (labels.ndim - 1))
 
 
 def divergences(latent: Latent) -> Tensor:
@@ -97,6 +102,6 @@ def fold_loss(
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Sum over valid voxels, in nats."""
-    return torch.nn.functional.cross_entropy(
-        logits.float(), labels, ignore_index=NOT_LABELLED, reduction="sum"
-    )
+    # torch's own picks the label's entry, which on CUDA differs from run to run.
+    of_label = _one_hot(labels, logits.shape[1])
+    return -torch.where(of_label, logits.float().log_softmax(1), 0.0).sum()

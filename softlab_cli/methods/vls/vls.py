@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -29,7 +30,7 @@ from softlab_cli.methods.vls.cases import (
     normalised,
     wanted_shape,
 )
-from softlab_cli.methods.vls.model import Model, holds_model, read_model
+from softlab_cli.methods.vls.model import MODEL, Model, holds_model, read_model
 from softlab_cli.methods.vls.needs import applying_bytes, learning_bytes, planned_dims
 from softlab_cli.methods.vls.parameters import TRAINED_WITH, VLSParameters
 from softlab_cli.methods.vls.regridding import resample_linear, resample_nearest
@@ -135,17 +136,24 @@ class VLS(VLSParameters, Method):
         """
         geometry = seen.geometry
         image = probe_images(case, geometry)
-        dims = planned_dims(self, geometry.ndim)
+        planned = self._planned()
+        dims = planned_dims(planned, geometry.ndim)
         voxels, count = prod(geometry.shape), len(classes)
         block = Grid.for_volume(geometry.shape, geometry.ndim).block
         indices = voxels * classes.index_dtype.itemsize
         held = indices + 2 * image.bytes_held + 9 * voxels
         reading = max(seen.bytes_on_read, seen.bytes_held + max(indices, image.bytes_on_read))
-        applying = held + applying_bytes(self, dims, geometry.shape, image.channels, count)
-        learning = 0 if self.has_learned else learning_bytes(self, dims, image.channels, count)
+        applying = held + applying_bytes(planned, dims, geometry.shape, image.channels, count)
+        learning = 0 if self.has_learned else learning_bytes(planned, dims, image.channels, count)
         blocks = self._blocks_bytes(count, block, threads)
         most = max(reading, learning, applying, held + image.bytes_held)
         return Needs(PROCESS_BYTES + SHARD_BUFFER_BYTES + blocks + most, 2 * voxels * count)
+
+    def _planned(self) -> VLSParameters:
+        """The parameters with the sizes of the model that is given, as far as it is there."""
+        if self.model is None or self.trained or not holds_model(self.model):
+            return self
+        return _with_sizes(self, self.model, (self.model / MODEL).stat().st_mtime_ns)
 
     def _blocks_bytes(self, class_count: int, block: Shape, threads: int) -> int:
         own = self.base_method.workspace_bytes(class_count, block)
@@ -251,6 +259,14 @@ class VLS(VLSParameters, Method):
         return taken + 2 * count * prod(shape) <= case.max_memory
 
 
+@lru_cache(maxsize=8)
+def _with_sizes(parameters: VLSParameters, folder: Path, changed: int) -> VLSParameters:
+    """As `VLS._planned`; a model is read once for all cases."""
+    recipe = read_model(folder).recipe
+    sizes: dict[str, Any] = {name: getattr(recipe, name) for name in ("dims", "patch", "width")}
+    return replace(parameters, **sizes, folds=recipe.folds)
+
+
 def _check_channels(model: Model, image: Image) -> None:
     own, given = model.recipe.channels, len(image.intensities)
     if own != given:
@@ -262,12 +278,16 @@ def _check_channels(model: Model, image: Image) -> None:
 
 def _warnings(model: Model, case_id: str, content: str, labels: HardLabels) -> Iterator[str]:
     known = model.cases.get(content)
-    if known is None:
+    if known is None and case_id in {case.case_id for case in model.cases.values()}:
         yield (
-            "the model was not trained with this image: the mean of the networks of all "
-            f"{len(model.weights)} folds is taken"
+            "the image has changed since the model was trained, so that the mean of the networks "
+            "of all folds is taken"
         )
-    elif known.case_id == case_id and known.label != content_of(labels.class_indices):
+    elif (
+        known is not None
+        and known.case_id == case_id
+        and known.label != content_of(labels.class_indices)
+    ):
         yield "the label map has changed since the model was trained"
 
 
