@@ -15,16 +15,19 @@ import pytest
 
 import softlab_cli
 from softlab_cli.api import soften
+from softlab_cli.cases import Case
 from softlab_cli.core.blocks import Grid
 from softlab_cli.core.errors import InputError, SoftlabError, StoreError, UsageError
 from softlab_cli.core.events import Event, Notice
 from softlab_cli.core.volume import Geometry
+from softlab_cli.labels.patients import patient_of
 from softlab_cli.methods import SVLS, VLS, OneHot
 from softlab_cli.methods.vls.cases import dims_of, fits_spacing, median_spacing
 from softlab_cli.methods.vls.maps import PlaneMaps
 from softlab_cli.methods.vls.model import read_model
 from softlab_cli.running.runner import run
 from tests.conftest import write_image
+from tests.dicom_support import make_series, make_slices, save_slices
 from tests.vls_support import TINY, disc, options, write_discs
 
 Softlab = Callable[..., Any]
@@ -419,3 +422,17 @@ def test_blocks_do_not_matter(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Grid, "for_volume", lambda shape, ndim=3: Grid(shape, block, block))
     small = softlab_cli.vls(label, image, model=model, device="cpu", threads=2)
     assert (small == whole).all()
+
+
+def test_cases_of_one_patient_are_told_by_their_dicom_files(tmp_path: Path) -> None:
+    series = make_series(tmp_path / "ct")
+    other = make_slices(np.zeros((2, 9, 11), np.int16))
+    for slice_ in other:
+        slice_.PatientID = "2"
+    save_slices(tmp_path / "other", other)
+    label = write_image(tmp_path / "a.nii.gz", disc(0, size=20)[1])
+    found = [patient_of(Case("a", (label,), (folder,), ("r",)))
+             for folder in (series, series, tmp_path / "other")]  # fmt: skip
+    assert found[0] == found[1] != found[2]
+    assert re.fullmatch("patient-[0-9a-f]{12}", found[0]), "nobody is named"
+    assert patient_of(Case("a", (label,), (), ("r",))) == ""
