@@ -244,7 +244,8 @@ def wanted_shape(grid: Geometry, spacing_mm: Spacing, dims: int) -> Shape:
 def _keep(
     file: Path, image: NDArray[np.float32], indices: NDArray[Any], classes: ClassTable
 ) -> None:
-    halves = np.clip(image, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+    np.clip(image, -LARGEST_HALF, LARGEST_HALF, out=image)
+    halves = image.astype(np.float16)
     with system_errors(file, "written"):
         file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file.with_suffix(".image.npy"), halves)

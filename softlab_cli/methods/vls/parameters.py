@@ -188,9 +188,8 @@ class VLSParameters:
             name, value = field.name, getattr(self, field.name)
             if name not in TRAINED_WITH or value is None or value == "auto":
                 continue
-            value = list(self.sides) if name == "patch" else value
-            if name == "patch" and set(value) == set(known[name]):
-                continue
+            if name == "patch":
+                value = [*self.sides] * (len(known[name]) if len(self.sides) == 1 else 1)
             if value != known[name] and (exact or value != field.default):
                 raise UsageError(
                     f"holds a model with {name.replace('_', ' ')} {_shown(known[name])}, and "

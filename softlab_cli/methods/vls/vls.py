@@ -171,7 +171,10 @@ class VLS(VLSParameters, Method):
             _check_channels(model, image)
         content = content_of(image.intensities)
         warnings |= dict.fromkeys(_warnings(model, case.case_id, content, labels))
-        with case.scratch() as folder, method.make_maps(case, model, labels, image, folder) as maps:
+        with (
+            case.scratch() as folder,
+            method.make_maps(case, model, labels, image, content, folder) as maps,
+        ):
             del image  # the maps are made
             learned = LearnedMaps(maps, method.smoothing, method.base_method)
             ready = PreparedBlocks.of_hard_labels(labels, learned, case.classes)
@@ -207,7 +210,13 @@ class VLS(VLSParameters, Method):
         return self._with(model, chosen_device(self.device), exact=False), model
 
     def make_maps(
-        self, case: CaseInput, model: Model, labels: HardLabels, image: Image, folder: Path
+        self,
+        case: CaseInput,
+        model: Model,
+        labels: HardLabels,
+        image: Image,
+        content: str,
+        folder: Path,
     ) -> PlaneMaps:
         """The y_s of a case, in memory where it has room, and on disk otherwise.
 
@@ -219,6 +228,8 @@ class VLS(VLSParameters, Method):
             The model.
         labels, image
             What the case holds.
+        content
+            Checksum of the image.
         folder
             For a file with the maps.
 
@@ -232,7 +243,6 @@ class VLS(VLSParameters, Method):
         from softlab_cli.methods.vls.applying import Applying, write_maps
 
         recipe, shape = model.recipe, labels.geometry.shape
-        content = content_of(image.intensities)
         applying = Applying(
             model, model.folds_for(content), self.samples, self.temperature, self.seed, content,
             self.device,
