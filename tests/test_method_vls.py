@@ -22,6 +22,9 @@ from softlab_cli.core.events import Event, Notice
 from softlab_cli.core.volume import Geometry
 from softlab_cli.labels.patients import patient_of
 from softlab_cli.methods import SVLS, VLS, OneHot
+from softlab_cli.methods.arrays import ArrayCase, ArraySink
+from softlab_cli.methods.prepared import PreparedBlocks
+from softlab_cli.methods.vls.blending import LearnedMaps
 from softlab_cli.methods.vls.cases import dims_of, fits_spacing, median_spacing
 from softlab_cli.methods.vls.maps import PlaneMaps
 from softlab_cli.methods.vls.model import read_model
@@ -436,3 +439,34 @@ def test_cases_of_one_patient_are_told_by_their_dicom_files(tmp_path: Path) -> N
     assert found[0] == found[1] != found[2]
     assert re.fullmatch("patient-[0-9a-f]{12}", found[0]), "nobody is named"
     assert patient_of(Case("a", (label,), (), ("r",))) == ""
+
+
+def test_more_classes_than_are_in_memory_at_once() -> None:
+    """The blend and its sums, beside what the formula says."""
+    rng = np.random.default_rng(0)
+    count, shape = 70, (3, 5, 6)
+    case = ArrayCase.of([rng.integers(0, count + 1, shape)], None, spacing_mm=None,
+                        labels=range(count), ignore_value=count, threads=1)  # fmt: skip
+    learned = rng.dirichlet(np.full(count, 0.05), shape).astype(np.float16)  # (z, y, x, C)
+    sink = ArraySink.new(case)
+    with PlaneMaps(count, shape[1:], None) as maps:
+        maps.append(learned.transpose(0, 3, 1, 2))
+        softener = LearnedMaps(maps, 0.6, OneHot())
+        labels = case.label_map()
+        ready = PreparedBlocks.of_hard_labels(labels, softener, case.classes)
+        written = ready.write(sink, soft=True, threads=1)
+    indices = labels.class_indices
+    exact = learned.astype(np.float64)
+    exact = 0.6 * exact / exact.sum(axis=-1, keepdims=True)
+    valid = indices != case.classes.ignore_index
+    exact[valid] += 0.4 * np.eye(count)[indices[valid]]
+    exact[~valid] = 0
+    expected = exact.transpose(3, 0, 1, 2).astype(np.float16)
+    np.testing.assert_array_equal(sink.soft_label, expected)
+    halves = expected.astype(np.float64)
+    np.testing.assert_array_equal(written.sums.mass, halves.sum(axis=(1, 2, 3)) * 2**24)
+    own = np.take_along_axis(expected, np.minimum(indices, count - 1)[None].astype(int), axis=0)[0]
+    changed = (expected.max(axis=0) > own) & valid
+    assert written.sums.argmax_changes == changed.sum() > 0
+    ties = (expected == expected.max(axis=0)).sum(axis=0) > 1
+    assert written.sums.ties == (ties & valid).sum()
