@@ -124,7 +124,7 @@ bench-cuda: tools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cuda]'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-cache-dir --no-deps \
 	    --force-reinstall FastGeodis==1.0.5 || echo "FastGeodis stays without CUDA."
-	$(BIN)/python -m pytest tests/device_geodesic_cuda.py
+	$(BIN)/python -m pytest tests/device_geodesic_cuda.py tests/device_vls.py
 	$(BIN)/python -m tests.benchmarks.cuda
 
 # ---- the authors' own code ------------------------------------------------

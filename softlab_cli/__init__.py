@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:
-    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls
+    from softlab_cli.api import fuse, geols, label_smoothing, msvls, one_hot, open_store, svls, vls
     from softlab_cli.evaluation.arrays import evaluate
     from softlab_cli.evaluation.calibrated_arrays import calibrate
     from softlab_cli.evaluation.calibrations import Calibration
@@ -42,6 +42,7 @@ __all__ = [
     "run",
     "svls",
     "tune",
+    "vls",
 ]
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "msvls": "softlab_cli.api",
     "one_hot": "softlab_cli.api",
     "svls": "softlab_cli.api",
+    "vls": "softlab_cli.api",
     "open_store": "softlab_cli.api",
     "run": "softlab_cli.running.runner",
     "tune": "softlab_cli.tuning.run",

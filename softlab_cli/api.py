@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ __all__ = [
     "open_store",
     "soften",
     "svls",
+    "vls",
 ]
 
 
@@ -330,6 +331,54 @@ def geols(
         ignore_value=ignore_value,
         threads=threads,
     )
+
+
+def vls(
+    label_map: NDArray[Any],
+    image: NDArray[Any],
+    *,
+    model: str | Path,
+    smoothing: float = 0.3,
+    base: Literal["onehot", "svls"] = "onehot",
+    samples: int = 20,
+    temperature: float = 1.0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    spacing_mm: Sequence[float] | None = None,
+    ignore_value: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float16]:
+    """Variational label smoothing by a model; see `softlab_cli.methods.VLS` and `soften`.
+
+    A model is what ``softlab vls`` leaves in ``OUT.fit``; ``softlab_cli.run(VLS(...), ...)``
+    trains one. The classes are the model's. An image that it was trained with goes through
+    the networks that have not seen it, any other through all of them.
+
+    Raises
+    ------
+    StoreError
+        When the folder holds no model that is whole.
+
+    Examples
+    --------
+    ::
+
+        soft_label = vls(label_map, image, model="vls.zarr.fit", spacing_mm=(2.0, 1.0, 1.0))
+    """
+    from softlab_cli.methods import VLS
+    from softlab_cli.methods.vls.model import read_model
+
+    return soften(
+        VLS(
+            smoothing=smoothing, base=base, samples=samples, temperature=temperature,
+            model=Path(model), device=device,
+        ),
+        label_map,
+        image,
+        spacing_mm=spacing_mm,
+        labels=read_model(Path(model)).classes.values,
+        ignore_value=ignore_value,
+        threads=threads,
+    )  # fmt: skip
 
 
 def _by_number(weights: Sequence[float] | None) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ from softlab_cli.cli import nnunet as command
 from softlab_cli.core.blocks import Grid
 from softlab_cli.methods import GeoLS
 from softlab_cli.nnunet.case import hook_methods
+from tests import vls_support
 from tests.conftest import write_image
 from tests.geols_support import SlowEngine
 from tests.nnunet_support import (
@@ -301,3 +302,16 @@ def test_classes_are_those_of_the_data_set(tmp_path, softlab, monkeypatch) -> No
     wanted = svls(plain(values), labels=range(3), ignore_value=3)
     np.testing.assert_array_equal(store["case0"].read(), wanted)
     assert json.loads((store.path / "zarr.json").read_text())["attributes"]["softlab"]["config"]
+
+
+def test_vls_learns_from_the_preprocessed_cases(hook, softlab) -> None:
+    options = vls_support.options(dims=2, steps=1)
+    done = hook("--method", "vls", *options)
+    assert done.exit_code == 0, done.output + done.stderr
+    store = hook.store("vls")
+    assert (store.path.with_name("vls.zarr.fit") / "model.json").exists()
+    case, values = store["case1"], plain(segmentation(hook.folder, "case1"))
+    np.testing.assert_array_equal(case.read().argmax(axis=0), values)
+    assert case.info.details["vls"]["out_of_fold"]
+    assert "skipped      3" in hook("--method", "vls", *options).output
+    assert "other parameters" in hook("--method", "vls", *options, "--smoothing", 0.2).stderr

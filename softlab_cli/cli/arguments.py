@@ -25,6 +25,7 @@ __all__ = [
     "part_of",
     "per_axis",
     "remember_debug",
+    "sides_of",
     "spacing_of",
     "value_map",
     "weights_of",
@@ -66,6 +67,18 @@ def per_axis(
     if len(numbers) not in (1, 3):
         raise click.BadParameter(f"{value!r} is neither one number nor three (z,y,x).")
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def sides_of(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Voxels along all axes, or along each of z,y,x or y,x."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    if len(parts) > 3 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r} is neither one whole number nor one for each axis.")
+    return tuple(int(part) for part in parts)
 
 
 def spacing_of(

@@ -9,6 +9,8 @@ import click
 from softlab_cli.cli.options import refuse_idle, run_options, together
 from softlab_cli.cli.soften import soften
 
+ENGINES = ["auto", "numba", "cuda", "fastgeodis"]
+
 geols_options = [
     click.option(
         "--seeds",
@@ -63,15 +65,8 @@ geols_options = [
         metavar="EPS",
         help="Drop soft labels below, and make the others add up to 1 again.",
     ),
-    click.option(
-        "--engine",
-        type=click.Choice(["auto", "numba", "cuda", "fastgeodis"]),
-        default="auto",
-        show_default=True,
-        help="What computes distances; numba and cuda give the same bits.",
-    ),
 ]
-"""Parameters of GeoLS, but for the amount of smoothing and whose numbers to reproduce."""
+"""Parameters of GeoLS, but for the amount of smoothing, the engine and whose numbers it gives."""
 
 
 @click.command("geols")
@@ -84,6 +79,13 @@ geols_options = [
         help="The paper's alpha: share of the soft label that follows the image.",
     ),
     *geols_options,
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="auto",
+        show_default=True,
+        help="What computes distances; numba and cuda give the same bits.",
+    ),
     click.option(
         "--iterations",
         type=int,

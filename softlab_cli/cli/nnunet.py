@@ -10,9 +10,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from softlab_cli.cli.geols import geols_options
+from softlab_cli.cli.geols import ENGINES, geols_options
 from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together, verbose
 from softlab_cli.cli.soften import describe_run
+from softlab_cli.cli.vls import vls_options
 from softlab_cli.core.text import printable
 from softlab_cli.methods.registry import METHODS
 from softlab_cli.running.progress import listeners
@@ -90,6 +91,13 @@ def command() -> None:
     *svls_options,
     smoothing,
     *geols_options,
+    *vls_options,
+    click.option(
+        "--engine",
+        type=click.Choice([*ENGINES, "vls", "crossfit"]),
+        help="What computes distances of geols, or the network of vls.  [default: that of the "
+        "command of the method]",
+    ),
     click.option(
         "--raters",
         multiple=True,
@@ -131,8 +139,8 @@ def preprocess_command(
     only cases that have changed are computed. 2d configurations are smoothed within
     slices only. The stores lie in nnUNet_preprocessed/DATASET/softlab/.
 
-    The parameters are those of `softlab svls`, `ls` and `geols`; a parameter that the
-    method does not have is refused.
+    The parameters are those of `softlab svls`, `ls`, `geols` and `vls`; a parameter that
+    the method does not have is refused.
     """
     from softlab_cli.nnunet.preprocess import preprocess
 

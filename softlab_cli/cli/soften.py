@@ -34,6 +34,7 @@ def soften(method: Method, options: dict[str, Any]) -> None:
         The values of `softlab_cli.cli.options.run_options`.
     """
     from softlab_cli.labels.read import ReadingOptions
+    from softlab_cli.running.fit import folder_for
     from softlab_cli.running.plan import Request, make_plan
     from softlab_cli.running.runner import execute
 
@@ -51,7 +52,8 @@ def soften(method: Method, options: dict[str, Any]) -> None:
             click.echo(printable(describe_plan(plan)))
             raise SystemExit(1 if plan.failed else 0)
         report = execute(plan, listen)
-    click.echo(printable(describe_run(report, plan.request.out)))
+    made = folder_for(plan.request.out) if plan.request.train_only else plan.request.out
+    click.echo(printable(describe_run(report, made)))
     raise SystemExit(1 if report.failed else 0)
 
 
@@ -70,7 +72,8 @@ def config_of(ctx: click.Context) -> dict[str, Any]:
     return config
 
 
-NOT_KEPT = {"case_timeout", "dry_run", "log_json", "overwrite", "part", "progress", "verbose"}
+NOT_KEPT = {"case_timeout", "dry_run", "log_json", "overwrite", "part", "progress",
+            "train_only", "verbose"}  # fmt: skip
 """Options that say how to run, not what to make."""
 
 

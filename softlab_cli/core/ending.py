@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,6 +62,7 @@ class _State:
         self.asked_at: float | None = None
         self.holding = 0
         self.waiting: int | None = None
+        self.handler: Callable[[int], None] | None = None
 
 
 _state = _State()
@@ -99,19 +100,23 @@ def held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if in_main and not _state.holding and _state.waiting is not None:
             number, _state.waiting = _state.waiting, None
-            _on_signal(number)
+            (_state.handler or _on_signal)(number)
 
 
 def end_worker_on_signals() -> None:
     """As `end_on_signals`, for a process whose parent waits for it: once, without a word."""
     sys.unraisablehook = lambda unraisable: None
+    _state.handler = _once
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for the parent
             signal.signal(number, _once)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def _once(number: int, frame: Any) -> None:
+def _once(number: int, frame: Any = None) -> None:
+    if _state.holding:  # another thread has taken the signal, which this one has blocked
+        _state.waiting = number
+        return
     for other in SIGNALS:  # the parent asks as well when a terminal asks all of them
         signal.signal(other, signal.SIG_IGN)
     raise Ended(number)

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from softlab_cli.methods.raters.msvls import MSVLS
     from softlab_cli.methods.svls.svls import SVLS
     from softlab_cli.methods.uniform import UniformSmoothing
+    from softlab_cli.methods.vls.vls import VLS
 
 __all__ = [
     "METHODS",
     "MSVLS",
     "SVLS",
+    "VLS",
     "Fuse",
     "GeoLS",
     "Import",
@@ -48,6 +50,7 @@ _HOMES = {
     "RaterMethod": "raters.base",
     "SVLS": "svls.svls",
     "UniformSmoothing": "uniform",
+    "VLS": "vls.vls",
 }
 
 

@@ -84,6 +84,11 @@ class ArrayCase:
         channels = None if image is None else _as_channels(image, np.shape(first))
         return cls(classes, geometry, volumes, channels, threads)
 
+    @property
+    def patient(self) -> str:
+        """Nothing: an array says nothing of a patient."""
+        return ""
+
     def label_map(self) -> HardLabels:
         """The label map of the first rater, in class indices."""
         indexed = index_label_map(self.volumes[0], self.classes)

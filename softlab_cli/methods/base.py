@@ -74,6 +74,8 @@ class CaseInput(Protocol):
     ----------
     case_id
         Its name.
+    patient
+        What tells cases of one patient, though not who that is; empty where the files do not.
     classes
         The class table.
     keep_raters
@@ -86,6 +88,9 @@ class CaseInput(Protocol):
 
     @property
     def case_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def patient(self) -> str: ...  # noqa: D102
 
     @property
     def classes(self) -> ClassTable: ...  # noqa: D102
@@ -182,6 +187,11 @@ class Method(ABC):
     def sums_to_one(self) -> bool:
         """Whether the soft labels of a valid voxel add up to 1."""
         return True
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether it learns nothing any more, so that parts of a run need not wait for it."""
+        return not self.fits
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:

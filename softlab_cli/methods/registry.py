@@ -50,6 +50,10 @@ METHODS: dict[str, Entry] = {
         "softlab_cli.methods.geols.geols:GeoLS",
         "Geodesic label smoothing, which follows the image.",
     ),
+    "vls": Entry(
+        "softlab_cli.methods.vls.vls:VLS",
+        "Variational label smoothing, learned out of fold.",
+    ),
     "msvls": Entry("softlab_cli.methods.raters.msvls:MSVLS", "Mean of several raters' SVLS."),
     "fuse": Entry(
         "softlab_cli.methods.raters.fuse:Fuse",

@@ -92,6 +92,11 @@ class HookCase:
         return self.case.case_id
 
     @property
+    def patient(self) -> str:
+        """Nothing: nnU-Net keeps no headers."""
+        return ""
+
+    @property
     def classes(self) -> ClassTable:
         """The class table of the store."""
         return self.store.info.classes

@@ -42,6 +42,16 @@ def check_request(method: Method, request: Request) -> None:
             f"there is no OME-NGFF {request.ome!r} here.",
             remedy=f"Give --ome {' or '.join(NGFF_VERSIONS)}.",
         )
+    if request.part and not method.has_learned:
+        raise UsageError(
+            f"--part of {method.name} would learn in each part anew, and all parts at once.",
+            remedy="Learn first, with all cases (--train-only), then give --model to each part.",
+        )
+    if request.train_only and method.has_learned:
+        raise UsageError(
+            "--train-only asks for a training, and there is none to be done.",
+            remedy="Leave it out, or leave --model out.",
+        )
     if request.labels_only:
         _check_labels_only(method)
     linear = request.reading.resample_labels == "linear"

@@ -45,7 +45,10 @@ def fit(plan: Plan, listen: Listener) -> Plan:
         FileCase(case, classes, request.reading, beside, crew.threads, crew.memory)
         for case in usable
     ]
-    executor = make_executor(crew.workers, request.dask, isolated=any(map(may_crash, usable)))
+    # Workers are kept for the next stage: what they have imported may take seconds.
+    executor = make_executor(
+        crew.workers, request.dask, isolated=any(map(may_crash, usable)), keep=True
+    )
     method = plan.method.fit(
         Fitting(
             cases,

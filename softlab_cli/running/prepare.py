@@ -20,6 +20,7 @@ from softlab_cli.labels.case import (
 )
 from softlab_cli.labels.fractions import open_case_fractions
 from softlab_cli.labels.images import read_images
+from softlab_cli.labels.patients import patient_of
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.methods.base import Method
 from softlab_cli.store.schema import StoreInfo
@@ -106,6 +107,11 @@ class FileCase:
     def case_id(self) -> str:
         """The case's id."""
         return self.case.case_id
+
+    @property
+    def patient(self) -> str:
+        """What its DICOM files say of the patient, as a checksum."""
+        return patient_of(self.case)
 
     @property
     def keep_raters(self) -> bool:

@@ -30,6 +30,8 @@ __all__ = ["JsonLog", "ProgressBar", "listeners"]
 
 VERBS = {
     "scan": "scanning labels",
+    "read": "reading to learn",
+    "train": "training",
     "soften": "softening",
     "verify": "verifying",
     "evaluate": "evaluating",

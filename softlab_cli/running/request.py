@@ -69,6 +69,8 @@ class Request:
         Raters that a case must have, for methods that take several.
     keep_raters
         Store the labels of each rater as well.
+    train_only
+        Stop when the method has learned; no store is written.
     labels_only
         Store the recipe and the hard labels; soft labels are computed on read.
     ome
@@ -103,6 +105,7 @@ class Request:
     class_pattern: str | None = None
     min_raters: int = 1
     keep_raters: bool = False
+    train_only: bool = False
     labels_only: bool = False
     ome: str = "0.5"
     overwrite: bool = False

@@ -18,7 +18,7 @@ from softlab_cli.core.events import (
 )
 from softlab_cli.methods.base import Method
 from softlab_cli.running.case import process_case
-from softlab_cli.running.executors import Executor, WorkerDied, make_executor
+from softlab_cli.running.executors import Executor, SerialExecutor, WorkerDied, make_executor
 from softlab_cli.running.fit import fit
 from softlab_cli.running.isolation import may_crash
 from softlab_cli.running.plan import Plan, Request, make_plan
@@ -97,6 +97,8 @@ def execute(plan: Plan, listen: Listener = ignore) -> RunFinished:
         listen(outcome)
     if plan.tasks and plan.method.fits:
         plan = fit(plan, listen)
+    if plan.request.train_only:
+        return run_cases("soften", process_case, [], SerialExecutor(), listen, outcomes, started)
     if plan.tasks:  # a run that can do nothing leaves no store with the wrong classes
         out = plan.request.out
         StoreWriter.create_or_open(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from softlab_cli.core.errors import InputError
 from softlab_cli.geodesic.base import StepCost
 from softlab_cli.geodesic.distance import MAX_INTENSITY
 from softlab_cli.geodesic.seeds import ClassBox, ClassSeeds, SeedOptions
+from softlab_cli.methods.checks import check_finite
 
 __all__ = ["check_image", "constant_warnings", "facts_of", "flat_warnings", "seed_warnings"]
 
@@ -40,30 +40,13 @@ def check_image(image: NDArray[np.float32], shape: Shape) -> None:
             f"(channels, {', '.join(map(str, shape))}).",
             remedy="Give the image that the label map was drawn on.",
         )
-    # Smallest and largest need no memory, and are not finite where any voxel is not.
-    lowest, highest = float(image.min()), float(image.max())
-    if not (isfinite(lowest) and isfinite(highest)):
-        raise _not_finite(image)
+    lowest, highest = check_finite(image)
     if max(-lowest, highest) > MAX_INTENSITY:
         raise InputError(
             f"intensities reach from {lowest:g} to {highest:g}, and distances are computed up to "
             f"{MAX_INTENSITY:g}.",
             remedy="Rescale the image, to 0..1 for instance.",
         )
-
-
-def _not_finite(image: NDArray[np.float32]) -> InputError:
-    planes = image.reshape(-1, *image.shape[2:])
-    counts = [int(np.count_nonzero(~np.isfinite(plane))) for plane in planes]
-    first = int(np.flatnonzero(counts)[0])
-    channel, z = divmod(first, image.shape[1])
-    y, x = np.argwhere(~np.isfinite(planes[first]))[0].tolist()
-    return InputError(
-        f"{sum(counts)} {'intensity is' if sum(counts) == 1 else 'intensities are'} NaN or "
-        f"infinite as float32; the first is that of voxel (z {z}, y {y}, x {x}) in channel "
-        f"{channel}.",
-        remedy="Replace them by finite numbers.",
-    )
 
 
 def constant_warnings(
