@@ -192,6 +192,7 @@ def test_an_image_that_the_model_does_not_know_gets_the_mean_of_all(
         write_image(data / "images" / f"{name}.nii.gz", image)
     write_image(data / "labels" / "c2.nii.gz", label)
     report = train(data, tmp_path / "o.zarr", model=model)
+    assert not (tmp_path / "o.zarr.fit").exists()
     warned = {outcome.case_id: " ".join(outcome.warnings) for outcome in report.outcomes}
     assert warned["c0"] == warned["new"] == ""
     assert "the image has changed since the model was trained" in warned["c1"]

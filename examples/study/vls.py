@@ -131,7 +131,7 @@ def evaluate(data: Path, stores: dict[str, Path], folder: Path) -> None:
         for path in sorted((data / "images").iterdir()):
             case_id = path.name.removesuffix(".nii.gz")
             writer.writerow([case_id, case_id.split("_")[0]])
-    raters = [part for k in range(RATERS) for part in ("--in", data / f"r{k + 1}")]
+    raters = [part for k in range(RATERS) for part in ("--ref", data / f"r{k + 1}")]
     runs = [part for name, store in stores.items() for part in ("--pred", f"{name}={store}")]
     softlab(
         "evaluate", *runs, *raters, "--labels", "0,1", "--regions", "union=4vox",
@@ -151,7 +151,8 @@ def write_disagreement(data: Path, stores: dict[str, Path], path: Path) -> None:
         writer.writerow(["arm", "auroc", "strat"])
         for name, store in stores.items():
             cases = softlab_cli.open_store(store)
-            soft = np.concatenate([cases[c].read()[1][near[c]] for c in first]).astype(float)
+            read = {c: cases[c].read()[1].reshape(near[c].shape) for c in first}
+            soft = np.concatenate([read[c][near[c]] for c in first]).astype(float)
             doubt = -abs(soft - 0.5)  # ordered as entropy is
             writer.writerow(
                 [name, f"{auroc(doubt, apart):.4f}", f"{strat(doubt, apart, bins):.4f}"]

@@ -144,7 +144,8 @@ class Fitting:
     classes
         The class table.
     folder
-        Where to keep what is learned; a run that goes on finds it there again.
+        Where to keep what is learned; a run that goes on finds it there again. It exists
+        unless the method `has_learned`.
     threads
         Threads that may compute.
     max_memory

@@ -250,7 +250,8 @@ def _case_input(task: HookTask) -> HookCase:
 def _fit(task: HookTask, every: Sequence[str], workers: int, listen: Listener) -> HookTask:
     """What the cases have in common, with a method that has learned from them."""
     folder = folder_for(task.store)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not task.method.has_learned:
+        folder.mkdir(parents=True, exist_ok=True)
     usable = [one for case_id in every if (one := _with_files(replace(task, case_id=case_id)))]
     method = task.method.fit(
         Fitting(

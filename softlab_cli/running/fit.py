@@ -37,7 +37,8 @@ def fit(plan: Plan, listen: Listener) -> Plan:
     """
     request, crew, classes = plan.request, plan.crew, plan.info.classes
     folder = folder_for(request.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not plan.method.has_learned:
+        folder.mkdir(parents=True, exist_ok=True)
     beside = StoreWriter(request.out, plan.info)
     failed = {outcome.case_id for outcome in plan.failed}
     usable = [case for case in plan.every if not (case.problem or case.case_id in failed)]
