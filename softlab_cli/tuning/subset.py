@@ -77,6 +77,11 @@ class RaterSubset:
         return self.around.case_id
 
     @property
+    def patient(self) -> str:
+        """Not known here; a method that learns, which is tried on no left-out rater, would ask."""
+        return ""
+
+    @property
     def threads(self) -> int:
         """Threads that may compute."""
         return self.around.threads
