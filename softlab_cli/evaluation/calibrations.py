@@ -33,10 +33,10 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, InputError, StoreError, UsageError
 from softlab_cli.core.folders import some_of
 from softlab_cli.evaluation.calibration_file import FORMAT, Fitted, read_calibration
+from softlab_cli.evaluation.folders import write_text
 from softlab_cli.evaluation.metrics.cells import CLIP, Cells
 from softlab_cli.evaluation.metrics.isotonic import Knots
 from softlab_cli.evaluation.metrics.soundness import find_faults
-from softlab_cli.evaluation.results import write_text
 from softlab_cli.version import __version__
 
 __all__ = ["Calibration", "fingerprint", "refuse_existing"]

@@ -19,6 +19,7 @@ from softlab_cli.core.provenance import Role, Source, describe_source
 from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation.calibrated import Calibrated
 from softlab_cli.evaluation.calibrations import Calibration, fingerprint
+from softlab_cli.evaluation.folders import CASES
 from softlab_cli.evaluation.kinds import kind_of
 from softlab_cli.evaluation.measure import (
     Evaluation,
@@ -30,7 +31,7 @@ from softlab_cli.evaluation.measure import (
 )
 from softlab_cli.evaluation.predictions import Prediction, open_prediction
 from softlab_cli.evaluation.references import References, read_references
-from softlab_cli.evaluation.results import CASES, keep
+from softlab_cli.evaluation.results import keep
 from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.shares import OneHot, open_soft_reference

@@ -19,7 +19,7 @@ from softlab_cli.evaluation.kinds import Kind, is_soft_reference, kind_of
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.needs import CaseSize, needed_bytes
 from softlab_cli.evaluation.request import EvaluationRequest
-from softlab_cli.evaluation.results import Kept, read_kept, refuse_foreign
+from softlab_cli.evaluation.results import FOLDER, Kept, read_kept
 from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
@@ -107,7 +107,7 @@ def plan_evaluation(request: EvaluationRequest, listen: Listener) -> EvaluationP
     StoreError
         When the output is something else.
     """
-    refuse_foreign(request.out)
+    FOLDER.refuse_foreign(request.out)
     planned = plan_tasks(request, listen)
     mine = [task for task in planned.every if task.reference.case_id in planned.part]
     kept, todo = _sorted(mine, request)

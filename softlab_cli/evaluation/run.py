@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from softlab_cli.core.events import CaseFinished, Listener, Notice, RunFinished, ignore
 from softlab_cli.evaluation.case import EvaluationTask, evaluate_case
 from softlab_cli.evaluation.plan import EvaluationPlan
-from softlab_cli.evaluation.results import Kept, clear, create, forget_tables, read_kept
+from softlab_cli.evaluation.results import FOLDER, Kept, read_kept
 from softlab_cli.evaluation.summary import Summary, summarise
 from softlab_cli.evaluation.tables import write_tables
 from softlab_cli.running.executors import make_executor
@@ -43,10 +43,10 @@ def execute_evaluation(
     for outcome in outcomes:
         listen(outcome)
     if plan.request.run.overwrite:
-        clear(plan.request.out)
+        FOLDER.clear(plan.request.out)
     if plan.tasks or plan.kept:
-        create(plan.request.out, alone=plan.request.run.part is None)
-    forget_tables(plan.request.out)  # what they say may not hold any more
+        FOLDER.create(plan.request.out, alone=plan.request.run.part is None)
+    FOLDER.forget_tables(plan.request.out)  # what they say may not hold any more
     executor = make_executor(
         plan.crew.workers, plan.request.run.dask,
         isolated=any(may_crash(c) for task in plan.tasks for c in (task.reference, *task.members)),

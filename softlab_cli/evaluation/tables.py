@@ -11,10 +11,11 @@ from typing import Any
 
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.text import shown
+from softlab_cli.evaluation.folders import write_text
 from softlab_cli.evaluation.metrics.regions import BIASED
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.evaluation.metrics.temperature import HIGHEST, LOWEST
-from softlab_cli.evaluation.results import Kept, write_text
+from softlab_cli.evaluation.results import Kept
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.evaluation.summary import Summary
 

@@ -35,7 +35,7 @@ from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
 from softlab_cli.tuning.case import TuneTask
 from softlab_cli.tuning.grid import Setting
 from softlab_cli.tuning.request import TuneRequest
-from softlab_cli.tuning.results import FORMAT, Kept, read_kept, refuse_foreign
+from softlab_cli.tuning.results import FOLDER, FORMAT, Kept, read_kept
 
 __all__ = ["TunePlan", "plan_tuning"]
 
@@ -97,7 +97,7 @@ def plan_tuning(request: TuneRequest, listen: Listener) -> TunePlan:
     StoreError
         When the output is something else.
     """
-    refuse_foreign(request.run.out)
+    FOLDER.refuse_foreign(request.run.out)
     run = with_unlabelled(request.run)
     known = given_classes(run)
     run = with_names(run, known) if known else run

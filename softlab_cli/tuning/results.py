@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Role, Source, same_content
-from softlab_cli.evaluation.results import write_text
-from softlab_cli.store.files import system_errors
+from softlab_cli.evaluation.folders import CASES, ResultsFolder, write_text
 from softlab_cli.tuning.grid import Setting
 from softlab_cli.tuning.measure import Moved
 from softlab_cli.tuning.votes import Votes
 
-__all__ = ["CASES", "FORMAT", "WRITTEN", "Kept", "clear", "create", "forget_tables", "keep",
-           "read_kept", "refuse_foreign"]  # fmt: skip
-
-CASES = "cases"
-MARK = "tuning.json"
-"""File that makes a folder one of these results."""
+__all__ = ["FOLDER", "FORMAT", "Kept", "keep", "read_kept"]
 
 FORMAT = 1
 """Of what figures mean: another one makes all results anew."""
 
-SCRATCH = re.compile(r"\.scratch-.*|\..*\.json\.\d+")
-"""What a process that was killed leaves beside the results of cases."""
 
-WRITTEN = ("tune.csv", "cases.csv", "summary.json", "summary.md", "tune.png", "settings.png")
+def _is_name_of(name: str, content: Mapping[str, Any]) -> bool:
+    return name == f"{content['case']}.json" and "tried" in content
+
+
+FOLDER = ResultsFolder(
+    "softlab tune",
+    "tuning.json",
+    {"softlab_tuning": FORMAT},
+    ("tune.csv", "cases.csv", "summary.json", "summary.md", "tune.png", "settings.png"),
+    _is_name_of,
+)
+"""What is touched in a folder of results."""
 
 
 @dataclass(frozen=True)
@@ -107,70 +107,3 @@ def read_kept(out: Path, case_id: str) -> Kept | None:
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def create(out: Path, *, alone: bool) -> None:
-    """Make the folder of results, or go on in it.
-
-    Parameters
-    ----------
-    out
-        The folder.
-    alone
-        Whether nobody else writes there, so that scratch of a process that was killed can go.
-
-    Raises
-    ------
-    StoreError
-        When the folder holds something else, or cannot be made.
-    """
-    refuse_foreign(out)
-    with system_errors(out, "created"):
-        (out / CASES).mkdir(parents=True, exist_ok=True)
-        if not (out / MARK).exists():
-            write_text(out / MARK, json.dumps({"softlab_tuning": FORMAT}))
-        for left in (out / CASES).glob(".*") if alone else ():
-            if SCRATCH.fullmatch(left.name):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
-def refuse_foreign(out: Path) -> None:
-    """Raise `StoreError` where a folder is there, and not one of these results."""
-    if not out.exists() or (out / MARK).exists():
-        return
-    if not out.is_dir() or any(out.iterdir()):
-        raise StoreError(
-            "is there already, and no folder of results of softlab tune.",
-            remedy="Choose another --out.",
-            path=out,
-        )
-
-
-def clear(out: Path) -> None:
-    """Remove results, and nothing else, from a folder of results; it stays one."""
-    refuse_foreign(out)
-    if not (out / MARK).exists():
-        return
-    with system_errors(out, "removed"):
-        for file in (out / CASES).glob("*.json"):
-            if _is_ours(file):
-                file.unlink()
-    forget_tables(out)
-
-
-def _is_ours(file: Path) -> bool:
-    """Whether a file holds results; somebody else's may lie beside them."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return file.name == f"{content['case']}.json" and "tried" in content
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def forget_tables(out: Path) -> None:
-    """Remove the tables and pictures that are made of all results: these are about to change."""
-    if not (out / MARK).exists():
-        return
-    with system_errors(out, "removed"):
-        for name in WRITTEN:
-            (out / name).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from softlab_cli.tuning.case import TuneTask, tune_case
 from softlab_cli.tuning.grid import Grid
 from softlab_cli.tuning.plan import TunePlan, plan_tuning
 from softlab_cli.tuning.request import TuneRequest
-from softlab_cli.tuning.results import Kept, clear, create, forget_tables, read_kept
+from softlab_cli.tuning.results import FOLDER, Kept, read_kept
 from softlab_cli.tuning.summary import Summary, summarise
 from softlab_cli.tuning.tables import write_tables
 
@@ -82,10 +82,10 @@ def execute_tuning(plan: TunePlan, listen: Listener = ignore) -> tuple[RunFinish
     for outcome in outcomes:
         listen(outcome)
     if run.overwrite:
-        clear(run.out)
+        FOLDER.clear(run.out)
     if plan.tasks or plan.kept:
-        create(run.out, alone=run.part is None)
-    forget_tables(run.out)  # what they say may not hold any more
+        FOLDER.create(run.out, alone=run.part is None)
+    FOLDER.forget_tables(run.out)  # what they say may not hold any more
     executor = make_executor(
         plan.crew.workers, run.dask, isolated=any(may_crash(task.case) for task in plan.tasks),
         seconds=run.case_timeout,

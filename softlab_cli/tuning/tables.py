@@ -11,8 +11,8 @@ from typing import Any
 
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.text import shown
+from softlab_cli.evaluation.folders import write_text
 from softlab_cli.evaluation.metrics.tallies import ALL
-from softlab_cli.evaluation.results import write_text
 from softlab_cli.tuning.results import Kept
 from softlab_cli.tuning.summary import Summary
 from softlab_cli.tuning.votes import FIGURES

@@ -18,7 +18,8 @@ from softlab_cli.core.blocks import Region
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.evaluation.case import EvaluationTask, OpenCase, open_case
-from softlab_cli.evaluation.results import PICTURES, place_of, write_text
+from softlab_cli.evaluation.folders import write_text
+from softlab_cli.evaluation.results import PICTURES, place_of
 from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers import read_image
 from softlab_cli.report.evaluated.wrong import WRONG, worst_place, wrongness
