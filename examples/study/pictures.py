@@ -49,7 +49,7 @@ def draw_panel(panel: Axes, arms: Sequence[str], seeds: Sequence[Judged], name: 
     of = dict(COLUMNS)[name]
     for place, arm in enumerate(arms):
         values = [of(one, arm) for one in seeds if arm in one.runs]
-        panel.plot(values, [place] * len(values), "o", markersize=4, alpha=0.7)
+        panel.plot(values, [place] * len(values), "o", color="C0", markersize=4, alpha=0.7)
         if place == 0 and values:
             panel.axvline(sum(values) / len(values), color="grey", linewidth=0.8)
     panel.set_yticks(range(len(arms)), arms)
