@@ -134,9 +134,9 @@ def as_text(value: Any, digits: int = 4) -> str:
 
 
 def _per_cent(value: float, digits: int) -> str:
-    """A share in per cent; below a thousandth of one it is only said that it is not 0."""
+    """A share in per cent; below a thousandth of one it is only said on which side of 0."""
     if 0 < abs(value) < 0.001:
-        return "0.000" if value > 0 else "-0.000"
+        return "<0.001" if value > 0 else ">-0.001"
     return as_text(value, digits)
 
 
