@@ -48,7 +48,7 @@ def test_logarithmic_ticks_are_inside(values: list[float]) -> None:
 def test_numbers_that_differ_in_their_last_bits_are_one(log) -> None:
     scale = Scale.around([0.228, np.nextafter(0.228, 1)], 0, 100, log=log)
     labels = [tick.label for tick in scale.ticks()]
-    assert len(set(labels)) == len(labels) > 1
+    assert len(set(labels)) == len(labels) > 0
     chart = histogram("Volumes", [0.228, np.nextafter(0.228, 1), 0.228 - 1e-9], "ml")
     assert len(chart.bars) == 1
 

@@ -242,3 +242,90 @@ def test_a_run_that_loses_its_pictures_to_another_leaves_no_page_without(
         with pytest.raises(StoreError, match="removed meanwhile"):
             write_report(store, out, workers=1, listen=other_run)
         assert not out.exists()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "PIL"])
+def test_without_the_packages(monkeypatch, softlab, store, tmp_path, package) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = softlab("report", store, "--out", tmp_path / "r.html")
+    assert done.exit_code == 1
+    assert done.output == f"error: a page needs jinja2 and Pillow. {pip_install('plot')}\n"
+
+
+# ---- sizes -----------------------------------------------------------------
+
+
+def busy_views(side: int = 120) -> CaseViews:
+    rng = np.random.default_rng(0)
+    lines = tuple(
+        Line("soft", f"c{c}", c, 0.5, (np.float32(rng.random((90, 2)) * side),)) for c in (1, 2, 3)
+    )
+    pixels = rng.integers(0, 255, (side, side)).astype(np.uint8)
+    shade = Shade("entropy (bits)", pixels, 1.0)
+    view = SliceView("axial", 0, 9, "ARPL", (1.0, 1.0), (side, side), pixels, lines, (shade,),
+                     (5, 5), "a slice of noise")  # fmt: skip
+    return CaseViews("a", (view,) * 3, (1, 2, 3), "auto")
+
+
+def test_pictures_keep_to_their_share() -> None:
+    classes = ClassTable.from_values(range(4))
+    sizes = []
+    for most in (400_000, 30_000, 12_000):
+        text = drawn_within(busy_views(), classes, most)
+        sizes.append(len(text.encode()))
+        assert sizes[-1] <= most
+        Elements(text)
+    assert sizes == sorted(sizes, reverse=True)
+    assert "lines of 0 classes are shown and of 3 left out" in text
+
+
+def test_the_share_of_a_case_shrinks_in_steps() -> None:
+    assert share_of(0) == share_of(44) == MOST_BYTES
+    assert 0.95 * PAGE_BYTES < 500 * share_of(500) <= PAGE_BYTES
+    shares = [share_of(n) for n in range(1, 1000)]
+    assert shares == sorted(shares, reverse=True)
+    assert len(set(shares)) < 12
+    assert all(n * share <= PAGE_BYTES for n, share in enumerate(shares, 1) if share < MOST_BYTES)
+
+
+def test_lines_are_seen_on_black() -> None:
+    classes = ClassTable.from_values(range(3)).coloured({"label_1": "000000", "label_2": "ffff00"})
+    colours = css_colours(classes)
+    assert colours[2] == "#ffff00"
+    assert int(colours[1][1:3], 16) > 100
+
+
+# ---- which cases come first ------------------------------------------------
+
+
+def test_worst_first(store) -> None:
+    (first, *_) = gather_cases(softlab_cli.open_store(store))
+    assert first.statistics is not None
+    plain = [replace(first, case_id=f"c{i}") for i in range(10)]
+    odd = replace(first.statistics, hard_mm3=[v * (20 if i == 2 else 1) for i, v in
+                                              enumerate(first.statistics.hard_mm3)])  # fmt: skip
+    gone = replace(first.statistics, hard_mm3=[0.0 if i == 3 else v for i, v in
+                                               enumerate(first.statistics.hard_mm3)])  # fmt: skip
+    soft = replace(first.statistics, mean_entropy=3.0)
+    more = [replace(plain[0], case_id=f"c{i}") for i in range(10, 30)]
+    cases = [
+        *plain, *more, replace(first, case_id="big", statistics=odd),
+        replace(first, case_id="gone", statistics=gone, warnings=("a", "b", "c")),
+        replace(first, case_id="soft", statistics=soft),
+        CaseFacts("broken", "case-9", "is damaged"),
+    ]  # fmt: skip
+    names = softlab_cli.open_store(store).classes.names
+    ranked = with_signs(cases, names, 0)
+    assert [c.case_id for c in ranked[:4]] == ["broken", "gone", "soft", "big"]
+    told = {c.case_id: [" ".join(sign).strip() for sign in c.signs] for c in ranked}
+    assert told["gone"] == ["3 warnings", "no label_3"]
+    assert told["big"] == ["much label_2"]
+    assert told["soft"] == ["much entropy"]
+    assert all(not told[f"c{i}"] for i in range(30))
+
+
+def test_views_of_the_store_can_be_drawn(store) -> None:
+    case = softlab_cli.open_store(store)["case1"]
+    text = drawn_within(view_case(case), case.classes, MOST_BYTES)
+    assert text.count('<figure class="slice">') == 3
+    assert 'data-switches="hard"' in text

@@ -11,8 +11,8 @@ __all__ = ["Scale", "Tick"]
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 SAME = 1e-5
-"""Of a number: within this much of one another numbers are one, as six digits write them. Volumes of
-equal regions on turned grids differ in their last bits."""
+"""Of a number: within this much of one another numbers are one, as six digits write them.
+Volumes of equal regions on turned grids differ in their last bits."""
 
 
 @dataclass(frozen=True)
