@@ -200,3 +200,18 @@ def test_nothing_half_written_is_left(store, tmp_path, monkeypatch) -> None:
     with pytest.raises(StoreError, match=r"a\.png: cannot be written"):
         list(draw_cases(softlab_cli.open_store(store), tmp_path / "a.png", ["a"]))
     assert not list(tmp_path.iterdir())
+
+
+def test_no_picture_replaces_another_file_or_lies_in_a_store(store, tmp_path) -> None:
+    opened = softlab_cli.open_store(store)
+    metadata = (store / "zarr.json").read_bytes()
+    for place in ("zarr.json", "a.png", ""):
+        with pytest.raises(UsageError, match="lies in the store"):
+            list(draw_cases(opened, store / place, ["a"]))
+    assert (store / "zarr.json").read_bytes() == metadata
+    label_map = tmp_path / "a.nii.gz"
+    label_map.write_bytes(b"voxels")
+    with pytest.raises(StoreError, match="no PNG"):
+        list(draw_cases(opened, label_map, ["a"]))
+    assert label_map.read_bytes() == b"voxels"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]

@@ -44,6 +44,15 @@ def test_logarithmic_ticks_are_inside(values: list[float]) -> None:
     assert all(10 <= tick.at <= 110 for tick in ticks)
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_numbers_that_differ_in_their_last_bits_are_one(log) -> None:
+    scale = Scale.around([0.228, np.nextafter(0.228, 1)], 0, 100, log=log)
+    labels = [tick.label for tick in scale.ticks()]
+    assert len(set(labels)) == len(labels) > 0
+    chart = histogram("Volumes", [0.228, np.nextafter(0.228, 1), 0.228 - 1e-9], "ml")
+    assert len(chart.bars) == 1
+
+
 def test_places_on_scales() -> None:
     assert [Scale(0, 10, 0, 100).at(v) for v in (-5, 0, 5, 10, 20)] == [0, 0, 50, 100, 100]
     assert [Scale(1, 100, 0, 100, log=True).at(v) for v in (1, 10, 100)] == [0, 50, 100]

@@ -122,13 +122,16 @@ def test_cases_are_exported(store, tmp_path) -> None:
     assert list(export_cases(store, tmp_path / "one", ["case2"])) == ["case2"]
     with pytest.raises(StoreError, match="exists"):
         export_cases(store, tmp_path / "one", ["case2"])
+    with pytest.raises(UsageError, match="lies in the store"):
+        export_cases(store, store.path / "case2", ["case2"])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"to": "dicom-seg", "per_class": True}, "--per-class goes with --to nifti only"),
-        ({"hard": True}, "go with --to dicom-seg only"),
+        ({"to": "npz", "hard": True}, "--hard goes with --to nifti"),
+        ({"hard": True, "per_class": True}, "--per-class is about soft labels"),
         ({"to": "npz", "images": "series"}, "go with --to dicom-seg only"),
     ],
 )

@@ -215,6 +215,35 @@ def test_files_of_others_stay(store, tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes.html"]
 
 
+def test_no_page_lies_in_a_store(store) -> None:
+    with pytest.raises(UsageError, match="lies in the store"):
+        write_report(store, store / "report.html")
+    assert not (store / "report.html").exists()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_that_loses_its_pictures_to_another_leaves_no_page_without(
+    store, tmp_path, ended
+) -> None:
+    """Another run of the same page removes them: when it ends, or begins with --overwrite."""
+    out, others = tmp_path / "r.html", tmp_path / "others.html"
+    write_report(store, others, workers=1)
+
+    def other_run(event: Event) -> None:
+        if isinstance(event, CaseFinished) and event.case_id == "case1":
+            Pieces(out).remove()
+            if ended:
+                shutil.copy(others, out)
+
+    if ended:
+        assert write_report(store, out, workers=1, listen=other_run).failed == 0
+        assert out.read_text(encoding="utf-8").count(END) == 3
+    else:
+        with pytest.raises(StoreError, match="removed meanwhile"):
+            write_report(store, out, workers=1, listen=other_run)
+        assert not out.exists()
+
+
 @pytest.mark.parametrize("package", ["jinja2", "PIL"])
 def test_without_the_packages(monkeypatch, softlab, store, tmp_path, package) -> None:
     monkeypatch.setitem(sys.modules, package, None)

@@ -14,6 +14,7 @@ from softlab_cli.output.dicom_seg import export_dicom_seg, series_of
 from softlab_cli.output.export import export_case, remove_leftovers
 from softlab_cli.output.hard_nifti import export_label_map
 from softlab_cli.output.seg_nrrd import export_seg_nrrd
+from softlab_cli.store.files import refuse_in_store
 from softlab_cli.store.reader import Case, Store
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def export_cases(
     Raises
     ------
     UsageError
-        For options that do not go with `to`.
+        For options that do not go with `to`, or a folder in a store.
     MissingCaseError
         For a case id that the store does not have.
     InputError
@@ -89,6 +90,7 @@ def export_cases(
             "--images and --series go with --to dicom-seg only.", remedy="Leave them out."
         )
     _check_hard(to, hard, per_class)
+    refuse_in_store(folder)
     cases = [store[case_id] for case_id in case_ids] or list(store.values())
     remove_leftovers(Path(folder))
     written: dict[str, list[Path]] = {}

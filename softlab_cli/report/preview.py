@@ -22,13 +22,16 @@ from softlab_cli.report.pictures.views import CaseViews
 from softlab_cli.report.pictures.windows import AUTO, parse_window
 from softlab_cli.report.pictures.zoom import parse_zoom
 from softlab_cli.report.tables import counted
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import refuse_in_store, system_errors
 from softlab_cli.store.reader import Case, Store
 
 __all__ = ["Drawn", "Looks", "draw_cases", "draw_sheet"]
 
 COLUMNS, ROWS = 6, 20
 """Cells of a contact sheet; what does not fit goes to another sheet."""
+
+PNG = b"\x89PNG"
+"""What a PNG file begins with."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,9 @@ def draw_cases(
         Without matplotlib.
     UsageError, ClassError
         For what is wrong with every case, for a file that several cases would go into, and
-        for a URL.
+        for a URL or a place in a store.
     StoreError
-        For a store without cases, or a file that cannot be written.
+        For a store without cases, a file that is no PNG, or one that cannot be written.
     """
     looks = looks or Looks()
     names = _prepare(store, out, case_ids, looks)
@@ -219,6 +222,7 @@ def draw_sheet(
 def _prepare(store: Store, out: Path | str, case_ids: Sequence[str], looks: Looks) -> list[str]:
     """The cases, when all is well before the first is drawn."""
     refuse_url(Path(out))
+    refuse_in_store(out)
     with require("matplotlib", extra="plot", problem="a preview needs matplotlib."):
         import matplotlib.figure  # noqa: F401
     looks.check(store)
@@ -282,6 +286,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
     """A name to write under; the file gets its own name once it is whole."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     with system_errors(out, "written"):
+        _refuse_other_file(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -290,3 +295,13 @@ def _written_whole(out: Path) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror) from error
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _refuse_other_file(out: Path) -> None:
+    """Raise `StoreError` for a file that is no picture, such as a label map named by mistake."""
+    if out.is_file():
+        with open(out, "rb") as file:
+            if file.read(len(PNG)) != PNG:
+                raise StoreError(
+                    "is there already, and no PNG file.", remedy="Choose another --out.", path=out
+                )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.caseid import PARTIAL_MARK, check_case_id
-from softlab_cli.core.errors import InputError, StoreError
+from softlab_cli.core.errors import InputError, StoreError, UsageError
 
 __all__ = [
     "METADATA",
@@ -32,6 +32,7 @@ __all__ = [
     "partial_path",
     "read_bytes",
     "read_json",
+    "refuse_in_store",
     "remove",
     "sync_file",
     "sync_folder",
@@ -53,6 +54,16 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "Shorten the case id or the path of the store.",
     errno.EMFILE: "Raise the limit of open files (ulimit -n).",
 }
+
+
+def refuse_in_store(out: str | os.PathLike[str]) -> None:
+    """Raise `UsageError` where a result would lie in a store, or replace a file of it."""
+    for folder in (Path(out).resolve(), *Path(out).resolve().parents):
+        if (folder / METADATA).is_file():
+            raise UsageError(
+                f"--out {out}: lies in the store {folder}, which holds nothing but its cases.",
+                remedy="Choose a place outside.",
+            )
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Pieces:
         with system_errors(self.folder, "written"):
             self.folder.mkdir(parents=True, exist_ok=True)
             there = {path.name for path in self.folder.iterdir()} & wanted
-            for key, text in self._in_page():
+            for key, text in self._in_page() if wanted - there else ():
                 if key in wanted - there:
                     self.keep(key, text)
                     there.add(key)
@@ -117,9 +117,30 @@ class Pieces:
         path = self.folder / key
         partial = path.with_name(f"{key}.{os.getpid()}")
         with system_errors(path, "written"):
+            self.folder.mkdir(parents=True, exist_ok=True)  # another run may have removed it
             partial.write_bytes(data)
             os.replace(partial, path)
         return len(data)
+
+    def check_whole(self, keys: Iterable[str]) -> None:
+        """Refuse to make a page of which pieces are lacking.
+
+        Another run of the same page removes the folder when it ends; what it drew is in its
+        page then, and is taken from there.
+
+        Raises
+        ------
+        StoreError
+            When some are in neither place.
+        """
+        wanted = set(keys)
+        if lost := wanted - self.take_over(wanted):
+            raise StoreError(
+                f"{len(lost)} of {len(wanted)} pictures have been removed meanwhile, as by another "
+                "softlab report with this --out; the page is left as it was.",
+                remedy="Run it again.",
+                path=self.page,
+            )
 
     def marked(self, key: str) -> str:
         """A piece between its marks, for the page; empty where there is none."""

@@ -10,6 +10,10 @@ __all__ = ["Scale", "Tick"]
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
+SAME = 1e-5
+"""Of a number: within this much of one another numbers are one, as six digits write them.
+Volumes of equal regions on turned grids differ in their last bits."""
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -61,7 +65,7 @@ class Scale:
         usable = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
         least = min(usable, default=1.0 if log else 0.0) if low is None else low
         most = max(usable, default=10.0 if log else 1.0) if high is None else high
-        if least < most:
+        if most - least > SAME * max(abs(least), abs(most)):
             return cls(least, most, start, end, log)
         if log:
             return cls(least / 2, least * 2, start, end, log)

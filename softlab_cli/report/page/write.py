@@ -28,6 +28,7 @@ from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.running.request import Request
 from softlab_cli.running.runner import run_cases
 from softlab_cli.running.scan import failure
+from softlab_cli.store.files import refuse_in_store
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.version import __version__
 
@@ -95,9 +96,10 @@ def write_report(
     PackageError
         Without jinja2 or Pillow, which the extra ``plot`` brings.
     UsageError
-        When `out` is a folder.
+        When `out` is a folder, or lies in a store.
     StoreError
-        When `store` is no store, or `out` is another file than a page, or cannot be written.
+        When `store` is no store, or `out` is another file than a page, or cannot be written;
+        when another run has removed what this one had drawn.
 
     Examples
     --------
@@ -113,6 +115,7 @@ def write_report(
     page = Path(out)
     refuse_url(page)
     opened = store if isinstance(store, Store) else open_store(store)
+    refuse_in_store(page)
     pieces = Pieces(page)
     pieces.check()
     if overwrite:
@@ -125,6 +128,7 @@ def write_report(
     executor = make_executor(draft.workers, dask, isolated=draft.may_crash, seconds=case_timeout)
     report = run_cases("draw", draw_case, draft.tasks, executor, listen, draft.ended, started)
     failed = {o.case_id: o.message for o in report.outcomes if o.status == "failed"}
+    pieces.check_whole(key for case_id, key in draft.keys.items() if case_id not in failed)
     content = page_of(opened, found, failed, pieces, draft.keys)
     replace_page(page, stream("store.html", page=content, **content.frame))
     pieces.remove()
