@@ -469,7 +469,9 @@ def test_a_region_and_raters_and_a_store(softlab, data, tmp_path) -> None:
         np.testing.assert_allclose(knots.becomes, knots.probability, atol=0.01)
     assert found.fitted is not None
     everywhere = found.fitted.votes
-    done(softlab(*command, "--out", out, "--overwrite", "--region", "union=1vox"))
+    region = ("--region", "union=1vox")
+    said = done(softlab(*command, "--out", out, "--overwrite", *region)).output
+    assert "patients" not in said  # nobody has said whose the cases are
     found = Calibration.load(out)
     assert found.fitted is not None
     assert found.fitted.votes < everywhere
