@@ -18,6 +18,7 @@ from softlab_cli.cases import discover_cases
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, InputError, StoreError, UsageError
 from softlab_cli.core.events import ignore
+from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation import calibrating
 from softlab_cli.evaluation.calibrated import Calibrated
 from softlab_cli.evaluation.calibrating import (
@@ -32,6 +33,7 @@ from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.predictions import open_prediction
 from softlab_cli.evaluation.request import EvaluationRequest, calibrations_of
 from softlab_cli.evaluation.settings import Settings
+from softlab_cli.evaluation.spooled import Spooled
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.request import Request
 from tests import naive_isotonic as naive
@@ -507,6 +509,15 @@ def test_where_nothing_is_said_nothing_is_calibrated(softlab, tmp_path) -> None:
         volumes = np.stack([calibrated.volume(c) for c in range(len(store.classes))])
     np.testing.assert_array_equal(read, volumes)
     np.testing.assert_array_equal(read.any(axis=0), labels != 9)
+
+
+def test_scratch_that_cannot_be_written_is_foreseen(tmp_path) -> None:
+    grid = Geometry((4, 8, 9), np.eye(4))
+    spooled = Spooled.empty(grid, 3, np.float32, tmp_path)
+    spooled.path.unlink()
+    spooled.path.mkdir()
+    with pytest.raises(StoreError, match="classes: cannot be written"):
+        Spooled.empty(grid, 3, np.float32, tmp_path)
 
 
 def test_memory_is_promised_for_float32_where_float16_is_calibrated(softlab, tmp_path) -> None:
