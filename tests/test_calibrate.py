@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 import softlab_cli
+from softlab_cli.cases import discover_cases
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, InputError, StoreError, UsageError
+from softlab_cli.core.events import ignore
+from softlab_cli.core.volume import Geometry
+from softlab_cli.evaluation import calibrating
+from softlab_cli.evaluation.calibrated import Calibrated
 from softlab_cli.evaluation.calibrating import (
     CalibrationRequest,
     execute_calibration,
@@ -24,8 +29,12 @@ from softlab_cli.evaluation.calibrating import (
 from softlab_cli.evaluation.calibrations import Calibration
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.isotonic import IDENTITY, Knots
-from softlab_cli.evaluation.request import calibrations_of
+from softlab_cli.evaluation.plan import plan_evaluation
+from softlab_cli.evaluation.predictions import open_prediction
+from softlab_cli.evaluation.request import EvaluationRequest, calibrations_of
 from softlab_cli.evaluation.settings import Settings
+from softlab_cli.evaluation.spooled import Spooled
+from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.request import Request
 from tests import naive_isotonic as naive
 from tests.soft_support import save, save_probabilities
@@ -462,13 +471,69 @@ def test_a_region_and_raters_and_a_store(softlab, data, tmp_path) -> None:
         np.testing.assert_allclose(knots.becomes, knots.probability, atol=0.01)
     assert found.fitted is not None
     everywhere = found.fitted.votes
-    done(softlab(*command, "--out", out, "--overwrite", "--region", "union=1vox"))
+    region = ("--region", "union=1vox")
+    said = done(softlab(*command, "--out", out, "--overwrite", *region)).output
+    assert "patients" not in said  # nobody has said whose the cases are
     found = Calibration.load(out)
     assert found.fitted is not None
     assert found.fitted.votes < everywhere
     assert found.fitted.region == "union=1vox"
     said = done(softlab(*command, "--out", out, "--overwrite", "--region", "foreground")).output
     assert "biased" in said
+
+
+def test_a_folder_that_takes_no_file_is_said_before_cases_are_counted(
+    softlab, data, monkeypatch
+) -> None:
+    monkeypatch.setattr(calibrating, "_counted", None)
+    found = softlab("calibrate", "--pred", data / "val", "--ref", data / "val_ref", "--out",
+                    "/proc/c.json")  # fmt: skip
+    assert found.exit_code == 1
+    assert "error: /proc/" in found.output
+    assert ": cannot be written" in found.output
+
+
+def test_where_nothing_is_said_nothing_is_calibrated(softlab, tmp_path) -> None:
+    """Not the first class either, which pictures would show as sure and wrong."""
+    labels = drawn(0)[1].squeeze().copy()
+    labels[0] = 9
+    save(tmp_path / "in" / "c.nii.gz", labels)
+    done(softlab("onehot", "--in", tmp_path / "in", "--ignore-label", 9, "--out",
+                 tmp_path / "s.zarr"))  # fmt: skip
+    store = softlab_cli.open_store(tmp_path / "s.zarr")
+    calibration = Calibration("temperature", store.classes, temperature=2.0)
+    case = discover_cases([tmp_path / "s.zarr"], None, soft=True)[0]
+    with open_prediction([case], store.classes, ReadingOptions(), tmp_path) as prediction:
+        calibrated = Calibrated(prediction, calibration)
+        read = calibrated.read(tuple(slice(0, n) for n in SHAPE))
+        volumes = np.stack([calibrated.volume(c) for c in range(len(store.classes))])
+    np.testing.assert_array_equal(read, volumes)
+    np.testing.assert_array_equal(read.any(axis=0), labels != 9)
+
+
+def test_scratch_that_cannot_be_written_is_foreseen(tmp_path) -> None:
+    grid = Geometry((4, 8, 9), np.eye(4))
+    spooled = Spooled.empty(grid, 3, np.float32, tmp_path)
+    spooled.path.unlink()
+    spooled.path.mkdir()
+    with pytest.raises(StoreError, match="classes: cannot be written"):
+        Spooled.empty(grid, 3, np.float32, tmp_path)
+
+
+def test_memory_is_promised_for_float32_where_float16_is_calibrated(softlab, tmp_path) -> None:
+    save(tmp_path / "in" / "c.nii.gz", np.tile(drawn(0)[1][0], (1, 8, 8)))
+    store = tmp_path / "s.zarr"
+    done(softlab("onehot", "--in", tmp_path / "in", "--out", store))
+    classes = softlab_cli.open_store(store).classes
+    calibration = Calibration("temperature", classes, temperature=2.0)
+    run = Request([tmp_path / "in"], tmp_path / "o", workers=1, threads=1)
+    sizes = [
+        plan_evaluation(
+            EvaluationRequest({"a": (store,)}, run, Settings(), calibrations=given), ignore
+        ).crew.bytes_per_worker
+        for given in ({}, {"a": calibration})
+    ]
+    assert sizes[1] > sizes[0]
 
 
 def test_what_goes_wrong_is_named(softlab, data, tmp_path) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import softlab_cli
@@ -17,6 +18,7 @@ from softlab_cli.geodesic.engines import resolve_engine
 from softlab_cli.report.preview import draw_cases
 from softlab_cli.running.executors import DaskExecutor
 from tests.conftest import blobs, write_image
+from tests.soft_support import save
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -118,3 +120,59 @@ def test_fastgeodis(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "FastGeodis", None)
     with pytest.raises(ImportError, match="--no-build-isolation"):
         resolve_engine("fastgeodis")
+
+
+@pytest.fixture
+def judged(tmp_path) -> Path:
+    """Label maps of two raters, and probabilities of a prediction."""
+    labels = blobs((6, 8, 8), 3)
+    save(tmp_path / "ref" / "a.nii.gz", labels)
+    save(tmp_path / "other" / "a.nii.gz", np.roll(labels, 1, axis=2))
+    soft = np.stack([np.where(labels == c, 0.5, 0.25) for c in range(3)])
+    save(tmp_path / "soft" / "a.nii.gz", soft.astype(np.float32))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("predicted", "package", "missing"),
+    [
+        ("soft", "matplotlib.figure", "reliability.png"),
+        ("soft", "contourpy", "report.html"),
+        ("soft", "jinja2", "report.html"),
+        ("other", "PIL", "report.html"),
+        ("other", "contourpy", "report.html"),
+        ("other", "matplotlib.figure", ""),
+    ],
+)
+def test_an_evaluation_is_whole_without_its_pictures(
+    monkeypatch, softlab, judged, predicted, package, missing
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    out = judged / "out"
+    done = softlab(
+        "evaluate", "--pred", judged / predicted, "--ref", judged / "ref", "--out", out,
+        "--workers", 1, "--background", "first",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert done.output.count("softlab-cli[plot]") == bool(missing)
+    assert f"not drawn: {missing}; " in done.output or not missing
+    drawn = {"report.html"} | ({"reliability.png"} if predicted == "soft" else set())
+    there = {p.name for p in out.iterdir() if p.is_file()}
+    assert there == {"cases.csv", "summary.json", "summary.md", "evaluation.json"} | (
+        drawn - {missing}
+    )
+
+
+@pytest.mark.parametrize("raters", [["ref"], ["ref", "other"]])
+def test_tuning_is_whole_without_its_pictures(monkeypatch, softlab, judged, raters) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    folders = [part for rater in raters for part in ("--in", judged / rater)]
+    done = softlab(
+        "tune", *folders, "--out", judged / "out", "--workers", 1, "--kernel-size", 3,
+        "--sigma-voxels", 1, "--methods", "svls" if len(raters) == 1 else "svls,msvls",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    pictures = "tune.png" if len(raters) > 1 else "tune.png, settings.png"
+    assert done.output.count(f"not drawn: {pictures}; tune.png needs matplotlib. pip install") == 1
+    assert (judged / "out" / "summary.md").exists()
+    assert not list((judged / "out").glob("*.png"))

@@ -124,8 +124,9 @@ def describe(report: RunFinished, found: Calibration | None, out: Path) -> list[
         f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
     ]
     if found is not None and (fitted := found.fitted) is not None:
+        of = "" if fitted.patients == fitted.cases else f" of {fitted.patients} patients"
         lines += [
-            f"  {found.describe()} of {fitted.patients} patients, {fitted.votes:,} votes",
+            f"  {found.describe()}{of}, {fitted.votes:,} votes",
             f"  NLL {fitted.nll_before:.4g}, after it {fitted.nll_after:.4g} on the same cases, "
             f"{_crossed(fitted.nll_cross_fitted, fitted.nll_before)}",
         ]

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import evaluation_options, references, slurm_part, together
+from softlab_cli.core.events import Notice
+from softlab_cli.core.extras import going_without, not_drawn
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
 if TYPE_CHECKING:
+    from softlab_cli.core.errors import PackageError
     from softlab_cli.core.events import Listener, RunFinished
     from softlab_cli.evaluation.plan import EvaluationPlan
     from softlab_cli.evaluation.summary import Summary
@@ -169,14 +172,23 @@ def command(
     raise SystemExit(1 if report.failed or (drawn and drawn.failed) else 0)
 
 
-def draw(plan: EvaluationPlan, summary: Summary, thumbnails: int, listen: Listener) -> RunFinished:
-    """Draw reliability.png and report.html."""
-    from softlab_cli.report.evaluated.page import write_evaluation_page
+def draw(
+    plan: EvaluationPlan, summary: Summary, thumbnails: int, listen: Listener
+) -> RunFinished | None:
+    """Draw reliability.png and report.html; says so where packages for it are not there."""
+    from softlab_cli.report.evaluated.page import PAGE, write_evaluation_page
     from softlab_cli.report.reliability import draw_reliability
 
+    lacking: dict[str, PackageError] = {}
+    report = None
     if summary.diagrams:
-        draw_reliability(summary.diagrams, plan.request.out / "reliability.png")
-    return write_evaluation_page(plan, summary, thumbnails=thumbnails, listen=listen)
+        with going_without(lacking, "reliability.png"):
+            draw_reliability(summary.diagrams, plan.request.out / "reliability.png")
+    with going_without(lacking, PAGE):
+        report = write_evaluation_page(plan, summary, thumbnails=thumbnails, listen=listen)
+    if lacking:
+        listen(Notice(not_drawn(lacking)))
+    return report
 
 
 def describe_plan(plan: EvaluationPlan) -> list[str]:

@@ -11,13 +11,16 @@ import click
 
 from softlab_cli.cli.arguments import listed, listed_numbers, listed_wholes
 from softlab_cli.cli.options import slurm_part, together, tuning_options
+from softlab_cli.core.events import Notice
+from softlab_cli.core.extras import going_without, not_drawn
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
 if TYPE_CHECKING:
-    from softlab_cli.core.events import RunFinished
+    from softlab_cli.core.errors import PackageError
+    from softlab_cli.core.events import Listener, RunFinished
     from softlab_cli.tuning.plan import TunePlan
     from softlab_cli.tuning.summary import Summary
 
@@ -117,13 +120,11 @@ def command(
     """
     from softlab_cli.evaluation.request import read_groups
     from softlab_cli.labels.read import ReadingOptions
-    from softlab_cli.report.tuning import draw_settings, draw_tuning
     from softlab_cli.running.request import Request
     from softlab_cli.tuning.grid import Grid
     from softlab_cli.tuning.plan import plan_tuning
     from softlab_cli.tuning.request import TuneRequest
     from softlab_cli.tuning.run import execute_tuning
-    from softlab_cli.tuning.views import side_by_side
 
     progress, verbose = options.pop("progress"), options.pop("verbose")
     dry_run, log_json = options.pop("dry_run"), options.pop("log_json")
@@ -142,12 +143,26 @@ def command(
             click.echo(printable("\n".join(describe_plan(plan))))
             raise SystemExit(1 if plan.failed else 0)
         report, summary = execute_tuning(plan, listen)
-    if summary is not None:
-        draw_tuning(summary, request.run.out / "tune.png")
-        if plan.alone and (views := side_by_side(plan)) is not None:
-            draw_settings(views, request.run.out / "settings.png")
+        if summary is not None:
+            draw(plan, summary, listen)
     click.echo(printable("\n".join(describe(report, summary, request.run.out))))
     raise SystemExit(1 if report.failed else 0)
+
+
+def draw(plan: TunePlan, summary: Summary, listen: Listener) -> None:
+    """Draw tune.png, and with one rater settings.png; says so where matplotlib is not there."""
+    from softlab_cli.report.tuning import draw_settings, draw_tuning
+    from softlab_cli.tuning.views import side_by_side
+
+    out = plan.request.run.out
+    lacking: dict[str, PackageError] = {}
+    with going_without(lacking, "tune.png"):
+        draw_tuning(summary, out / "tune.png")
+    if plan.alone and (views := side_by_side(plan)) is not None:
+        with going_without(lacking, "settings.png"):
+            draw_settings(views, out / "settings.png")
+    if lacking:
+        listen(Notice(not_drawn(lacking)))
 
 
 def describe_plan(plan: TunePlan) -> list[str]:

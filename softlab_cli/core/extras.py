@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
 from softlab_cli.core.errors import PackageError
 
-__all__ = ["pip_install", "require"]
+__all__ = ["going_without", "not_drawn", "pip_install", "require"]
 
 DISTRIBUTION = "softlab-cli"
 """What pip knows this package as; the name softlab belongs to another project."""
@@ -49,3 +49,25 @@ def require(package: str, *, extra: str, problem: str) -> Iterator[None]:
         if (error.name or "").split(".")[0] != package:
             problem = f"{problem} It cannot be imported: {error}."
         raise PackageError(problem, remedy=pip_install(extra)) from error
+
+
+@contextmanager
+def going_without(lacking: MutableMapping[str, PackageError], name: str) -> Iterator[None]:
+    """Surround the making of a file that a run is whole without.
+
+    Parameters
+    ----------
+    lacking
+        Gets the error under the name, where a package is not there; other errors pass.
+    name
+        The file.
+    """
+    try:
+        yield
+    except PackageError as error:
+        lacking[name] = error
+
+
+def not_drawn(lacking: Mapping[str, PackageError]) -> str:
+    """One line about all files that are not there for want of a package, one at least."""
+    return f"not drawn: {', '.join(lacking)}; {next(iter(lacking.values()))}"

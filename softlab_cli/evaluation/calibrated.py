@@ -56,7 +56,10 @@ class Calibrated:
         return self._prediction.members
 
     def read(self, region: Region) -> NDArray[np.float32]:
-        """(C, z, y, x), calibrated; looks as well whether they are probabilities."""
+        """(C, z, y, x), calibrated; looks as well whether they are probabilities.
+
+        All are 0 where the prediction says nothing.
+        """
         values, said = self._labelled(region)
         flat = np.ascontiguousarray(values.reshape(len(values), -1))
         if flat.dtype != np.float16:
@@ -66,6 +69,7 @@ class Calibrated:
         found = self._calibration.apply(flat)
         changed = found.argmax(axis=0) != top
         self._changed += int(np.count_nonzero(changed & said.ravel()))
+        found *= said.ravel()
         return found.reshape(values.shape)
 
     def _labelled(self, region: Region) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -86,8 +90,8 @@ class Calibrated:
         """(Z, Y, X) of one class; all classes are read for it, block by block."""
         found = np.empty(self.shape, np.float32)
         for region in Grid.for_volume(self.shape, self.ndim).regions():
-            values, _ = self._labelled(region)
-            found[region] = self._calibration.apply(values)[class_index]
+            values, said = self._labelled(region)
+            found[region] = self._calibration.apply(values)[class_index] * said
         return found
 
     def check(self) -> None:

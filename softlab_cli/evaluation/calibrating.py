@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, UsageError, naming
@@ -170,6 +171,7 @@ def execute_calibration(
         listen(outcome)
     with system_errors(run.out, "written"):
         run.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=run.out.absolute().parent).close()  # said before cases are counted
     ids = [task.case_id for task in plan.tasks]
     pool = Pool(request.method, plan.classes, halves({i: request.groups.get(i, i) for i in ids}))
     outcomes = [*plan.failed, *_counted(plan, pool, listen)]

@@ -21,6 +21,12 @@ BYTES_TOGETHER = 12
 BYTES_OF_SHARES = 24
 """The same of votes for each class, in float64, beside the probabilities in float32."""
 
+CALIBRATED_BYTES = 12
+"""A probability of a block before it is calibrated: in float32, afterwards, and what is asked."""
+
+MAPPED_BYTES = 32
+"""For each of those that are mapped together, in float64: before and after the division."""
+
 SURFEL_BYTES = 9
 SURFACE_BYTES = 4
 """A voxel, for distances of the surfels of one class: 40 bytes a surfel, and up to one in ten
@@ -51,6 +57,8 @@ class CaseSize:
         Whether they are judged by soft labels.
     normalised
         Whether they are divided by their sum as they are read.
+    calibrated
+        Whether they are calibrated as they are read.
     """
 
     shape: tuple[int, int, int]
@@ -62,6 +70,7 @@ class CaseSize:
     is_single: bool
     has_shares: bool
     normalised: bool = False
+    calibrated: bool = False
 
     @property
     def voxels(self) -> int:
@@ -131,7 +140,11 @@ def _counting(size: CaseSize, settings: Settings, threads: int) -> int:
         held += item * size.members + 12
     if size.normalised:
         held += 20
+    if size.calibrated:
+        held += CALIBRATED_BYTES
     together = min(TOGETHER, probabilities)
     by_class = size.has_shares or size.raters > 1 or settings.ordered
     step = BYTES_TOGETHER + (BYTES_OF_SHARES if by_class else 0)
+    if size.calibrated:
+        step = max(step, MAPPED_BYTES)
     return int(held * probabilities + step * together + CHUNK_BYTES)

@@ -367,6 +367,7 @@ class _Draft:
 
         settings = request.settings
         shares = any(reference.is_soft for reference in self.references.values())
+        singles = self._singles(request)
 
         def needed(case: Case, threads: int) -> int:
             pairs = [pair for pair in self.pairs if pair.reference.case_id == case.case_id]
@@ -375,8 +376,9 @@ class _Draft:
             size = CaseSize(
                 self.probes[case.case_id].geometry.shape, self.probes[case.case_id].geometry.ndim,
                 len(classes), _rater_count(case), max(len(pair.members) for pair in pairs),
-                is_soft=bool(kinds - {"hard"}), is_single="single" in kinds,
+                is_soft=bool(kinds - {"hard"}), is_single=any(singles[p.run] for p in pairs),
                 has_shares=shares, normalised=run.reading.sums == "normalise",
+                calibrated=any(p.run in request.calibrations for p in pairs),
             )  # fmt: skip
             reading = max(self.probes[case.case_id].bytes_on_read, reference.bytes_on_read)
             return needed_bytes(size, settings, reading, threads)
@@ -391,7 +393,7 @@ class _Draft:
     ) -> list[EvaluationTask]:
         """A task for each pair."""
         found = []
-        singles = {run: self._is_single(run) or run in request.calibrations for run in request.runs}
+        singles = self._singles(request)
         if any(singles.values()):
             Cells.ranges(request.settings.bin_counts)  # says so where bins cannot be counted
         shares = any(self.references[pair.reference.case_id].is_soft for pair in self.pairs)
@@ -424,6 +426,10 @@ class _Draft:
                 )
             )
         return found
+
+    def _singles(self, request: EvaluationRequest) -> dict[str, bool]:
+        """Whether probabilities of a run are counted as float32; what is calibrated always is."""
+        return {run: self._is_single(run) or run in request.calibrations for run in request.runs}
 
     def _is_single(self, run: str) -> bool:
         """Whether any case of a run has other numbers than float16; all are counted alike."""

@@ -19,6 +19,7 @@ from softlab_cli.core.blocks import Region
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.volume import Geometry
+from softlab_cli.store.files import system_errors
 
 __all__ = ["Spooled"]
 
@@ -56,7 +57,7 @@ class Spooled:
         found = cls(geometry, count, np.dtype(dtype), folder / "classes")
         size = count * found.class_bytes
         _check_room(size, folder)
-        with open(found.path, "wb") as file:
+        with system_errors(found.path, "written"), open(found.path, "wb") as file:
             file.truncate(size)
         return found
 
@@ -69,7 +70,7 @@ class Spooled:
         """Add a (Z, Y, X) volume to a class, which may have several parts."""
         total = self.volume(class_index)
         total += volume.astype(self.dtype, copy=False)
-        with open(self.path, "r+b") as file:
+        with system_errors(self.path, "written"), open(self.path, "r+b") as file:
             file.seek(class_index * self.class_bytes)
             file.write(total.data)
 

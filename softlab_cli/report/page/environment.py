@@ -28,11 +28,13 @@ PROBLEM = "a page needs jinja2 and Pillow."
 
 
 def check_packages() -> None:
-    """Raise `PackageError` unless jinja2 and Pillow are there."""
+    """Raise `PackageError` unless jinja2, Pillow and what draws outlines are there."""
     with require("jinja2", extra="plot", problem=PROBLEM):
         import jinja2  # noqa: F401
     with require("PIL", extra="plot", problem=PROBLEM):
         import PIL  # noqa: F401
+    with require("contourpy", extra="plot", problem="outlines need matplotlib."):
+        import contourpy  # noqa: F401
 
 
 @lru_cache(1)
