@@ -54,7 +54,7 @@ def test_a_summary_comes_first(softlab, store) -> None:
     assert found["volume"] == (
         f"{min(volumes):.4g} to {max(volumes):.4g} ml a case, {sum(volumes):.6g} in all"
     )
-    assert "nats a case" in found["entropy"]
+    assert "bits a case" in found["entropy"]
     assert "size" not in found
     assert "size " in softlab("info", store.path, "--sizes").output
 

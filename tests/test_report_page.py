@@ -329,3 +329,14 @@ def test_views_of_the_store_can_be_drawn(store) -> None:
     text = drawn_within(view_case(case), case.classes, MOST_BYTES)
     assert text.count('<figure class="slice">') == 3
     assert 'data-switches="hard"' in text
+
+
+def test_a_case_without_foreground_is_a_sign(store) -> None:
+    (full, *_) = gather_cases(softlab_cli.open_store(store))
+    assert full.statistics is not None
+    nothing = replace(full.statistics, hard_mm3=[9.0, *[0.0] * (len(full.statistics.hard_mm3) - 1)])
+    empty = replace(full, case_id="empty", statistics=nothing)
+    names = softlab_cli.open_store(store).classes.names
+    first, second = with_signs([full, empty], names, 0)
+    assert (first.case_id, [sign.text for sign in first.signs]) == ("empty", ["no foreground"])
+    assert not second.signs

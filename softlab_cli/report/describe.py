@@ -33,9 +33,9 @@ def describe_case(case: Case) -> Iterator[str]:
     statistics = case.statistics
     if statistics is None:
         return
-    if statistics.mean_entropy is not None:
+    if statistics.mean_entropy_bits is not None:
         yield (
-            f"  mean entropy {statistics.mean_entropy:.5f} nats, {statistics.ties} ties, "
+            f"  mean entropy {statistics.mean_entropy_bits:.5f} bits, {statistics.ties} ties, "
             f"{statistics.argmax_changes} voxels change their largest class"
         )
     yield ""

@@ -100,7 +100,7 @@ COLUMNS = {
     "raters": Column("raters", lambda case: len(case.info.raters) or None),
     "volume": Column("foreground_ml", lambda case: case.foreground_ml, "{:.2f}".format),
     "entropy": Column(
-        "mean_entropy_nats", lambda case: case.statistic("mean_entropy"), "{:.4f}".format
+        "mean_entropy_bits", lambda case: case.statistic("mean_entropy_bits"), "{:.4f}".format
     ),
     "ties": Column("ties", lambda case: case.statistic("ties")),
     "changes": Column("argmax_changes", lambda case: case.statistic("argmax_changes")),
@@ -108,7 +108,7 @@ COLUMNS = {
 }
 """Columns by the name that they are sorted by; see `softlab_cli.store.statistics`."""
 
-TITLES = {"spacing": "spacing mm", "volume": "ml", "entropy": "entropy nats"}
+TITLES = {"spacing": "spacing mm", "volume": "ml", "entropy": "entropy bits"}
 """In the table for people, where they differ from the names."""
 
 
@@ -253,7 +253,7 @@ def _summary(overview: Overview) -> Iterator[str]:
         yield f"  shape     {_ranges([case.shape for case in cases], 'x')}"
         yield f"  spacing   {_ranges([case.spacing_mm for case in cases], ' x ')} mm"
     for name, title, unit in (("classes", "present", " classes"), ("raters", "raters", ""),
-                              ("volume", "volume", " ml"), ("entropy", "entropy", " nats"),
+                              ("volume", "volume", " ml"), ("entropy", "entropy", " bits"),
                               ("ties", "ties", ""), ("changes", "changes", "")):  # fmt: skip
         known = [f for case in cases if (f := COLUMNS[name].fact(case)) is not None]
         if known:

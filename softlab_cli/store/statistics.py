@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from math import prod
@@ -93,6 +94,11 @@ class CaseStatistics:
     ties: int | None = None
     mean_entropy: float | None = None
     soft_proportion_box: list[float] | None = None
+
+    @property
+    def mean_entropy_bits(self) -> float | None:
+        """`mean_entropy` as people are told it: 1 where two classes share a voxel."""
+        return None if self.mean_entropy is None else self.mean_entropy / math.log(2)
 
     def to_json(self) -> dict[str, Any]:
         """The statistics as the store keeps them."""

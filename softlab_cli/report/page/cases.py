@@ -5,7 +5,6 @@ Nothing here reads a voxel: all of it is what the store keeps.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -24,8 +23,6 @@ __all__ = ["ORDER", "RULE", "CaseFacts", "Sign", "case_table", "gather_cases", "
 NEARLY_ALL = 0.95
 """Share of the cases that have a class, from which on the others lack it."""
 
-BITS = 1 / math.log(2)
-
 RULE = (
     f"A number stands out where it lies more than three times the distance of the quartiles "
     f"beyond the nearer one (Tukey's outer fences; of volumes the logarithms count), among at "
@@ -33,9 +30,9 @@ RULE = (
 )
 ORDER = (
     "Worst first: cases that cannot be read or drawn, then by the number of signs, then by mean "
-    "entropy. Each of these is a sign: a warning; a volume that stands out, or a class that is "
-    "lacking; more entropy, ties or changes of the largest class than in other cases; raters who "
-    "agree less."
+    "entropy. Each of these is a sign: a warning; no foreground at all; a volume that stands out, "
+    "or a class that is lacking; more entropy, ties or changes of the largest class than in other "
+    "cases; raters who agree less."
 )
 
 
@@ -90,8 +87,7 @@ class CaseFacts:
     @property
     def entropy_bits(self) -> float | None:
         """Mean entropy of the soft label."""
-        found = self.statistics.mean_entropy if self.statistics else None
-        return None if found is None else found * BITS
+        return self.statistics.mean_entropy_bits if self.statistics else None
 
     @property
     def agreement(self) -> float | None:
@@ -162,6 +158,8 @@ def with_signs(
     for case in cases:
         if case.warnings:
             signs[case.case_id].append(Sign(counted(len(case.warnings), "warning")))
+        if _is_empty(case, background):
+            signs[case.case_id].append(Sign("no foreground"))
     for text, number, low in _FIGURES:
         _mark(cases, signs, number, text, low=low)
     for index, name in enumerate(names):
@@ -169,6 +167,13 @@ def with_signs(
             _mark_volumes(cases, signs, index, name)
     marked = [replace(case, signs=tuple(signs[case.case_id])) for case in cases]
     return sorted(marked, key=_rank)
+
+
+def _is_empty(case: CaseFacts, background: int | None) -> bool:
+    if case.statistics is None:
+        return False
+    volumes = enumerate(case.statistics.hard_mm3)
+    return not any(volume for index, volume in volumes if index != background)
 
 
 def _rank(case: CaseFacts) -> tuple[object, ...]:

@@ -180,6 +180,8 @@ def draw_views(
     kept = [line for line in every if detail.classes is None or line.class_index in wanted]
     raters = sorted({line.name for line in every if line.kind == "rater"}, key=natural_order)
     notes = views.notes
+    if not notes and all(view.image is None for view in views.views):
+        notes = ("no image belongs to this case: lines and shades lie on black",)
     shown = {line.class_index for line in kept}
     if left := {line.class_index for line in every} - shown:
         notes += (
