@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 
 import softlab_cli
 from softlab_cli.core.errors import GeometryError, InputError, UsageError
+from softlab_cli.evaluation.calibrations import refuse_existing
 from softlab_cli.evaluation.metrics.regions import band, dilated_union
 from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.request import EvaluationRequest, runs_of
+from softlab_cli.evaluation.results import FOLDER
 from softlab_cli.evaluation.scene import _by_slabs, _slices
 from softlab_cli.evaluation.settings import Settings, parse_regions
 from softlab_cli.evaluation.statistics import Difference
@@ -276,6 +279,13 @@ def test_what_is_done_is_skipped_until_files_or_options_change(softlab, data, tm
     assert foreign.exit_code == 1
     assert "no folder of results" in foreign.output
     assert (tmp_path / "mine" / "notes.txt").exists()
+
+
+def test_results_lie_in_no_store(tmp_path) -> None:
+    (tmp_path / "zarr.json").write_text("{}")
+    for refuse in (FOLDER.refuse_foreign, partial(refuse_existing, overwrite=True)):
+        with pytest.raises(UsageError, match="lies in the store"):
+            refuse(tmp_path / "sub" / "out")
 
 
 def test_parts_come_together(softlab, data, tmp_path) -> None:

@@ -74,7 +74,7 @@ def test_a_method_makes_of_a_store_what_it_makes_of_its_files(softlab, data, tmp
     done(softlab("svls", "--in", data / "r1", *LABELS, "--out", tmp_path / "files.zarr"))
     said = done(softlab("svls", "--in", data / "one.zarr", "--out", tmp_path / "store.zarr")).output
     same(tmp_path / "files.zarr", tmp_path / "store.zarr")
-    assert "one.zarr: voxels with label value 255 were not labelled" in said
+    assert "one.zarr: label value 255 stands for voxels that are not" in said
     again = done(softlab("svls", "--in", data / "one.zarr", "--out", tmp_path / "store.zarr"))
     assert "skipped      2" in again.output
 

@@ -37,6 +37,7 @@ from softlab_cli.evaluation.folders import write_text
 from softlab_cli.evaluation.metrics.cells import CLIP, Cells
 from softlab_cli.evaluation.metrics.isotonic import Knots
 from softlab_cli.evaluation.metrics.soundness import find_faults
+from softlab_cli.store.files import refuse_in_store
 from softlab_cli.version import __version__
 
 __all__ = ["Calibration", "fingerprint", "refuse_existing"]
@@ -224,7 +225,8 @@ class Calibration:
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise `StoreError` when a file cannot be put there."""
+    """Raise `SoftlabError` when a file cannot be put there."""
+    refuse_in_store(path)
     if path.is_dir():
         raise StoreError("is a folder.", remedy="Give the name of a file.", path=path)
     if path.exists() and not overwrite:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.errors import StoreError
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import refuse_in_store, system_errors
 
 __all__ = ["CASES", "ResultsFolder", "partial_of", "write_text"]
 
@@ -80,8 +80,16 @@ class ResultsFolder:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def refuse_foreign(self, out: Path) -> None:
-        """Raise `StoreError` where a folder is there, and not one of these results."""
-        if not out.exists() or (out / self.mark).exists():
+        """Raise `StoreError` where a folder is there, and not one of these results.
+
+        Raises
+        ------
+        UsageError
+            When it would lie in a store.
+        """
+        if not out.exists():
+            return refuse_in_store(out)
+        if (out / self.mark).exists():
             return
         if not out.is_dir() or any(out.iterdir()):
             raise StoreError(

@@ -157,8 +157,8 @@ def notes_of_stores(request: Request) -> Iterator[str]:
                  if v not in request.ignore_labels]  # fmt: skip
         if marks:
             yield (
-                f"{path}: voxels with label value {', '.join(map(str, marks))} were not labelled, "
-                "and are not here, in any of the inputs"
+                f"{path}: label value {', '.join(map(str, marks))} stands for voxels that are not "
+                "labelled there, and does so in every input here"
             )
 
 
