@@ -104,7 +104,8 @@ def test_rows_are_filtered(opened) -> None:
     assert opened.column("cases", 0) == ["case1"]
     assert form.locator("output").inner_text() == "1 of 3 cases"
     form.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelectorAll('#cases tr[hidden]').length === 0")
+    # Waits without code of its own: the page lets no other script run.
+    page.locator("#cases tr[hidden]").first.wait_for(state="detached")
     index = page.locator('#cases th[data-column="volume"]').evaluate("(cell) => cell.cellIndex")
     volumes = sorted(float(text) for text in opened.column("cases", index))
     form.locator('select[name="column"]').select_option("volume, ml")
