@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import calibration_options, references, together
-from softlab_cli.core.folders import some_of
+from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
@@ -107,22 +107,14 @@ def command(
 
 def describe_plan(plan: CalibrationPlan) -> list[str]:
     """What --dry-run prints."""
-    return [
-        *(f"  to do     {shown(task.case_id)}" for task in plan.tasks),
-        *(f"  failed    {shown(outcome.case_id)}  {outcome.message}" for outcome in plan.failed),
-        f"{len(plan.tasks)} to do, {len(plan.failed)} failed; {plan.crew.workers} workers x "
-        f"{plan.crew.threads} threads",
-    ]
+    to_do = [task.case_id for task in plan.tasks]
+    return planned_lines(plan.classes.names, to_do, (), plan.failed, plan.crew)
 
 
 def describe(report: RunFinished, found: Calibration | None, out: Path) -> list[str]:
     """The closing table: what was fitted, on what, and what it is worth."""
-    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
-    lines = [
-        shown(out) if found else "nothing is written: no case could be used",
-        f"  done    {report.done:>6}  {report.seconds:.1f} s",
-        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
-    ]
+    head = shown(out) if found else "nothing is written: no case could be used"
+    lines = closing_lines(head, report, skipped=None)
     if found is not None and (fitted := found.fitted) is not None:
         of = "" if fitted.patients == fitted.cases else f" of {fitted.patients} patients"
         lines += [

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import evaluation_options, references, slurm_part, together
+from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.events import Notice
 from softlab_cli.core.extras import going_without, not_drawn
-from softlab_cli.core.folders import some_of
-from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
@@ -193,36 +192,18 @@ def draw(
 
 def describe_plan(plan: EvaluationPlan) -> list[str]:
     """What --dry-run prints."""
-    lines = []
-    if plan.tasks or plan.kept:  # of cases that all failed nothing is known
-        names = plan.classes.names
-        noun = "class" if len(names) == 1 else "classes"
-        lines.append(f"{len(names)} {noun}: {some_of([shown(n) for n in names], 6)}")
-    lines += [
-        f"  to do     {shown(t.case_id)}" + (f"  ({t.reason})" if t.reason else "")
-        for t in plan.tasks
-    ]
-    lines += [f"  complete  {shown(k.case_id)} ({k.run})" for k in plan.kept]
-    lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in plan.failed]
-    lines.append(
-        f"{len(plan.tasks)} to do, {len(plan.kept)} complete, {len(plan.failed)} failed; "
-        f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
-        f"at most {format_bytes(plan.crew.bytes_per_worker)} each"
+    return planned_lines(
+        plan.classes.names,
+        [task.case_id + (f"  ({task.reason})" if task.reason else "") for task in plan.tasks],
+        [f"{kept.case_id} ({kept.run})" for kept in plan.kept],
+        plan.failed,
+        plan.crew,
     )
-    return lines
 
 
 def describe(report: RunFinished, summary: Summary | None, out: Path) -> list[str]:
     """The closing table: how it ended, and the main figures."""
-    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
-    warned = sum(bool(o.warnings) for o in report.outcomes)
-    lines = [
-        f"{shown(out)}",
-        f"  done    {report.done:>6}  {report.seconds:.1f} s",
-        f"  skipped {report.skipped:>6}  {'complete and unchanged' if report.skipped else ''}",
-        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
-        f"  warned  {warned:>6}  {'see above, or summary.md' if warned else ''}",
-    ]
+    lines = closing_lines(shown(out), report, warned_in="summary.md")
     if summary is not None:
         from softlab_cli.evaluation.tables import one_sided_text
 

@@ -154,7 +154,7 @@ def preprocess_command(
     with listeners(progress=shown, verbose=verbose) as listen:
         reports = preprocess(dataset, configurations, listen=listen, **given)
     for store, report in reports.items():
-        click.echo(printable(describe_run(report, store)))
+        click.echo(printable("\n".join(describe_run(report, store))))
     raise SystemExit(1 if any(report.failed for report in reports.values()) else 0)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import page_options, store_argument
-from softlab_cli.core.folders import some_of
+from softlab_cli.cli.wording import closing_lines
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
@@ -52,12 +52,6 @@ def command(store: Path, out: Path, **options: Any) -> None:
 
 def describe(report: RunFinished, out: Path) -> list[str]:
     """The closing table."""
-    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
-    again = "unchanged since the last page" if report.skipped else ""
-    lines = [
-        f"{shown(out)}  {format_bytes(out.stat().st_size)}",
-        f"  drawn   {report.done:>6}  {report.seconds:.1f} s",
-        f"  kept    {report.skipped:>6}  {again}",
-        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
-    ]
-    return [line.rstrip() for line in lines]
+    head = f"{shown(out)}  {format_bytes(out.stat().st_size)}"
+    kept = ("kept", "unchanged since the last page")
+    return closing_lines(head, report, done=("drawn", ""), skipped=kept)

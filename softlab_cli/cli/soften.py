@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from softlab_cli.cli.options import slurm_part
-from softlab_cli.core.folders import some_of
+from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
@@ -49,11 +49,11 @@ def soften(method: Method, options: dict[str, Any]) -> None:
     with listeners(progress=shown, verbose=verbose, log_json=log_json) as listen:
         plan = make_plan(method, Request(config=config, reading=reading, **options), listen)
         if dry_run:
-            click.echo(printable(describe_plan(plan)))
+            click.echo(printable("\n".join(describe_plan(plan))))
             raise SystemExit(1 if plan.failed else 0)
         report = execute(plan, listen)
     made = folder_for(plan.request.out) if plan.request.train_only else plan.request.out
-    click.echo(printable(describe_run(report, made)))
+    click.echo(printable("\n".join(describe_run(report, made))))
     raise SystemExit(1 if report.failed else 0)
 
 
@@ -94,51 +94,21 @@ def _pair(name: str, entry: Any) -> str:
     return f"{name}:{pairs}" if name else pairs
 
 
-def describe_plan(plan: Plan) -> str:
+def describe_plan(plan: Plan) -> list[str]:
     """What --dry-run prints."""
-    lines = []
-    if plan.tasks or plan.skipped:  # of cases that all failed nothing is known
-        names = plan.info.classes.names
-        lines.append(f"{len(names)} {'class' if len(names) == 1 else 'classes'}: {_some(names)}")
+    to_do = []
     for task in plan.tasks:
         case_id = task.case.case_id
         shape = "x".join(map(str, plan.probes[case_id].geometry.shape))
-        why = f"  ({task.reason})" if task.reason else ""
-        lines.append(f"  to do     {case_id}  {shape}{why}")
-    lines += [f"  complete  {case_id}" for case_id in plan.skipped]
-    lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in plan.failed]
-    lines.append(
-        f"{len(plan.tasks)} to do, {len(plan.skipped)} complete, {len(plan.failed)} failed; "
-        f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
-        f"at most {format_bytes(plan.crew.bytes_per_worker)} each"
-    )
-    return "\n".join(lines)
+        to_do.append(f"{case_id}  {shape}" + (f"  ({task.reason})" if task.reason else ""))
+    return planned_lines(plan.info.classes.names, to_do, plan.skipped, plan.failed, plan.crew)
 
 
-def describe_run(report: RunFinished, out: Path) -> str:
-    """The closing table; why cases failed has been said as it happened."""
+def describe_run(report: RunFinished, out: Path) -> list[str]:
+    """The closing table."""
     size = sum(o.facts.get("stored_bytes", 0) for o in report.outcomes)
-    warned = sum(bool(o.warnings) for o in report.outcomes)
-    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
     again = sum(o.status == "done" and bool(o.message) for o in report.outcomes)
-    how = f"{report.seconds:.1f} s, {format_bytes(size)} written"
+    how = f", {format_bytes(size)} written"
     if again:
         how += f"; {again} done again, since files have changed"
-    rows = [
-        ("done", str(report.done), how),
-        ("skipped", str(report.skipped), "complete and unchanged" if report.skipped else ""),
-        (
-            "failed",
-            str(report.failed),
-            f"see above: {some_of(failed)}" if failed else "",
-        ),
-        ("warned", str(warned), "see above, or softlab info" if warned else ""),
-    ]
-    lines = [f"{out}"]
-    lines += [f"  {name:<8}{count:>6}  {note}".rstrip() for name, count, note in rows]
-    return "\n".join(lines)
-
-
-def _some(names: tuple[str, ...], most: int = 6) -> str:
-    more = f", ... ({len(names) - most} more)" if len(names) > most else ""
-    return ", ".join(map(shown, names[:most])) + more
+    return closing_lines(shown(out), report, done=("done", how), warned_in="softlab info")

@@ -11,10 +11,9 @@ import click
 
 from softlab_cli.cli.arguments import listed, listed_numbers, listed_wholes
 from softlab_cli.cli.options import slurm_part, together, tuning_options
+from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.events import Notice
 from softlab_cli.core.extras import going_without, not_drawn
-from softlab_cli.core.folders import some_of
-from softlab_cli.core.memory import format_bytes
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.progress import listeners
 
@@ -167,34 +166,21 @@ def draw(plan: TunePlan, summary: Summary, listen: Listener) -> None:
 
 def describe_plan(plan: TunePlan) -> list[str]:
     """What --dry-run prints."""
-    names = plan.classes.names
-    lines = [f"{len(names)} classes: {some_of([shown(n) for n in names], 6)}"]
-    lines += [f"  to try    {shown(setting.command)}" for setting in plan.request.settings]
-    lines += [
-        f"  to do     {shown(t.case_id)}" + (f"  ({t.reason})" if t.reason else "")
-        for t in plan.tasks
-    ]
-    lines += [f"  complete  {shown(k.case_id)}" for k in plan.kept]
-    lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in plan.failed]
-    lines.append(
-        f"{len(plan.tasks)} to do, {len(plan.kept)} complete, {len(plan.failed)} failed; "
-        f"{plan.crew.workers} workers x {plan.crew.threads} threads, "
-        f"at most {format_bytes(plan.crew.bytes_per_worker)} each"
+    return planned_lines(
+        plan.classes.names,
+        [task.case_id + (f"  ({task.reason})" if task.reason else "") for task in plan.tasks],
+        [kept.case_id for kept in plan.kept],
+        plan.failed,
+        plan.crew,
+        [setting.command for setting in plan.request.settings],
     )
-    return lines
 
 
 def describe(report: RunFinished, summary: Summary | None, out: Path) -> list[str]:
     """The closing table: how it ended, and what to take."""
     from softlab_cli.tuning.tables import described
 
-    failed = [shown(o.case_id) for o in report.outcomes if o.status == "failed"]
-    lines = [
-        f"{shown(out)}",
-        f"  done    {report.done:>6}  {report.seconds:.1f} s",
-        f"  skipped {report.skipped:>6}  {'complete and unchanged' if report.skipped else ''}",
-        f"  failed  {report.failed:>6}  {f'see above: {some_of(failed)}' if failed else ''}",
-    ]
+    lines = closing_lines(shown(out), report)
     if summary is not None:
         lines += ["", *described(summary)]
     return [line.rstrip() for line in lines]
