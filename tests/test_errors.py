@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import struct
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import pytest
 import SimpleITK as sitk
 
 import softlab_cli
-from softlab_cli.core.errors import UsageError
+from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.store.files import written_whole
 from tests.conftest import blobs, write_image
 
 
@@ -282,3 +285,16 @@ def test_urls_are_refused(softlab, labels, tmp_path, monkeypatch, url) -> None:
     with pytest.raises(UsageError, match="is a URL"):
         softlab_cli.open_store(url)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "soft.zarr"]
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    path.write_text("before")
+    said = r"kept\.txt: cannot be written \(File too large\)\. .*ulimit -f"
+    with pytest.raises(StoreError, match=said), written_whole(path) as partial:
+        partial.write_text("half")
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(partial))
+    assert (path.read_text(), [*tmp_path.iterdir()]) == ("before", [path])
+    with written_whole(path) as partial:
+        partial.write_text("after")
+    assert (path.read_text(), [*tmp_path.iterdir()]) == ("after", [path])

@@ -7,7 +7,6 @@ nothing of others in it.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.errors import StoreError
-from softlab_cli.store.files import refuse_in_store, system_errors
+from softlab_cli.store.files import refuse_in_store, system_errors, written_whole
 
-__all__ = ["CASES", "ResultsFolder", "partial_of", "write_text"]
+__all__ = ["CASES", "ResultsFolder", "write_text"]
 
 CASES = "cases"
 """Folder of what is kept of each case."""
@@ -128,16 +127,6 @@ class ResultsFolder:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under another name, and rename it to its place."""
-    partial = partial_of(path)
-    with system_errors(path, "written"):
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def partial_of(path: Path) -> Path:
-    """The name of a file until it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file that is there whole, or as it was."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -6,19 +6,18 @@ The JSON file is renamed to its place after the counts are there: where it is, t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.provenance import Role, Source, same_content
-from softlab_cli.evaluation.folders import CASES, ResultsFolder, partial_of, write_text
+from softlab_cli.evaluation.folders import CASES, ResultsFolder, write_text
 from softlab_cli.evaluation.measure import Evaluation
 from softlab_cli.evaluation.metrics.keeping import load_counts, save_counts
 from softlab_cli.evaluation.metrics.tallies import Counts
 from softlab_cli.evaluation.rows import Row
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import system_errors, written_whole
 
 __all__ = ["FOLDER", "PICTURES", "Kept", "keep", "place_of", "read_kept"]
 
@@ -107,10 +106,8 @@ def keep(
         path.unlink(missing_ok=True)
         if found.counts is not None:
             counts = path.with_suffix(".npz")
-            partial = partial_of(counts)
-            with open(partial, "wb") as file:
+            with written_whole(counts) as partial, open(partial, "wb") as file:
                 save_counts(file, found.counts)
-            os.replace(partial, counts)
             size = counts.stat().st_size
         text = json.dumps(content, allow_nan=False)
         write_text(path, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from softlab_cli.report.pictures.views import CaseViews
 from softlab_cli.report.pictures.windows import AUTO, parse_window
 from softlab_cli.report.pictures.zoom import parse_zoom
 from softlab_cli.report.tables import counted
-from softlab_cli.store.files import refuse_in_store, system_errors
+from softlab_cli.store.files import refuse_in_store, system_errors, written_whole
 from softlab_cli.store.reader import Case, Store
 
 __all__ = ["Drawn", "Looks", "draw_cases", "draw_sheet"]
@@ -167,7 +166,7 @@ def draw_cases(
             yield Drawn(case_id, error=error)
             continue
         figure = draw_figure(views, case.classes, f"{_method(store)}: {case_id}")
-        with _written_whole(path) as partial:
+        with _png(path) as partial:
             figure.savefig(partial, dpi=DPI, format="png")
         yield Drawn(case_id, path, views.notes)
 
@@ -276,25 +275,19 @@ def _write_sheet(store: Store, out: Path, cells: Sequence[Cell], looks: Looks) -
         top = len(key) + number // columns * height
         left = number % columns * width
         pixels[top : top + height, left : left + width] = cell.pixels
-    with _written_whole(out) as partial:
+    with _png(out) as partial:
         imsave(partial, pixels, format="png")
     return Drawn("", out)
 
 
 @contextmanager
-def _written_whole(out: Path) -> Iterator[Path]:
-    """A name to write under; the file gets its own name once it is whole."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+def _png(out: Path) -> Iterator[Path]:
+    """A name to write a picture under; see `written_whole`."""
     with system_errors(out, "written"):
         _refuse_other_file(out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-            os.replace(partial, out)
-        except OSError as error:  # which names the file that nobody knows
-            raise OSError(error.errno, error.strerror) from error
-        finally:
-            partial.unlink(missing_ok=True)
+    with written_whole(out) as partial:
+        yield partial
 
 
 def _refuse_other_file(out: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from softlab_cli.core.extras import require
 from softlab_cli.core.text import shown
 from softlab_cli.evaluation.metrics.calibration import Reliability
 from softlab_cli.evaluation.metrics.regions import BIASED
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,10 +63,8 @@ def draw_reliability(diagrams: Mapping[tuple[str, str], Reliability], out: Path)
                 upper.set_ylabel("accuracy")
                 lower.set_ylabel("share of votes")
             lower.set_xlabel("confidence")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.png")
-    with system_errors(out, "written"):
-        figure.savefig(partial, dpi=120)
-        os.replace(partial, out)
+    with written_whole(out) as partial:
+        figure.savefig(partial, dpi=120, format="png")
 
 
 def _draw(upper: Axes, lower: Axes, found: Reliability) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -13,7 +12,7 @@ import numpy as np
 from softlab_cli.core.extras import require
 from softlab_cli.core.text import shown
 from softlab_cli.evaluation.metrics.tallies import ALL
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import written_whole
 from softlab_cli.tuning.summary import Summary
 from softlab_cli.tuning.views import SideBySide
 
@@ -129,10 +128,8 @@ def draw_settings(shown_: SideBySide, out: Path) -> None:
 
 
 def _save(figure: Figure, out: Path) -> None:
-    partial = out.with_name(f".{out.name}.{os.getpid()}.png")
-    with system_errors(out, "written"):
-        figure.savefig(partial, dpi=120)
-        os.replace(partial, out)
+    with written_whole(out) as partial:
+        figure.savefig(partial, dpi=120, format="png")
 
 
 def _figures(content: Entry) -> dict[tuple[str, str], Entry]:

@@ -39,6 +39,7 @@ __all__ = [
     "sync_tree",
     "system_errors",
     "write_json",
+    "written_whole",
 ]
 
 METADATA = "zarr.json"
@@ -48,6 +49,7 @@ _FORBIDDEN = "Ask for the right to write there, or choose another place."
 _REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
+    errno.EFBIG: "Raise the limit of a file's size (ulimit -f), or choose another file system.",
     errno.EROFS: _FORBIDDEN,
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
@@ -85,6 +87,28 @@ def system_errors(path: Path, doing: str) -> Iterator[None]:
             remedy=_REMEDIES.get(error.errno or 0, ""),
             path=error.filename or path,
         ) from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Another name to write to; the file gets its own once it is whole, or nothing is left.
+
+    Raises
+    ------
+    StoreError
+        When the system cannot write; it names the file, and not the other name.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with system_errors(path, "written"):
+        try:
+            yield partial
+            os.replace(partial, path)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror) from error
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def explained(error: OSError) -> StoreError | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 from softlab_cli.core.classes import ClassTable, LabelClass
 from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.methods.vls.recipe import Recipe
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import system_errors, written_whole
 
 __all__ = ["MODEL", "KnownCase", "Model", "holds_model", "read_model", "write_model"]
 
@@ -139,10 +138,8 @@ def write_model(model: Model) -> None:
         "software": dict(model.software),
     }
     path = model.folder / MODEL
-    partial = path.with_name(f"{MODEL}.{os.getpid()}.partial")
-    with system_errors(path, "written"):
+    with written_whole(path) as partial:
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        partial.replace(path)
 
 
 def read_model(folder: Path) -> Model:

@@ -14,7 +14,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.methods.vls.network import Network, build
 from softlab_cli.methods.vls.pytorch import torch
 from softlab_cli.methods.vls.recipe import Recipe
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import system_errors, written_whole
 
 __all__ = ["checksum_of", "load", "load_network", "save"]
 
@@ -39,16 +39,10 @@ def save(path: Path, content: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with system_errors(path, "written"):
-            with partial.open("wb") as file:
-                file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, partial.open("wb") as file:
+        file.write(buffer.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load(path: Path) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ cases only these are drawn.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softlab_cli.core.errors import StoreError, UsageError
-from softlab_cli.store.files import system_errors
+from softlab_cli.store.files import system_errors, written_whole
 
 __all__ = ["Pieces", "replace_page"]
 
@@ -115,11 +114,9 @@ class Pieces:
         """
         data = text.encode()
         path = self.folder / key
-        partial = path.with_name(f"{key}.{os.getpid()}")
-        with system_errors(path, "written"):
+        with written_whole(path) as partial:
             self.folder.mkdir(parents=True, exist_ok=True)  # another run may have removed it
             partial.write_bytes(data)
-            os.replace(partial, path)
         return len(data)
 
     def check_whole(self, keys: Iterable[str]) -> None:
@@ -174,14 +171,8 @@ def replace_page(page: Path, parts: Iterator[str]) -> int:
     StoreError
         When the system cannot write.
     """
-    partial = page.with_name(f".{page.name}.{os.getpid()}")
-    with system_errors(page, "written"):
+    with written_whole(page) as partial:
         page.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(partial, "w", encoding="utf-8", newline="") as file:
-                file.writelines(parts)
-            size = partial.stat().st_size
-            os.replace(partial, page)
-        finally:
-            partial.unlink(missing_ok=True)
-    return size
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            file.writelines(parts)
+        return partial.stat().st_size
