@@ -35,6 +35,8 @@ def test_facts_are_what_is_printed(softlab, store) -> None:
 
     assert json.loads(printed("--json")) == store_facts(store)
     assert json.loads(printed("case1", "--json")) == store_facts(store, "case1")
+    assert store_facts(store, "case1")["schema"] == store.info.schema
+    assert store_facts(store)["cases"]["case1"]["schema"] == store.info.schema
     assert json.loads(printed("--json", "--marginals")) == marginal_facts(store)
     assert printed() == "\n".join(describe_store(gather_overview(store))) + "\n"
     assert printed("--csv", "--sort", "volume") == csv_of_store(gather_overview(store, "volume"))

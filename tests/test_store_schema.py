@@ -175,6 +175,16 @@ class TestStoreInfo:
         ]
         assert differences(kept, kept) == []
 
+    def test_what_the_essence_leaves_out_is_named_by_its_default(self) -> None:
+        plain = StoreInfo("svls", {"size": 3}, CLASSES)
+        assert differences(plain, replace(plain, ome="0.6", keep_raters=True)) == [
+            "keep_raters: false in the store, true now",
+            'ome: "0.5" in the store, "0.6" now',
+        ]
+        assert differences(replace(plain, ome="0.6"), plain) == [
+            'ome: "0.6" in the store, "0.5" now'
+        ]
+
     def test_a_tuple_and_its_list_are_one_parameter(self) -> None:
         written = StoreInfo("svls", {"size": (3, 3, 3)}, CLASSES)
         read = StoreInfo.from_json(through_json(written.to_json()))

@@ -31,9 +31,10 @@ def store_facts(store: Store, case_id: str | None = None) -> dict[str, Any]:
     MissingCaseError
         When the store has no such case.
     """
+    schema = {"schema": store.info.schema}
     if case_id:
-        return {"case_id": case_id, **store[case_id].info.to_json()}
-    cases = {name: store.read_info(name).to_json() for name in store}
+        return {"case_id": case_id, **schema, **store[case_id].info.to_json()}
+    cases = {name: schema | store.read_info(name).to_json() for name in store}
     return {"path": str(store.path), **store.info.to_json(), "cases": cases}
 
 

@@ -62,6 +62,9 @@ SCHEMA: Final = 1.1
 LABEL_IMAGE = "labels/label"
 """Where the label image of a case is, which holds the array of class indices."""
 
+FIRST_OME: Final = "0.5"
+"""Version of OME-NGFF of stores that say none."""
+
 Parsed = TypeVar("Parsed")
 
 
@@ -108,7 +111,7 @@ class StoreInfo:
     reading: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
     schema: float = SCHEMA
-    ome: str = "0.5"
+    ome: str = FIRST_OME
 
     @property
     def has_label_image(self) -> bool:
@@ -133,7 +136,7 @@ class StoreInfo:
             chosen["reading"] = json.loads(json.dumps(dict(self.reading)))
         if self.keep_raters:
             chosen["keep_raters"] = True
-        if self.ome != "0.5":
+        if self.ome != FIRST_OME:
             chosen["ome"] = self.ome
         return {
             "schema": self.schema,
@@ -192,7 +195,7 @@ class StoreInfo:
             reading=dict(facts.get("reading", {})),
             version=str(facts["version"]),
             schema=facts["schema"],
-            ome=str(facts.get("ome", "0.5")),
+            ome=str(facts.get("ome", FIRST_OME)),
         )
 
 
@@ -302,11 +305,12 @@ def differences(kept: StoreInfo, now: StoreInfo) -> list[str]:
     # A store goes on as it was begun: its schema says how it is laid out, not what it holds.
     now = replace(now, schema=kept.schema)
     a, b = dict(_flat("", kept.essence())), dict(_flat("", now.essence()))
-    absent = "nothing"
+    absent = {"keep_raters": "false", "ome": json.dumps(FIRST_OME)}
+    both = ((n, a.get(n), b.get(n), absent.get(n, "nothing")) for n in dict.fromkeys([*a, *b]))
     return [
-        f"{name}: {a.get(name, absent)} in the store, {b.get(name, absent)} now"
-        for name in dict.fromkeys([*a, *b])
-        if a.get(name, absent) != b.get(name, absent)
+        f"{name}: {one or otherwise} in the store, {other or otherwise} now"
+        for name, one, other, otherwise in both
+        if one != other
     ]
 
 
