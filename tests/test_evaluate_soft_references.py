@@ -12,6 +12,7 @@ import softlab_cli
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import InputError
 from softlab_cli.evaluation.kinds import kind_of
+from softlab_cli.evaluation.plan import BY_SOFT_LABELS
 from softlab_cli.labels.read import ReadingOptions
 from tests.dicom_support import make_seg, save_slices
 from tests.soft_support import AFFINE, save, shares
@@ -101,8 +102,9 @@ def cases(tmp_path_factory):
 def test_soft_maps_and_stores_are_references(softlab, cases, tmp_path) -> None:
     for kind in ("maps", "s.zarr"):
         out = tmp_path / kind
-        done(softlab("evaluate", "--pred", cases / "pred", "--ref", cases / kind, "--bins", BINS,
-                     "--out", out))  # fmt: skip
+        said = done(softlab("evaluate", "--pred", cases / "pred", "--ref", cases / kind,
+                            "--bins", BINS, "--out", out))  # fmt: skip
+        assert BY_SOFT_LABELS in said.output
         rows = rows_of(out)
         for place, name in enumerate(("c1", "c2")):
             reference = shares(3, place + 9, SHAPE)

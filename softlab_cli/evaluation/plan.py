@@ -26,6 +26,12 @@ __all__ = ["EvaluationPlan", "PlannedTasks", "plan_evaluation", "plan_tasks"]
 FILES_CHANGED, OPTIONS_CHANGED = "its files have changed", "its options have changed"
 
 
+BY_SOFT_LABELS = (
+    "references are soft labels: scores and calibration are by their shares, overlap and surfaces "
+    "by their hard label"
+)
+
+
 @dataclass(frozen=True)
 class EvaluationPlan:
     """What an evaluation will do.
@@ -135,6 +141,8 @@ def plan_tasks(request: EvaluationRequest, listen: Listener) -> PlannedTasks:
     draft.check_groups(request)
     crew = draft.hire(request, run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew)
+    if any(task.soft_reference for task in every):
+        listen(Notice(BY_SOFT_LABELS))
     return PlannedTasks(
         classes, tuple(every), frozenset(draft.part), tuple(draft.failed), tuple(draft.missing),
         crew,

@@ -21,7 +21,9 @@ from softlab_cli.store.files import system_errors, written_whole
 
 __all__ = ["FOLDER", "PICTURES", "Kept", "keep", "place_of", "read_kept"]
 
-FORMAT = 1
+FORMAT = 2
+"""Of these files: those of another one are as if they were not there."""
+
 PICTURES = ".html"
 """What is drawn of a case lies beside its results, with this ending."""
 

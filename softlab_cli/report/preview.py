@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import log
 from pathlib import Path
 
 import numpy as np
@@ -239,13 +238,13 @@ def _method(store: Store) -> str:
 
 def _below(case: Case) -> str:
     """Figures of a case that a quality check looks for."""
-    entropy = case.statistics.mean_entropy if case.statistics else None
+    entropy = case.statistics.mean_entropy_bits if case.statistics else None
     warnings = len(case.info.warnings)
     return ", ".join(
         filter(
             None,
             (
-                "" if entropy is None else f"mean entropy {entropy / log(2):.2g} bits",
+                "" if entropy is None else f"mean entropy {entropy:.2g} bits",
                 counted(warnings, "warning") if warnings else "",
             ),
         )
