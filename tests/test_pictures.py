@@ -187,6 +187,15 @@ def test_the_place_is_where_raters_differ_although_the_label_is_sure() -> None:
     assert 3 <= x < 7
 
 
+def test_doubt_of_raters_is_the_share_that_differs() -> None:
+    hard = np.zeros((1, 2, 3), np.uint8)
+    drawn = {f"r{i}": hard.copy() for i in range(4)}
+    drawn["r1"][0, 0, 0] = drawn["r2"][0, 0, 0] = drawn["r3"][0, 1, 2] = 1
+    whole = (slice(0, 1), slice(0, 2), slice(0, 3))
+    found = doubt_of(subject(hard, raters=drawn), whole)
+    np.testing.assert_array_equal(found, [[[0.5, 0, 0], [0, 0, 0.25]]])
+
+
 @pytest.mark.parametrize("name", ["onehot", "uniform"])
 def test_without_doubt_of_its_own_a_case_is_shown_where_most_borders_are(store, name) -> None:
     case = store(name)

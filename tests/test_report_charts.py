@@ -150,6 +150,7 @@ def test_fences() -> None:
     low, high = fences([10.0**v for v in range(1, 12)], log=True)
     assert np.log10([low, high]) == pytest.approx((3.5 - 15, 8.5 + 15))
     assert fences(values[: LEAST - 1]) == (-np.inf, np.inf)
+    assert np.isfinite(fences(values[:LEAST])).all()
 
 
 def test_numbers_that_are_one_do_not_stand_out_by_rounding() -> None:
