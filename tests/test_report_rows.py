@@ -41,7 +41,7 @@ def raters(dice: dict[tuple[str, str], float], **changes: Any) -> RaterStatistic
         "pairs": [PairAgreement(pair, [], d) for pair, d in dice.items()],
         "mean_dice": [sum(d) / len(d) for d in own], "fleiss_kappa": [],
         "fleiss_kappa_overall": None, "sensitivity": [[0.1, 0.8, None] for _ in names],
-        "specificity": [[0.2, 0.9, 0.7] for _ in names], "staple": {}, "outliers": [],
+        "specificity": [[0.2, 0.9, 0.6] for _ in names], "staple": {}, "outliers": [],
         "warnings": [],
     }  # fmt: skip
     return RaterStatistics(**(given | changes))
@@ -170,7 +170,7 @@ def test_raters_over_all_cases() -> None:
     assert [rows[name]["cases"] for name in "abc"] == [2, 2, 1]
     assert [rows[name]["Dice"] for name in "abc"] == pytest.approx([0.705, 0.725, 0.56])
     assert rows["a"]["sensitivity"] == pytest.approx(0.8)  # of the liver alone
-    assert rows["a"]["specificity"] == pytest.approx(0.8)  # of liver and spleen
+    assert rows["a"]["specificity"] == pytest.approx(0.75)  # of liver and spleen
     assert [rows[name]["does not belong in"] for name in "abc"] == [
         None, None, (("at-one", "one"),)
     ]  # fmt: skip
