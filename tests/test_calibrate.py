@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, InputError, StoreError, UsageError
 from softlab_cli.core.events import ignore
 from softlab_cli.core.volume import Geometry
-from softlab_cli.evaluation import calibrating
+from softlab_cli.evaluation import calibrating, calibrations
 from softlab_cli.evaluation.calibrated import Calibrated
 from softlab_cli.evaluation.calibrating import (
     CalibrationRequest,
@@ -29,10 +30,11 @@ from softlab_cli.evaluation.calibrating import (
 from softlab_cli.evaluation.calibrations import Calibration
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.isotonic import IDENTITY, Knots
+from softlab_cli.evaluation.needs import CaseSize, needed_bytes
 from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.predictions import open_prediction
 from softlab_cli.evaluation.request import EvaluationRequest, calibrations_of
-from softlab_cli.evaluation.settings import Settings
+from softlab_cli.evaluation.settings import Settings, parse_regions
 from softlab_cli.evaluation.spooled import Spooled
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.request import Request
@@ -580,3 +582,62 @@ def test_python_runs_it_as_the_command_does(data, tmp_path) -> None:
     assert found == Calibration.load(tmp_path / "deep" / "c.json")
     with pytest.raises(UsageError, match="--part is a share"):
         CalibrationRequest([data / "val"], Request([data / "val_ref"], tmp_path, part=(1, 2)))
+
+
+# What counts.
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+def test_what_is_not_labelled_counts_in_no_likelihood(method) -> None:
+    p, y = drawn(4, 2.0, raters=2)
+    y[0, :2] = 9
+    y[:, 3, 2:5] = 9
+    found = softlab_cli.calibrate(p, y, method=method, ignore_index=9)
+    q, votes = flat(found.apply(p)), flat(y)
+    chance = np.concatenate([q[row[row < 9], np.flatnonzero(row < 9)] for row in votes])
+    assert found.fitted is not None
+    assert found.fitted.votes == chance.size
+    assert found.fitted.nll_after == pytest.approx(-np.log(chance).mean(), abs=1e-6)
+
+
+def test_a_likelihood_is_of_the_region_that_was_asked_for() -> None:
+    p, y = drawn(4, 2.0)
+    y[:, :, 3:] = 0
+    found = softlab_cli.calibrate(p, y, method="isotonic", region="union=1vox")
+    after = softlab_cli.evaluate(p, y, calibration=found, regions=("union=1vox",))
+    assert found.fitted is not None
+    inside, everywhere = after.figure("nll", region="union"), after.figure("nll")
+    assert found.fitted.nll_after == pytest.approx(inside, abs=1e-6)
+    assert abs(inside - everywhere) > 1e-3
+
+
+def test_a_probability_of_nought_counts_as_a_little_at_any_temperature() -> None:
+    p = np.array([[0.0, 1e-9, 0.25], [1.0, 1.0, 0.75]], np.float32)
+    hot = Calibration("temperature", ClassTable.from_values([0, 1]), temperature=4.0)
+    small = 1e-7**0.25
+    np.testing.assert_allclose(hot.apply(p)[0, :2], small / (1 + small), rtol=1e-5)
+
+
+def test_another_version_of_softlab_is_no_other_calibration(monkeypatch) -> None:
+    one = Calibration("temperature", ClassTable.from_values([0, 1]), temperature=2.0)
+    before = one.digest
+    monkeypatch.setattr(calibrations, "__version__", "99")
+    assert one.to_json()["softlab"] == "99"
+    assert one.digest == before
+    assert Calibration("temperature", one.classes, temperature=2.5).digest != before
+
+
+SIZE = CaseSize((40, 40, 40), 3, 4000, 1, 1, is_soft=True, is_single=False, has_shares=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"calibrated": True}, {"normalised": True}, {"has_shares": True}, {"members": 2},
+     {"raters": 3}, {"is_single": True}, {"class_count": 4001}],
+    ids=lambda changes: next(iter(changes)),
+)  # fmt: skip
+def test_all_that_is_held_is_promised(changes) -> None:
+    settings = Settings()
+    assert needed_bytes(replace(SIZE, **changes), settings, 0) > needed_bytes(SIZE, settings, 0)
+    regions = Settings(regions=parse_regions(["union"]))
+    assert needed_bytes(SIZE, regions, 0) > needed_bytes(SIZE, settings, 0)
