@@ -6,6 +6,7 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,14 @@ from softlab_cli.evaluation.calibrating import (
     plan_calibration,
 )
 from softlab_cli.evaluation.calibrations import Calibration
+from softlab_cli.evaluation.fitting import likelihood, settings_for
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.isotonic import IDENTITY, Knots
 from softlab_cli.evaluation.needs import CaseSize, needed_bytes
 from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.predictions import open_prediction
 from softlab_cli.evaluation.request import EvaluationRequest, calibrations_of
+from softlab_cli.evaluation.scene import Scene
 from softlab_cli.evaluation.settings import Settings, parse_regions
 from softlab_cli.evaluation.spooled import Spooled
 from softlab_cli.labels.read import ReadingOptions
@@ -627,17 +630,41 @@ def test_another_version_of_softlab_is_no_other_calibration(monkeypatch) -> None
     assert Calibration("temperature", one.classes, temperature=2.5).digest != before
 
 
-SIZE = CaseSize((40, 40, 40), 3, 4000, 1, 1, is_soft=True, is_single=False, has_shares=False)
+SIZE = CaseSize((40, 40, 40), 3, 4000, 3, 1, is_soft=True, is_single=False, has_shares=False)
+"""Of so many classes that probabilities need most, and of raters, whose votes are held anyhow."""
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"calibrated": True}, {"normalised": True}, {"has_shares": True}, {"members": 2},
-     {"raters": 3}, {"is_single": True}, {"class_count": 4001}],
+     {"raters": 4}, {"is_single": True}, {"class_count": 4001}],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip
 def test_all_that_is_held_is_promised(changes) -> None:
     settings = Settings()
     assert needed_bytes(replace(SIZE, **changes), settings, 0) > needed_bytes(SIZE, settings, 0)
-    regions = Settings(regions=parse_regions(["union"]))
-    assert needed_bytes(SIZE, regions, 0) > needed_bytes(SIZE, settings, 0)
+
+
+def test_every_combination_of_regions_is_promised() -> None:
+    none, one, two = (
+        needed_bytes(SIZE, Settings(regions=parse_regions(names)), 0)
+        for names in ([], ["union"], ["union", "band"])
+    )
+    assert two - one > 1.9 * (one - none) > 0
+
+
+def test_where_the_prediction_says_nothing_no_vote_counts() -> None:
+    p, y = drawn(0, 1.0, raters=2)
+    nothing = np.zeros(SHAPE, np.bool_)
+    nothing[2:] = True
+    p[:, nothing] = 0
+    soft: Any = SimpleNamespace(
+        shape=SHAPE, ndim=3, read=lambda region: p[(slice(None), *region)].copy(),
+        unlabelled=lambda region: nothing[region],
+    )  # fmt: skip
+    scene = Scene(y, ("r1", "r2"), ("a", "b", "c"), 0, 255, (1, 1, 1))
+    plain = Calibration("temperature", ClassTable.from_values(range(3)), temperature=1.0)
+    (found,) = likelihood(scene, soft, [plain], settings_for("isotonic", "all"))
+    assert found.votes == 2 * 2 * 8 * 9
+    expected = naive.nll(flat(plain.apply(p[:, :2])), flat(y[:, :2]))
+    assert found.mean == pytest.approx(expected, abs=1e-6)
