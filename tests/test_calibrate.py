@@ -668,3 +668,17 @@ def test_where_the_prediction_says_nothing_no_vote_counts() -> None:
     assert found.votes == 2 * 2 * 8 * 9
     expected = naive.nll(flat(plain.apply(p[:, :2])), flat(y[:, :2]))
     assert found.mean == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_changes_where_nothing_is_said_is_not_counted() -> None:
+    nothing = np.array([[[True, True, False, False]]])
+    p = np.array([[[[0, 0, 1, 0.5]]], [[[0, 0, 0, 0.5]]]], np.float16)
+    prediction: Any = SimpleNamespace(
+        read=lambda region: p[(slice(None), *region)].copy(),
+        unlabelled=lambda region: nothing[region],
+    )
+    maps = (Knots((0.0, 1.0), (0.1, 0.1)), Knots((0.0, 1.0), (0.9, 0.9)))
+    calibration = Calibration("isotonic", ClassTable.from_values([0, 1]), maps=maps)
+    calibrated = Calibrated(prediction, calibration)
+    calibrated.read((slice(0, 1), slice(0, 1), slice(0, 4)))
+    assert "the most probable one at 2 voxels" in " ".join(calibrated.warnings)
