@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError, InputError, StoreError, UsageError
 from softlab_cli.core.events import ignore
 from softlab_cli.core.volume import Geometry
-from softlab_cli.evaluation import calibrating
+from softlab_cli.evaluation import calibrating, calibrations
 from softlab_cli.evaluation.calibrated import Calibrated
 from softlab_cli.evaluation.calibrating import (
     CalibrationRequest,
@@ -27,12 +29,15 @@ from softlab_cli.evaluation.calibrating import (
     plan_calibration,
 )
 from softlab_cli.evaluation.calibrations import Calibration
+from softlab_cli.evaluation.fitting import likelihood, settings_for
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.isotonic import IDENTITY, Knots
+from softlab_cli.evaluation.needs import CaseSize, needed_bytes
 from softlab_cli.evaluation.plan import plan_evaluation
 from softlab_cli.evaluation.predictions import open_prediction
 from softlab_cli.evaluation.request import EvaluationRequest, calibrations_of
-from softlab_cli.evaluation.settings import Settings
+from softlab_cli.evaluation.scene import Scene
+from softlab_cli.evaluation.settings import Settings, parse_regions
 from softlab_cli.evaluation.spooled import Spooled
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.running.request import Request
@@ -580,3 +585,100 @@ def test_python_runs_it_as_the_command_does(data, tmp_path) -> None:
     assert found == Calibration.load(tmp_path / "deep" / "c.json")
     with pytest.raises(UsageError, match="--part is a share"):
         CalibrationRequest([data / "val"], Request([data / "val_ref"], tmp_path, part=(1, 2)))
+
+
+# What counts.
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+def test_what_is_not_labelled_counts_in_no_likelihood(method) -> None:
+    p, y = drawn(4, 2.0, raters=2)
+    y[0, :2] = 9
+    y[:, 3, 2:5] = 9
+    found = softlab_cli.calibrate(p, y, method=method, ignore_index=9)
+    q, votes = flat(found.apply(p)), flat(y)
+    chance = np.concatenate([q[row[row < 9], np.flatnonzero(row < 9)] for row in votes])
+    assert found.fitted is not None
+    assert found.fitted.votes == chance.size
+    assert found.fitted.nll_after == pytest.approx(-np.log(chance).mean(), abs=1e-6)
+
+
+def test_a_likelihood_is_of_the_region_that_was_asked_for() -> None:
+    p, y = drawn(4, 2.0)
+    y[:, :, 3:] = 0
+    found = softlab_cli.calibrate(p, y, method="isotonic", region="union=1vox")
+    after = softlab_cli.evaluate(p, y, calibration=found, regions=("union=1vox",))
+    assert found.fitted is not None
+    inside, everywhere = after.figure("nll", region="union"), after.figure("nll")
+    assert found.fitted.nll_after == pytest.approx(inside, abs=1e-6)
+    assert abs(inside - everywhere) > 1e-3
+
+
+def test_a_probability_of_nought_counts_as_a_little_at_any_temperature() -> None:
+    p = np.array([[0.0, 1e-9, 0.25], [1.0, 1.0, 0.75]], np.float32)
+    hot = Calibration("temperature", ClassTable.from_values([0, 1]), temperature=4.0)
+    small = 1e-7**0.25
+    np.testing.assert_allclose(hot.apply(p)[0, :2], small / (1 + small), rtol=1e-5)
+
+
+def test_another_version_of_softlab_is_no_other_calibration(monkeypatch) -> None:
+    one = Calibration("temperature", ClassTable.from_values([0, 1]), temperature=2.0)
+    before = one.digest
+    monkeypatch.setattr(calibrations, "__version__", "99")
+    assert one.to_json()["softlab"] == "99"
+    assert one.digest == before
+    assert Calibration("temperature", one.classes, temperature=2.5).digest != before
+
+
+SIZE = CaseSize((40, 40, 40), 3, 4000, 3, 1, is_soft=True, is_single=False, has_shares=False)
+"""Of so many classes that probabilities need most, and of raters, whose votes are held anyhow."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"calibrated": True}, {"normalised": True}, {"has_shares": True}, {"members": 2},
+     {"raters": 4}, {"is_single": True}, {"class_count": 4001}],
+    ids=lambda changes: next(iter(changes)),
+)  # fmt: skip
+def test_all_that_is_held_is_promised(changes) -> None:
+    settings = Settings()
+    assert needed_bytes(replace(SIZE, **changes), settings, 0) > needed_bytes(SIZE, settings, 0)
+
+
+def test_every_combination_of_regions_is_promised() -> None:
+    none, one, two = (
+        needed_bytes(SIZE, Settings(regions=parse_regions(names)), 0)
+        for names in ([], ["union"], ["union", "band"])
+    )
+    assert two - one > 1.9 * (one - none) > 0
+
+
+def test_where_the_prediction_says_nothing_no_vote_counts() -> None:
+    p, y = drawn(0, 1.0, raters=2)
+    nothing = np.zeros(SHAPE, np.bool_)
+    nothing[2:] = True
+    p[:, nothing] = 0
+    soft: Any = SimpleNamespace(
+        shape=SHAPE, ndim=3, read=lambda region: p[(slice(None), *region)].copy(),
+        unlabelled=lambda region: nothing[region],
+    )  # fmt: skip
+    scene = Scene(y, ("r1", "r2"), ("a", "b", "c"), 0, 255, (1, 1, 1))
+    plain = Calibration("temperature", ClassTable.from_values(range(3)), temperature=1.0)
+    (found,) = likelihood(scene, soft, [plain], settings_for("isotonic", "all"))
+    assert found.votes == 2 * 2 * 8 * 9
+    expected = naive.nll(flat(plain.apply(p[:, :2])), flat(y[:, :2]))
+    assert found.mean == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_changes_where_nothing_is_said_is_not_counted() -> None:
+    nothing = np.array([[[True, True, False, False]]])
+    p = np.array([[[[0, 0, 1, 0.5]]], [[[0, 0, 0, 0.5]]]], np.float16)
+    prediction: Any = SimpleNamespace(
+        read=lambda region: p[(slice(None), *region)].copy(),
+        unlabelled=lambda region: nothing[region],
+    )
+    maps = (Knots((0.0, 1.0), (0.1, 0.1)), Knots((0.0, 1.0), (0.9, 0.9)))
+    calibration = Calibration("isotonic", ClassTable.from_values([0, 1]), maps=maps)
+    calibrated = Calibrated(prediction, calibration)
+    calibrated.read((slice(0, 1), slice(0, 1), slice(0, 4)))
+    assert "the most probable one at 2 voxels" in " ".join(calibrated.warnings)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from softlab_cli.core.classes import ClassTable
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.gathering import Gatherer
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts, merge
+from softlab_cli.evaluation.pooling import Pool
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.soft_figures import of_tallies
 from softlab_cli.evaluation.statistics import Resampling
@@ -95,3 +100,74 @@ def test_a_difference_of_a_run_to_itself_is_none() -> None:
     found = draw.difference_of_drawn(np.zeros(2001), np.ones(8, bool))
     assert (found.value, found.low, found.high) == (0, 0, 0)
     assert not found.differs
+
+
+# ---- the pool of a run -----------------------------------------------------
+
+NAMES = ("c0", "c1", "c2", "c3")
+TABLE = ClassTable.from_values(range(4), dict(enumerate(CLASSES)))
+DRAW = Resampling(NAMES, draws=100)
+
+
+def pool_of(run: str, cases: dict[str, Counts], groups: dict[str, str] | None = None) -> Pool:
+    """The pool of a run that has results of some of the cases, and none of a label map."""
+    kept: list[Any] = [
+        SimpleNamespace(run=run, case_id=name, has_counts=True, counts=lambda found=found: found)
+        for name, found in cases.items()
+    ]
+    kept += [SimpleNamespace(run=run, case_id="c3", has_counts=False, counts=lambda: None)]
+    kept += [SimpleNamespace(run="else", case_id="c3", has_counts=True, counts=lambda: 1 / 0)]
+    request: Any = SimpleNamespace(settings=SETTINGS, groups=groups or {})
+    found = Pool.of(run, kept, NAMES, request)
+    assert found is not None
+    return found
+
+
+def by_key(entries: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(e["class"], e["metric"]): e for e in entries if e["region"] == ALL}
+
+
+def test_pooled_figures_are_those_of_all_cases_with_what_draws_make_of_them() -> None:
+    cases = [counts_of(case, "half") for case in range(3)]
+    pool = pool_of("a", dict(zip(NAMES, cases, strict=False)))
+    assert pool.there.tolist() == [True, True, True, False]
+    assert sum(pool.bins[ALL].count) == 3 * 4 * 5 * 6
+    found = by_key(pool.figures(TABLE, DRAW, SETTINGS))
+    drawn = pool.drawn(TABLE, DRAW, True, pool.there)
+    for (title, _, metric), value in pooled(cases, [1, 1, 1]).items():
+        entry = found[title, metric]
+        if not np.isfinite(value):
+            assert entry["value"] is None
+            continue
+        assert entry["value"] == pytest.approx(value), (title, metric)
+        if metric in ("votes", "clipped_votes"):
+            assert entry["low"] is None
+            continue
+        every = drawn[title, ALL, metric]
+        assert every[0] == pytest.approx(value, abs=1e-5)  # bins of equal count as well
+        ends = np.quantile(every[1:][np.isfinite(every[1:])], [0.025, 0.975])
+        assert (entry["low"], entry["high"]) == pytest.approx(tuple(ends))
+
+
+def test_a_difference_is_over_the_cases_that_both_runs_have() -> None:
+    cases = [counts_of(case, "half") for case in range(3)]
+    ours = pool_of("a", {"c0": cases[0], "c1": cases[1], "c2": cases[2]})
+    theirs = pool_of("b", {"c1": cases[2], "c2": cases[0]})
+    found = by_key(ours.differences(theirs, TABLE, DRAW, True))
+    mine, other = pooled(cases, [0, 1, 1]), pooled(cases, [1, 0, 1])
+    for metric in ("nll", "brier", "ece", "sharpness"):
+        expected = mine[ALL, "", metric] - other[ALL, "", metric]
+        assert abs(expected) > 1e-4
+        assert found[ALL, metric]["value"] == pytest.approx(expected)
+        assert found[ALL, metric]["cases"] == 2
+    alone = pool_of("b", {"c1": cases[1]})
+    assert not list(pool_of("a", {"c0": cases[0]}).differences(alone, TABLE, DRAW, True))
+
+
+def test_temperatures_of_other_patients_need_two_of_them() -> None:
+    cases = dict(zip(NAMES, (counts_of(case, "half") for case in range(3)), strict=False))
+    assert pool_of("a", cases, dict.fromkeys(NAMES, "p")).crossed() == []
+    (entry,) = pool_of("a", cases, {"c0": "p", "c1": "p"}).crossed()
+    assert entry["run"] == "a"
+    assert len(entry["temperatures"]) == 2
+    assert entry["nll"] > 0

@@ -65,6 +65,13 @@ def test_pixels_have_the_shape_of_voxels() -> None:
     assert View.of(geometry, "coronal").pixel_mm == (5, 1)
 
 
+@pytest.mark.parametrize(
+    ("plane", "edges"), [("axial", "ALPR"), ("coronal", "SLIR"), ("sagittal", "SPIA")]
+)
+def test_edges_are_named_from_the_top_clockwise(plane, edges) -> None:
+    assert View.of(Geometry((4, 5, 6), np.diag([-1.0, 1.0, 2.0, 1.0])), plane).edges == edges
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """Stores of one case: SVLS stored, on read, one-hot, and uniform; all with an image."""
@@ -142,6 +149,18 @@ def test_the_place_is_where_much_is_soft_and_not_one_odd_voxel() -> None:
     assert (z, y, x) == (0, 0, 0)
 
 
+def test_cells_of_doubt_are_as_deep_as_they_are_wide_in_millimetres() -> None:
+    hard = np.zeros((20, 40, 40), np.uint8)
+    soft = np.zeros((2, *hard.shape), np.float32)
+    soft[1, 2:4, 4:8, 4:8] = 0.5
+    soft[1, 8:20, 30:34, 30:34] = 0.064  # more of it, but along 60 mm
+    soft[0] = 1 - soft[1]
+    z, y, x = find_place(subject(hard, soft, spacing=(5, 1, 1)))
+    assert 2 <= z < 4
+    assert 4 <= y < 8
+    assert 4 <= x < 8
+
+
 def test_the_place_of_a_class_is_where_that_class_is() -> None:
     hard = np.zeros((12, 30, 30), np.uint8)
     hard[4:9, 3:9, 3:9] = 2
@@ -166,6 +185,15 @@ def test_the_place_is_where_raters_differ_although_the_label_is_sure() -> None:
     assert 5 <= z < 8
     assert 20 <= y < 24
     assert 3 <= x < 7
+
+
+def test_doubt_of_raters_is_the_share_that_differs() -> None:
+    hard = np.zeros((1, 2, 3), np.uint8)
+    drawn = {f"r{i}": hard.copy() for i in range(4)}
+    drawn["r1"][0, 0, 0] = drawn["r2"][0, 0, 0] = drawn["r3"][0, 1, 2] = 1
+    whole = (slice(0, 1), slice(0, 2), slice(0, 3))
+    found = doubt_of(subject(hard, raters=drawn), whole)
+    np.testing.assert_array_equal(found, [[[0.5, 0, 0], [0, 0, 0.25]]])
 
 
 @pytest.mark.parametrize("name", ["onehot", "uniform"])
@@ -221,6 +249,14 @@ def test_a_simplified_path_stays_close_with_fewer_points() -> None:
     np.testing.assert_array_equal(short[[0, -1]], path[[0, -1]])
 
 
+def test_a_simplified_path_keeps_what_is_seen_to_be_off_it() -> None:
+    there_and_back = np.float32([[0, 0], [-5, 0], [10, 0]])  # on the line, not on the piece of it
+    np.testing.assert_array_equal(simplified(there_and_back), there_and_back)
+    bumps = np.float32([[0, 0], [3, 0.05], [6, 0], [9, 0.5], [12, 0]])
+    assert [9, 0.5] in simplified(bumps).tolist()
+    assert np.float32([3, 0.05]).tolist() not in simplified(bumps).tolist()
+
+
 def test_zoom_cuts_to_what_lies_around_the_place() -> None:
     foreground = np.zeros((200, 300), bool)
     foreground[100:110, 50:60] = True
@@ -236,6 +272,29 @@ def test_zoom_cuts_to_what_lies_around_the_place() -> None:
     assert zoomed(foreground, (5, 5), (1.0, 1.0), 1.0) == (slice(0, 200), slice(0, 300))
     assert zoomed(foreground, (5, 5), (1.0, 1.0), 4.0) == (slice(0, 50), slice(0, 75))
     assert zoomed(np.zeros((4, 5), bool), (0, 0), (1.0, 1.0), None) == (slice(0, 4), slice(0, 5))
+
+
+def test_zoom_reckons_in_millimetres() -> None:
+    flat = np.zeros((60, 300), bool)
+    flat[34, 100] = True  # 4 pixels from the place, and 20 mm
+    flat[30, 110] = True  # 10 mm
+    assert zoomed(flat, (30, 100), (5.0, 1.0), None) == (slice(27, 33), slice(96, 124))
+    fine = np.zeros((200, 200), bool)
+    fine[80:120, 40:80] = True
+    fine[80:120, 90:130] = True  # 5 mm away
+    assert zoomed(fine, (100, 50), (0.5, 0.5), None)[1] == slice(13, 157)
+    fine[80:120, 90:93] = False  # 6.5 mm
+    assert zoomed(fine, (100, 50), (0.5, 0.5), None)[1] == slice(28, 92)
+
+
+def test_a_cut_is_no_strip_and_stays_inside() -> None:
+    strip = np.zeros((300, 300), bool)
+    strip[150:152, 50:150] = True
+    assert zoomed(strip, (150, 60), (1.0, 1.0), None) == (slice(103, 199), slice(20, 180))
+    corner = np.zeros((100, 100), bool)
+    corner[0:10, 90:100] = True
+    assert zoomed(corner, (0, 99), (1.0, 1.0), None) == (slice(0, 28), slice(72, 100))
+    assert zoomed(corner, (0, 99), (1.0, 1.0), 4.0) == (slice(0, 25), slice(75, 100))
 
 
 @pytest.mark.parametrize("text", ["0", "0.5", "wide", "inf", "nan", ""])
@@ -262,6 +321,27 @@ def test_windows() -> None:
     assert 50 < auto.low < 85
     assert 115 < auto.high < 150
     assert window_around(np.full(9, 7.0), np.ones(9, bool)).high == 8
+
+
+def test_a_window_is_of_what_is_outlined_without_its_extremes() -> None:
+    even = np.linspace(0, 100, 101)
+    image = np.concatenate([even, [-1000.0, 1000.0]])
+    window = window_around(image, np.abs(image) < 500)  # percentiles 1 and 99, 15 % on both sides
+    assert (window.low, window.high) == pytest.approx((1 - 14.7, 99 + 14.7))
+    assert "outlined" in window.origin
+    alone = window_around(even, np.ones(101, bool))  # no further than there is anything
+    assert (alone.low, alone.high) == (0, 100)
+    gas = np.concatenate([np.linspace(80, 120, 100), np.full(5, -1000.0), np.full(5, 3000.0)])
+    window = window_around(gas, np.ones(110, bool))  # 1.5 quartile distances beyond the quartiles
+    first, third = np.percentile(gas, [25, 75])
+    away = third - first
+    assert window.low == pytest.approx(first - 1.5 * away - 0.15 * 4 * away)
+    assert window.high == pytest.approx(third + 1.5 * away + 0.15 * 4 * away)
+    few = window_around(even, even > 60)
+    assert (few.low, few.high) == (0, 100)
+    assert "what is shown" in few.origin
+    none = window_around(np.full(60, np.nan), np.ones(60, bool))
+    assert (none.low, none.high) == (0, 1)
 
 
 def test_a_case_is_shown_in_three_planes_at_one_place(store) -> None:

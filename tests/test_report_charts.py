@@ -53,6 +53,14 @@ def test_numbers_that_differ_in_their_last_bits_are_one(log) -> None:
     assert len(chart.bars) == 1
 
 
+def test_what_no_axis_has_room_for_makes_none() -> None:
+    scale = Scale.around([-3, 0, 2, 50, float("inf"), float("nan")], 0, 100, log=True)
+    assert (scale.low, scale.high) == (2, 50)
+    one = Scale.around([8.0, 8.0], 0, 100, log=True)
+    assert (one.low, one.high) == (4, 16)
+    assert one.at(8) == 50
+
+
 def test_places_on_scales() -> None:
     assert [Scale(0, 10, 0, 100).at(v) for v in (-5, 0, 5, 10, 20)] == [0, 0, 50, 100, 100]
     assert [Scale(1, 100, 0, 100, log=True).at(v) for v in (1, 10, 100)] == [0, 50, 100]
@@ -142,6 +150,7 @@ def test_fences() -> None:
     low, high = fences([10.0**v for v in range(1, 12)], log=True)
     assert np.log10([low, high]) == pytest.approx((3.5 - 15, 8.5 + 15))
     assert fences(values[: LEAST - 1]) == (-np.inf, np.inf)
+    assert np.isfinite(fences(values[:LEAST])).all()
 
 
 def test_numbers_that_are_one_do_not_stand_out_by_rounding() -> None:
@@ -154,6 +163,9 @@ def test_a_box_shows_what_stands_out() -> None:
     assert len(box.outside) == 1
     assert box.low < box.first < box.middle < box.third < box.high < box.outside[0]
     assert box.median == 14
+    low = box_of([0.01, 10.0, 11, 12, 13, 14, 15, 16, 17], 0.01, 100, "volumes")
+    assert len(low.outside) == 1
+    assert low.outside[0] < low.low < low.first
 
 
 # ---- paths -----------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +124,31 @@ def test_what_is_wrong_is_the_share_that_says_something_else() -> None:
     assert found[0, 0, 0] == 1
     assert found[0, 1, 1] == 0
     assert found.sum() == 1.5
+
+
+class Given:
+    """Soft labels in memory."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def read(self, region: Any) -> np.ndarray:
+        return self._values[(slice(None), *region)].copy()
+
+
+def test_what_is_wrong_weighs_as_much_as_it_was_sure() -> None:
+    hard = np.zeros((1, 1, 4), np.uint8)
+    raters = np.array([[[[1, 0, 1, 255]]], [[[1, 0, 0, 1]]]], np.uint8)
+    p = Given(np.array([[[[0.75, 0.9, 0.6, 0.5]]], [[[0.25, 0.1, 0.4, 0.5]]]], np.float32))
+    found = wrongness(replace(opened(hard, raters), soft=p))
+    np.testing.assert_allclose(found[0, 0], [0.75, 0, 0.3, 0.5], atol=1e-3)
+
+
+def test_shares_say_how_much_is_wrong() -> None:
+    hard = np.array([[[0, 1, 1, 7]]], np.uint8)  # the last is no class of the shares
+    shares = Given(np.array([[[[0.75, 0.75, 0, 0.5]]], [[[0.25, 0.25, 0, 0.5]]]], np.float16))
+    found = wrongness(opened(hard, np.zeros((1, 1, 1, 4), np.uint8), shares))
+    np.testing.assert_array_equal(found[0, 0], [0.25, 0.75, 0, 0.5])
 
 
 def test_the_worst_place_is_among_many_that_are_wrong() -> None:

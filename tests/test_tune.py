@@ -386,16 +386,18 @@ def test_with_one_rater_it_says_what_cannot_be_known(data, softlab, tmp_path) ->
     assert moved["onehot"]["moved_of_foreground"]["value"] == 0
     import SimpleITK as sitk
 
-    shares, touched = [], 0
+    shares, touched = [], []
     for place in range(4):
         file = data / "r0" / f"case{place}.nii.gz"
         labels = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
         soft = softlab_cli.svls(labels, sigma_mm=1.5, spacing_mm=(2, 1, 1), labels=(0, 1))
         own = np.take_along_axis(soft.astype(np.float64), labels[None].astype(int), 0)
         shares.append((1 - own).sum() / (labels > 0).sum())
-        touched += int((own < 1).sum())
+        touched.append((own < 1).mean())
     found = moved["svls --kernel-size 3 --sigma-mm 1.5"]
     assert found["moved_of_foreground"]["value"] == pytest.approx(np.mean(shares))
+    assert found["touched"]["value"] == pytest.approx(np.mean(touched))
+    assert moved["onehot"]["touched"]["value"] == 0
     text = (tmp_path / "out" / "summary.md").read_text()
     assert "cannot be known from that" in text
     for picture in ("tune.png", "settings.png"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +164,59 @@ def test_every_case_comes_as_often(sampler: Sampler) -> None:
     drawn = [sampler._case(number).case_id for number in range(9)]
     for turn in range(3):
         assert sorted(drawn[3 * turn : 3 * turn + 3]) == ["c0", "c1", "c2"]
+
+
+def test_weights_of_a_tile_are_a_gaussian_about_its_middle() -> None:
+    weights = tile_weights((1, 8, 16))
+    for axis in range(3):
+        np.testing.assert_array_equal(weights, np.flip(weights, axis))
+    assert weights.max() == 1
+    sigma, places = 8 / 8, np.array([-3.5, -0.5])
+    first, middle = np.exp(-0.5 * (places / sigma) ** 2)
+    assert weights[0, 0, 8] == pytest.approx(first / middle, rel=1e-5)
+    assert tile_weights((16, 16, 16)).min() == np.float32(1e-3)
+
+
+def test_labels_are_turned_over_with_their_image(sampler: Sampler) -> None:
+    plain, turned = replace(sampler, changed=False), 0
+    for step in range(4):
+        for image, labels, before, drawn in zip(*sampler.batch(step), *plain.batch(step),
+                                                strict=True):  # fmt: skip
+            flips = [axes for axes in ((), (0,), (1,), (0, 1))
+                     if (np.flip(drawn, axes) == labels).all()]  # fmt: skip
+            alike = [np.corrcoef(np.flip(before[0], axes).ravel(), image[0].ravel())[0, 1]
+                     for axes in flips]  # fmt: skip
+            assert max(alike) > 0.9
+            turned += () not in flips
+    assert turned > 2
+    assert (plain.batch(0).images != sampler.batch(0).images).any()
+
+
+def test_patches_are_centred_on_foreground_as_often_as_is_said(
+    tmp_path: Path,
+) -> None:
+    cases = kept_cases(tmp_path, 3, size=40)
+    centred = Sampler(cases, (1, 8, 8), 2, 6, 0, 0, 255, changed=False, centred_share=1)
+    middles = [labels[4, 4] for step in range(6) for labels in centred.batch(step).labels]
+    assert middles == [1] * 36
+    often = replace(centred, centred_share=3)
+    middles = [labels[4, 4] for step in range(6) for labels in often.batch(step).labels]
+    assert middles[::3] == [1] * 12
+    assert 0 in middles
+
+
+def test_the_largest_group_is_placed_first_in_the_emptiest_fold() -> None:
+    groups = {f"{name}{i}": name for name, size in (("a", 6), ("b", 3), ("c", 2), ("d", 1))
+              for i in range(size)}  # fmt: skip
+    for seed in range(6):
+        folds = assign_folds(groups, 2, seed)
+        assert sorted(list(folds.values()).count(fold) for fold in range(2)) == [6, 6]
+
+
+def test_a_class_stays_in_the_training_when_many_are_set_aside() -> None:
+    pair = {f"g{i}": {0, 1, 2} if i < 2 else {0, 1} for i in range(20)}
+    chosen = [inner_groups(pair, 0, fold) for fold in range(200)]
+    assert any(inner & {"g0", "g1"} for inner in chosen)
+    assert not any(inner == {"g0", "g1"} for inner in chosen)
+    three = {"a": {0, 1}, "b": {0, 1}, "c": {0, 1}}
+    assert len(inner_groups(three, 0, 0)) == 1

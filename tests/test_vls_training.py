@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,67 @@ def test_no_skill_is_an_error() -> None:
     check_skill({0: figures(), 1: figures(skill=None)}, 0.2)
     with pytest.raises(InputError, match=r"fold 1 tells next to nothing.*0\.150.*above 0\.2"):
         check_skill({0: figures(), 1: figures(skill=0.15)}, 0.2)
+    with pytest.raises(InputError, match="must be above 0"):
+        check_skill({0: figures(skill=0.0)}, 0.0)
+
+
+# ---- against what is written, term by term --------------------------------
+
+
+def by_hand(network: Any, made: Any, x: Any, labels: Any, noise: Any, step: int) -> Any:
+    """The loss as its docstring has it, with torch's own cross-entropy."""
+    cross_entropy = partial(
+        torch.nn.functional.cross_entropy, ignore_index=NOT_LABELLED, reduction="sum"
+    )
+    valid = labels != NOT_LABELLED
+    features = network.features(x)
+    mean, log_variance = network.encode(x, encoded_labels(labels, made.class_count))
+    logits, again = network.decode(
+        network.shared(features), mean + noise * log_variance.exp() ** 0.5
+    )
+    divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum()
+    bound = cross_entropy(logits, labels) + kl_share(step, made.steps) * made.kl_weight * divergence
+    bound = bound + made.image_weight / 2 * ((again - x)[:, 0][valid] ** 2).sum()
+    beside = cross_entropy(network.of_image(features.detach()), labels)
+    return (bound + beside) / valid.sum()
+
+
+def test_the_loss_and_its_gradients_are_those_by_hand() -> None:
+    made = recipe(image_weight=0.7, kl_weight=0.5, steps=10, class_count=3)
+    x, noise = torch.randn(2, 1, 16, 16), torch.randn(2, made.latent)
+    labels = torch.randint(-1, 3, (2, 16, 16))
+    found, expected = [], []
+    for loss, kept in ((fold_loss, found), (by_hand, expected)):
+        network = build(made, 0)
+        with torch.no_grad():  # away from a variance of 1
+            network.encoder.out.bias.add_(1.5)  # type: ignore[union-attr, operator]
+        value = loss(network, made, x, labels, noise, 2)
+        value = getattr(value, "loss", value)
+        value.backward()
+        kept += [value, *(p.grad for p in network.parameters())]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_drawn_is_the_mean_over_z() -> None:
+    made = recipe(class_count=3)
+    network = build(made, 0)
+    with torch.no_grad():
+        network.encoder.out.bias.add_(1.5)  # type: ignore[union-attr, operator]
+        for weight in network.parameters():
+            weight.mul_(2)
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((2, 1, 16, 16), np.float32)
+    labels = rng.integers(-1, 3, (2, 16, 16))
+    noises = [drawn_noise(4, made.latent, i) for i in range(2)]
+    found = draw(network, image, labels, noises, "cpu")
+    x, one_hot = torch.from_numpy(image), encoded_labels(torch.from_numpy(labels), 3)
+    with torch.inference_mode():
+        mean, log_variance = network.encode(x, one_hot)
+        shared = network.shared(network.features(x))
+        every = [
+            network.decode(shared, mean + log_variance.exp() ** 0.5 * torch.from_numpy(z))[0]
+            .softmax(1).numpy() for z in np.stack(noises, axis=1)
+        ]  # fmt: skip
+    assert np.ptp(every, axis=0).max() > 1e-3, "z should matter"
+    np.testing.assert_allclose(found, np.mean(every, axis=0), atol=1e-6)
