@@ -79,7 +79,7 @@ def test_what_half_of_the_patients_chooses_is_better_on_the_other_half(
 
 @pytest.mark.parametrize("half", ["even", "odd"])
 def test_the_order_is_that_of_three_hundred_nodules(half: str, tuned) -> None:
-    """As measured on 300: .200 < .303 < .531 for n-1 raters, .273 < .324 < .640 for one."""
+    """As on 300 of them, see docs/STUDY.md."""
     found = {
         (e["of"], e["setting"]): e["value"]
         for e in tuned[half]["figures"]
