@@ -12,7 +12,8 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.gathering import Gatherer
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts, merge
-from softlab_cli.evaluation.pooling import Pool
+from softlab_cli.evaluation.metrics.temperature import cross_fitted
+from softlab_cli.evaluation.pooling import CROSS_FITTED, Pool
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.soft_figures import of_tallies
 from softlab_cli.evaluation.statistics import Resampling
@@ -171,3 +172,28 @@ def test_temperatures_of_other_patients_need_two_of_them() -> None:
     assert entry["run"] == "a"
     assert len(entry["temperatures"]) == 2
     assert entry["nll"] > 0
+
+
+def test_the_nll_after_them_has_an_interval_and_differences() -> None:
+    cases = dict(zip(NAMES, (counts_of(case, "half") for case in range(3)), strict=False))
+    pool = pool_of("a", cases)
+    fit = cross_fitted(pool.tempers)
+    found = by_key(pool.figures(TABLE, DRAW, SETTINGS))[ALL, CROSS_FITTED]
+    assert found["value"] == pytest.approx(pool.crossed()[0]["nll"])
+    votes = np.array([pool.tempers[name].votes for name in NAMES[:3]])
+    weights = DRAW.weights[:, :3] * votes
+    with np.errstate(invalid="ignore"):  # a draw of the case without counts alone
+        drawn = weights @ [fit.nll[name] for name in NAMES[:3]] / weights.sum(axis=1)
+    ends = np.quantile(drawn[np.isfinite(drawn)], [0.025, 0.975])
+    assert (found["low"], found["high"]) == pytest.approx(tuple(ends))
+    assert found["low"] < found["value"] < found["high"]
+    other = pool_of("b", {"c1": cases["c2"], "c2": cases["c0"]})
+    (between,) = (
+        e for e in pool.differences(other, TABLE, DRAW, True) if e["metric"] == CROSS_FITTED
+    )
+    ours = [fit.nll[name] * pool.tempers[name].votes for name in ("c1", "c2")]
+    mean = sum(ours) / sum(pool.tempers[name].votes for name in ("c1", "c2"))
+    assert between["value"] == pytest.approx(mean - other.crossed()[0]["nll"])
+    assert between["cases"] == 2
+    alone = pool_of("a", cases, dict.fromkeys(NAMES, "p"))
+    assert (ALL, CROSS_FITTED) not in by_key(alone.figures(TABLE, DRAW, SETTINGS))

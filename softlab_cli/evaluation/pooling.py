@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from softlab_cli.evaluation.entries import named, of_interval, plain
 from softlab_cli.evaluation.figures import Key
 from softlab_cli.evaluation.metrics.calibration import Reliability, reliability
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts
-from softlab_cli.evaluation.metrics.temperature import Tempering, cross_fitted, tempering
+from softlab_cli.evaluation.metrics.temperature import CrossFit, Tempering, cross_fitted, tempering
 from softlab_cli.evaluation.request import EvaluationRequest
 from softlab_cli.evaluation.results import Kept
 from softlab_cli.evaluation.settings import Settings
@@ -23,7 +24,10 @@ from softlab_cli.evaluation.soft_figures import soft_figures
 from softlab_cli.evaluation.statistics import Resampling
 from softlab_cli.evaluation.sums import Sums, adaptive_sums, edges_of, figures_of, sums_of
 
-__all__ = ["Pool"]
+__all__ = ["CROSS_FITTED", "Pool"]
+
+CROSS_FITTED = "nll_cross_fitted"
+"""The NLL after temperatures that were found on other patients."""
 
 WITHOUT_INTERVAL = ("votes", "clipped_votes")
 
@@ -120,7 +124,18 @@ class Pool:
                 | {"value": plain(row.value), "low": plain(low), "high": plain(high)}
                 | {"left_out": row.left_out}
             )
-        return found
+        return found + self._after(drawn, draw)
+
+    def _after(
+        self, drawn: Mapping[Key, NDArray[np.float64]], draw: Resampling
+    ) -> list[dict[str, Any]]:
+        """The cross-fitted NLL, a figure of all cases together that no case has alone."""
+        key = (ALL, ALL, CROSS_FITTED)
+        if key not in drawn or not math.isfinite(drawn[key][0]):
+            return []
+        low, high = draw.bounds(drawn[key][1:], self.there)
+        of_all = {"value": plain(drawn[key][0]), "low": plain(low), "high": plain(high)}
+        return [named(self.run, key) | of_all | {"left_out": ""}]
 
     def drawn(
         self, classes: ClassTable, draw: Resampling, ordered: bool, used: NDArray[np.bool_]
@@ -149,6 +164,8 @@ class Pool:
             for title, _, metric in parts[0]:
                 joined = np.concatenate([part[title, "", metric] for part in parts])
                 found[title, region, metric] = joined
+        if self._cross_fit is not None:
+            found[ALL, ALL, CROSS_FITTED] = self._drawn_after(self._cross_fit, draw, used)
         return found
 
     def differences(
@@ -165,11 +182,31 @@ class Pool:
             if math.isfinite(found.value):
                 yield named(self.run, key) | of_interval(found)
 
+    @cached_property
+    def _cross_fit(self) -> CrossFit | None:
+        """Temperatures that were fitted on other patients; None where there is one of them."""
+        if len({self.groups[case] for case in self.tempers}) < 2:
+            return None
+        return cross_fitted(self.tempers, self.groups)
+
+    def _drawn_after(
+        self, found: CrossFit, draw: Resampling, used: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """The NLL after those temperatures, which stay what they are: of all cases, then draws."""
+        votes = np.array([self.tempers[c].votes if c in self.tempers else 0 for c in self.groups])
+        nll = np.array([found.nll.get(case, 0.0) for case in self.groups])
+        sums = {"nll": np.where(votes > 0, nll, 0.0) * votes, "votes": votes.astype(np.float64)}
+        parts = []
+        for added in draw.added(sums, used):
+            with np.errstate(invalid="ignore"):  # a draw without a vote
+                parts.append(added["nll"] / added["votes"])
+        return np.concatenate(parts)
+
     def crossed(self) -> list[dict[str, Any]]:
-        """The NLL after temperatures that were fitted on other cases; nothing of one patient."""
-        if len({self.groups[c] for c in self.tempers}) < 2:
+        """The temperatures of other patients, and the NLL after them; nothing of one patient."""
+        found = self._cross_fit
+        if found is None:
             return []
-        found = cross_fitted(self.tempers, self.groups)
         temperatures = sorted({t for t in found.temperature.values() if t == t})
         return [{"run": self.run, "nll": plain(found.pooled_nll), "temperatures": temperatures}]
 

@@ -14,7 +14,7 @@ from softlab_cli.evaluation.figures import Figures, Key, values_of
 from softlab_cli.evaluation.metrics.calibration import Reliability
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.evaluation.oddities import one_sided, warnings_of
-from softlab_cli.evaluation.pooling import Pool
+from softlab_cli.evaluation.pooling import CROSS_FITTED, Pool
 from softlab_cli.evaluation.request import EvaluationRequest
 from softlab_cli.evaluation.results import Kept
 from softlab_cli.evaluation.rows import MEAN
@@ -24,8 +24,9 @@ __all__ = ["Summary", "summarise"]
 
 HIGHER = {"dice", "iou", "surface_dice", "soft_dice", "semimetric_dice", "consensus_dice",
           "dissensus_dice", "thresholded_dice"}  # fmt: skip
-LOWER = {"ece", "ece_over_raters", "mce", "sce", "ace", "tace", "brier", "nll", "rps", "ged",
-         "crps_empirical", "crps_gaussian", "hausdorff", "hausdorff_95", "assd"}  # fmt: skip
+LOWER = {"ece", "ece_over_raters", "mce", "sce", "ace", "tace", "brier", "nll", CROSS_FITTED,
+         "rps", "ged", "crps_empirical", "crps_gaussian", "hausdorff", "hausdorff_95",
+         "assd"}  # fmt: skip
 """Metrics, without their units, of which more, or less, is better; no other is called so."""
 
 SURE = 0.05

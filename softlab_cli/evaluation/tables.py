@@ -15,6 +15,7 @@ from softlab_cli.evaluation.folders import write_text
 from softlab_cli.evaluation.metrics.regions import BIASED
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.evaluation.metrics.temperature import HIGHEST, LOWEST
+from softlab_cli.evaluation.pooling import CROSS_FITTED
 from softlab_cli.evaluation.results import Kept
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.evaluation.summary import Summary
@@ -39,7 +40,7 @@ RATERS = ("rater_dice_against_others", "consensus_dice", "dissensus_dice", "thre
           "ged", "crps_empirical_", "crps_gaussian_")  # fmt: skip
 CALIBRATION = (("ece", ALL), ("mce", ALL), ("overconfidence", ALL), ("sce", MEAN), ("ace", MEAN),
                ("tace", MEAN), ("brier", ALL), ("nll", ALL), ("temperature", ALL),
-               ("nll_at_temperature", ALL))  # fmt: skip
+               ("nll_at_temperature", ALL), (CROSS_FITTED, ALL))  # fmt: skip
 FEW = 10
 
 Entry = Mapping[str, Any]
@@ -146,22 +147,22 @@ def _calibration(content: Entry) -> Iterator[str]:
     for entry in content["pooled"]:
         rows = found.setdefault((entry["run"], entry["region"]), {})
         rows[entry["metric"], entry["class"]] = entry
-    crossed = {entry["run"]: entry for entry in content["cross_fitted"]}
     yield "## Calibration"
     yield ""
     yield (
         f"Pooled over voxels, raters and cases; {content['settings']['bins']} bins; 95 % intervals "
         "over cases where there are some; bins of equal count (ace, tace) are those of all cases "
-        "in each draw. sce, ace and tace are means over classes."
+        "in each draw. sce, ace and tace are means over classes. nll_cross_fitted is after "
+        "temperatures that were found on the other half of the patients, which stay as they are "
+        "in each draw."
     )
     yield ""
     shown_ = [m for m in CALIBRATION if any(m in rows for rows in found.values())]
     body = []
     for (run, region), rows in found.items():
         cells = [_interval(rows[m]) if m in rows else "" for m in shown_]
-        after = _number(crossed[run]["nll"]) if run in crossed and region == ALL else ""
-        body.append([run, region, *cells, after])
-    yield from _table(["run", "region", *(m for m, _ in shown_), "nll, cross-fitted"], body)
+        body.append([run, region, *cells])
+    yield from _table(["run", "region", *(m for m, _ in shown_)], body)
 
 
 def _published(content: Entry) -> Iterator[str]:

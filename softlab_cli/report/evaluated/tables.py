@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from softlab_cli.evaluation.metrics.tallies import ALL
+from softlab_cli.evaluation.pooling import CROSS_FITTED
 from softlab_cli.evaluation.rows import MEAN
 from softlab_cli.report.evaluated.lines import BY_CLASS, CaseLine
 from softlab_cli.report.page.tables import Column, Row, Table, as_text, without_empty
@@ -29,8 +30,8 @@ RATERS = ("rater_dice_against_others", "consensus_dice", "dissensus_dice", "thre
           "ged", "crps_empirical_")  # fmt: skip
 CALIBRATION = (("ece", ALL), ("mce", ALL), ("overconfidence", ALL), ("sce", MEAN), ("ace", MEAN),
                ("tace", MEAN), ("brier", ALL), ("nll", ALL), ("sharpness", ALL),
-               ("temperature", ALL), ("nll_at_temperature", ALL), ("soft_dice", MEAN),
-               ("semimetric_dice", MEAN))  # fmt: skip
+               ("temperature", ALL), ("nll_at_temperature", ALL), (CROSS_FITTED, ALL),
+               ("soft_dice", MEAN), ("semimetric_dice", MEAN))  # fmt: skip
 
 TITLES = {
     "dice": "DSC", "iou": "IoU", "hausdorff_95_mm": "HD95, mm", "hausdorff_mm": "HD, mm",
