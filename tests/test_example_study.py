@@ -151,7 +151,13 @@ def test_the_tables_have_the_figures_of_the_evaluation(out, ran, study, tmp_path
     )  # fmt: skip
     (row,) = (line for line in text.splitlines() if line.startswith("| msvls | 1 | 0."))
     assert row.split(" | ")[3] == f"{nll:.4f}"
-    assert "2 of 18 runs, of 60 steps" in text
+    assert "2 of 24 runs, of 60 steps" in text
+    (after,) = (
+        entry for entry in summary["pooled_differences"]
+        if (entry["run"], entry["metric"]) == ("msvls", "nll_cross_fitted")
+    )  # fmt: skip
+    (row,) = (line for line in text.splitlines() if line.startswith("| msvls | 0 |"))
+    assert row.split(" | ")[7].startswith(f"{after['value']:+.4f} [{after['low']:+.4f}, ")
 
 
 def test_a_predicted_picture_lies_where_its_label_map_does(out, ran) -> None:

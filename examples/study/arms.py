@@ -39,6 +39,15 @@ SEVERAL_RATERS = {
     "moh": Arm("fuse --method mean"),
     "msvls": Arm("msvls"),
 }
+OF_FIRST_RATER = {
+    "svls-one": Arm("svls", all_raters=False),
+    "learned-one": Arm(
+        "vls --engine crossfit --base svls --smoothing 0.4 --folds 2 --group-by '^([^_]+)_'",
+        all_raters=False,
+    ),
+}
+"""What smoothing, and learning, make of the first rater alone."""
+
 ONE_RATER = {
     "onehot": Arm("onehot", all_raters=False),
     "ls": Arm("ls --smoothing 0.1", all_raters=False),
@@ -88,7 +97,7 @@ SEEDS = (0, 1, 2)
 PATCH = (32, 40, 32)
 OF_SEVERAL, OF_ONE = ("majority", "msvls"), ("onehot", "svls")
 SETTINGS = {
-    "lidc-ce": Setting("lidc", SEVERAL_RATERS, "ce", 800, 16, 2, OF_SEVERAL),
+    "lidc-ce": Setting("lidc", SEVERAL_RATERS | OF_FIRST_RATER, "ce", 800, 16, 2, OF_SEVERAL),
     "lidc-combined": Setting("lidc", SEVERAL_RATERS, "combined", 800, 16, 2, OF_SEVERAL),
     "hippocampus-6": Setting("hippocampus", ONE_RATER, "ce", 600, 2, 3, OF_ONE, PATCH, 6),
     "hippocampus-40": Setting("hippocampus", ONE_RATER, "ce", 600, 2, 3, OF_ONE, PATCH, 40),

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arms import ONE_RATER, SEVERAL_RATERS
+from arms import OF_FIRST_RATER, ONE_RATER, SEVERAL_RATERS
 
-ALL_ARMS = (*SEVERAL_RATERS, *ONE_RATER)
+ALL_ARMS = (*SEVERAL_RATERS, *OF_FIRST_RATER, *ONE_RATER)
 COLLAPSED = 0.1
 """Below this mean Dice of a class, a network has not learned it; its figures mean nothing."""
 
@@ -40,6 +40,11 @@ class Judged:
     def differences(self) -> Mapping[Key, Mapping[str, Any]]:
         """Means over cases of run minus baseline, with intervals."""
         return by_key(self.summary["differences"])
+
+    @cached_property
+    def pooled_differences(self) -> Mapping[Key, Mapping[str, Any]]:
+        """The same of figures over all voxels of all cases."""
+        return by_key(self.summary["pooled_differences"])
 
     @cached_property
     def cross_fitted(self) -> Mapping[str, float]:

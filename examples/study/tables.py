@@ -32,8 +32,15 @@ PAIRED = (
     ("Dice", ("mean", "all", "dice")),
     ("surface Dice 1 mm", ("mean", "all", "surface_dice_1mm")),
 )
-"""Figures whose differences ``softlab evaluate`` gives with intervals: case by case."""
-UNPAIRED = ("NLL after T", "ECE all", "ECE union", "ECE band")
+"""Figures that each case has, and means of their differences."""
+
+POOLED = (
+    ("NLL after T", ("all", "all", "nll_cross_fitted")),
+    ("ECE all", ("all", "all", "ece")),
+    ("ECE union", ("all", "union", "ece")),
+    ("ECE band", ("all", "band", "ece")),
+)
+"""Figures of all cases together, and their differences."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -60,8 +67,8 @@ def stage_text(stage: str, found: Sequence[Judged], runs: Path) -> str:
             what_ran(stage, found, arms, runs),
             "Mean over seeds, and from the least to the most of them:",
             means_table(found, arms),
-            f"Minus {arms[0]}, seed by seed. Intervals are 95 % bootstrap intervals over patients "
-            "of the mean over cases; figures without one are pooled:",
+            f"Minus {arms[0]}, seed by seed, with 95 % bootstrap intervals over patients; the "
+            f"first {len(PAIRED)} are means over cases, the others pooled:",
             differences_table(found, arms),
             *warnings(found),
         ]
@@ -112,20 +119,18 @@ def over_seeds(values: Sequence[float | None]) -> str:
 def differences_table(found: Sequence[Judged], arms: Sequence[str]) -> str:
     baseline, *others = arms
     rows = [
-        [arm, str(one.seed), *differences(one, arm, baseline)]
+        [arm, str(one.seed), *differences(one, arm)]
         for arm in others
         for one in found
         if arm in one.runs and baseline in one.runs
     ]
-    return table(["arm", "seed", *(name for name, _ in PAIRED), *UNPAIRED], rows)
+    return table(["arm", "seed", *(name for name, _ in (*PAIRED, *POOLED))], rows)
 
 
-def differences(one: Judged, arm: str, baseline: str) -> list[str]:
-    of = dict(COLUMNS)
-    simple = [of[name](one, arm) - of[name](one, baseline) for name in UNPAIRED]
+def differences(one: Judged, arm: str) -> list[str]:
     return [
         *(with_interval(one.differences[arm, *key]) for _, key in PAIRED),
-        *(number(value, signed=True) for value in simple),
+        *(with_interval(one.pooled_differences[arm, *key]) for _, key in POOLED),
     ]
 
 

@@ -72,7 +72,7 @@ def slices(path: Path, out: Path, most: int | None) -> Path:
     target, draft = out / "data", out / ".data-in-work"
     if target.exists():
         return target
-    content = np.load(path)
+    content = dict(np.load(path))  # the archive would unpack an array each time
     for row in np.flatnonzero(np.isfinite(content["pixel_spacing_mm"]))[:most]:
         name, size = f"{content['case_id'][row]}.nii.gz", float(content["pixel_spacing_mm"][row])
         write(content["image"][row], size, draft / "images" / name)
