@@ -6,7 +6,9 @@ import csv
 import doctest
 import json
 import math
+import re
 import shlex
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from softlab_cli.api import soften
 from softlab_cli.core.blocks import Grid as Blocks
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.events import ignore
-from softlab_cli.methods import METHODS
+from softlab_cli.methods import METHODS, VLS
 from softlab_cli.running.request import Request
+from softlab_cli.running.runner import run
 from softlab_cli.tuning import arrays, scene
 from softlab_cli.tuning.arrays import predict_left_out
 from softlab_cli.tuning.grid import Grid, Setting
@@ -31,6 +34,7 @@ from softlab_cli.tuning.views import side_by_side
 from softlab_cli.tuning.votes import FIGURES
 from tests.conftest import blobs, write_image
 from tests.toys import TOYS
+from tests.vls_support import TINY, disc
 
 SHAPE = (6, 14, 15)
 SPACING = (2.5, 0.8, 1.0)
@@ -309,6 +313,111 @@ def test_the_command_that_it_prints_makes_the_store(tuned, softlab, tmp_path) ->
     assert store.info.classes.names == ("background", "it")
     said = next(t for t in read(tuned[0])["tried"] if shlex.split(t["command"])[1] == of_all[1])
     assert store.info.method == said["method"]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory) -> Path:
+    """Discs by three raters, and a model that learned from the second one's labels."""
+    root = tmp_path_factory.mktemp("learned")
+    for place in range(4):
+        image, label, _ = disc(place, size=20)
+        write_image(root / "images" / f"c{place}.nii.gz", image)
+        for rater in range(3):
+            label_map = np.roll(label, rater - 1, axis=2)
+            write_image(root / f"r{rater}" / f"c{place}.nii.gz", label_map)
+    method = VLS(**TINY)
+    run(method, root / "r1", root / "m.zarr", images=root / "images", workers=1, train_only=True)
+    return root
+
+
+def test_what_was_learned_of_a_rater_is_tried_on_that_rater_only(
+    learned, softlab, tmp_path
+) -> None:
+    model, out = learned / "m.zarr.fit", tmp_path / "out"
+    given = [*inputs(learned), "--images", learned / "images", "--regions", "all", "--workers", 1]
+    result = softlab(
+        "tune", *given, "--methods", "vls,svls,mean", "--sigma-voxels", 1, "--kernel-size", 3,
+        "--smoothing", "0.4,0.9", "--model", f"r1={model}", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "warn" not in result.stderr
+    names = [f"c{i}" for i in range(4)]
+    raters = {r: [read_label(learned / f"r{r}" / f"{n}.nii.gz") for n in names] for r in range(3)}
+    found = {
+        (r["raters"], r["setting"]): float(r["value"])
+        for r in csv.DictReader((out / "tune.csv").open())
+        if (r["class"], r["metric"]) == ("all", "nll")
+    }
+    assert len(found) == 7
+    for base in ("onehot", "svls"):
+        for share in (0.4, 0.9):
+            store = tmp_path / f"{base}{share}.zarr"
+            run(VLS(model=model, base=base, smoothing=share), learned / "r1", store,
+                images=learned / "images", workers=1)  # fmt: skip
+            soft = {name: case.read() for name, case in softlab_cli.open_store(store).items()}
+            pairs = [(soft[name], raters[r][i]) for r in (0, 2) for i, name in enumerate(names)]
+            expected = naive_figures(pairs, [0, 1], np.ones(raters[0][0].shape, bool))["nll"]
+            assert found["one", f"vls --base {base} --smoothing {share}"] == pytest.approx(expected)
+    hard = [(onehot(raters[1][i]), raters[r][i]) for r in (0, 2) for i in range(4)]
+    expected = naive_figures(hard, [0, 1], np.ones(raters[0][0].shape, bool))["nll"]
+    assert found["one", "onehot"] == pytest.approx(expected)
+    summary = read(out)
+    assert "Of r1 only" in (out / "summary.md").read_text()
+    commands = {e["setting"]: shlex.split(e["command"]) for e in summary["tried"]}
+    said = commands["vls --base svls --smoothing 0.9"]
+    assert said[said.index("--model") + 1] == str(model)
+    assert said[said.index("--images") + 1] == "IMAGES"
+    again = softlab("tune", *given, "--methods", "vls,svls,mean", "--sigma-voxels", 1,
+                    "--kernel-size", 3, "--smoothing", "0.4,0.9", "--model", f"r1={model}",
+                    "--out", out)  # fmt: skip
+    assert re.search(r"skipped +4", again.output)
+
+
+def read_label(path: Path) -> np.ndarray:
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def onehot(label_map: np.ndarray) -> np.ndarray:
+    return np.stack([label_map == 0, label_map == 1]).astype(np.float16)
+
+
+def test_another_model_makes_results_anew_and_bad_ones_are_refused(
+    learned, softlab, tmp_path
+) -> None:
+    model, out = learned / "m.zarr.fit", tmp_path / "out"
+    given = [*inputs(learned), "--images", learned / "images", "--methods", "vls", "--smoothing",
+             "0.4", "--base", "svls", "--workers", 1, "--out", out]  # fmt: skip
+    for said, problem in (
+        ((), "--train-only makes a --model"),
+        (("--model", model), "--model is given for no rater"),
+        (("--model", f"r9={model}"), "'r9', which is no rater"),
+        (("--model", f"r1={learned}"), "holds no model"),
+        (("--model", f"r1={model}", "--model", f"r1={model}"), "given twice"),
+        (("--model", f"r1={model}", "--labels", "0,1,2"), "model of other classes"),
+    ):
+        result = softlab("tune", *given, *said)
+        assert result.exit_code in (1, 2), result.output
+        assert problem in " ".join(result.output.split()), result.output
+        assert not out.exists()
+    assert softlab("tune", *given, "--model", f"r1={model}").exit_code == 0
+    other = tmp_path / "other.fit"
+    shutil.copytree(model, other)
+    facts = json.loads((other / "model.json").read_text())
+    for case in facts["cases"].values():
+        case["fold"] = 1 - case["fold"]
+    (other / "model.json").write_text(json.dumps(facts))
+    again = softlab("tune", *given, "--model", f"r1={other}")
+    assert "options have changed" in again.output + again.stderr
+    both = softlab("tune", *given, "--model", f"r1={model}", "--model", f"r2={other}")
+    assert both.exit_code == 0
+    assert "label map has changed" in both.output + both.stderr
+    alone = softlab(
+        "tune", "--in", learned / "r1", *given[6:-1], tmp_path / "alone", "--model", model
+    )
+    assert alone.exit_code == 0, alone.output
+    assert "vls --base svls --smoothing 0.4: moves" in alone.output
 
 
 def texts(out: Path) -> dict[str, bytes]:

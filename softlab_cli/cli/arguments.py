@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -16,6 +17,7 @@ from softlab_cli.core.memory import parse_bytes
 from softlab_cli.core.numbers import parse_number
 
 __all__ = [
+    "by_name",
     "bytes_of",
     "levels_of",
     "listed",
@@ -40,6 +42,19 @@ def bytes_of(ctx: click.Context, param: click.Parameter, value: str | None) -> i
         return None if value is None else parse_bytes(value)
     except UsageError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def by_name(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+    """Paths by their names from NAME=PATH, repeated; the name of a path alone is empty."""
+    found: dict[str, Path] = {}
+    for text in value:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = "", text
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice." if name else "give each a name.")
+        found[name] = Path(path)
+    return found
 
 
 def part_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softlab_cli.cli.arguments import listed, listed_numbers, listed_wholes
+from softlab_cli.cli.arguments import by_name, listed, listed_numbers, listed_wholes
 from softlab_cli.cli.options import slurm_part, together, tuning_options
 from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.events import Notice
@@ -61,7 +61,25 @@ _OWN = [
         metavar="A,...",
         multiple=True,
         callback=listed_numbers,
-        help="Amounts of LS and GeoLS (alpha).  [default: 0.05,0.1,0.2 for LS, 0.1 for GeoLS]",
+        help="Amounts of LS, GeoLS and VLS (alpha).  [default: 0.05,0.1,0.2 for LS, 0.1 for GeoLS, "
+        "0.2,0.3,0.4 for VLS]",
+    ),
+    click.option(
+        "--model",
+        metavar="[RATER=]DIR",
+        multiple=True,
+        callback=by_name,
+        help="What softlab vls has learned from a rater's labels (OUT.fit): vls is tried, too, and "
+        "of one rater the soft labels of raters with a model only are judged; may be repeated.",
+    ),
+    click.option(
+        "--base",
+        metavar="NAME,...",
+        multiple=True,
+        default=("onehot", "svls"),
+        show_default="onehot,svls",
+        callback=listed,
+        help="What vls blends with what it has learned.",
     ),
     click.option(
         "--metric",
@@ -100,6 +118,8 @@ def command(
     sigma_mm: tuple[float, ...],
     slicewise: bool,
     smoothing: tuple[float, ...],
+    model: dict[str, Path],
+    base: tuple[str, ...],
     metric: str,
     regions: str,
     bins: int,
@@ -132,8 +152,8 @@ def command(
     reading = ReadingOptions(**{name: options.pop(name) for name in chosen})
     request = TuneRequest(
         Request(reading=reading, **options),
-        Grid(methods, kernel_size, sigma_voxels, sigma_mm, smoothing, slicewise),
-        metric, regions, bins, clip, read_groups(groups) if groups else {},
+        Grid(methods, kernel_size, sigma_voxels, sigma_mm, smoothing, slicewise, base),
+        metric, regions, bins, clip, read_groups(groups) if groups else {}, model,
     )  # fmt: skip
     visible = sys.stderr.isatty() if progress is None else progress
     with listeners(progress=visible, verbose=verbose, log_json=log_json) as listen:

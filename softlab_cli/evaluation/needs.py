@@ -110,7 +110,7 @@ def _volumes(size: CaseSize, settings: Settings) -> int:
     """Class indices of raters, prediction and members, codes of regions, and one on its way."""
     samples = size.members if size.raters > 1 and size.members > 1 else 0
     indices = (size.raters + samples + 3) * size.index_bytes
-    regions = len(settings.all_regions) + 1 if settings.all_regions else 1
+    regions = len(settings.all_regions) + 1 if settings.all_regions else 0
     return (indices + regions) * size.voxels
 
 

@@ -102,12 +102,13 @@ def tune_case(task: TuneTask) -> CaseFinished:
 def _tried(task: TuneTask, drawn: RaterLabels) -> tuple[Judged, Any]:
     request, around = task.request, around_of(task)
     if task.alone:
-        moved = measure_moved(drawn, task.classes, request.settings, around)
+        model = next(iter(request.model.values()), None)
+        moved = measure_moved(drawn, task.classes, request.settings, around, model)
         voxels = max((one.voxels for one in moved.values()), default=0)
         return Judged({}, voxels, drawn.warnings), moved
     found = measure_votes(
         drawn, task.classes, request.settings, around,
-        reach=request.reach, bins=request.bins, clip=request.clip,
+        reach=request.reach, bins=request.bins, clip=request.clip, models=request.model,
     )  # fmt: skip
     return found, {}
 

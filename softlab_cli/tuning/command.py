@@ -14,8 +14,8 @@ from softlab_cli.tuning.grid import Setting
 
 __all__ = ["command_of"]
 
-LABELS = "LABELS"
-"""Stands for label maps of one rater, which the user may have elsewhere."""
+LABELS, IMAGES = "LABELS", "IMAGES"
+"""Stand for label maps of one rater and their images, which the user may have elsewhere."""
 
 READING = {f.name for f in fields(ReadingOptions)} - {"names", "unlabelled"}
 SAID_OF_LABELS = ("labels", "image_like", "classes_from", "ignore_labels", "class_pattern")
@@ -23,7 +23,9 @@ SINGULAR = {"rois": "roi", "ignore_labels": "ignore-label", "value_map": "map"}
 """Fields that the command line has an option of another name for."""
 
 
-def command_of(setting: Setting, request: Request, *, alone: bool) -> str:
+def command_of(
+    setting: Setting, request: Request, *, alone: bool, model: Path | None = None
+) -> str:
     """The command, with the inputs of a request and all that it says of them.
 
     Parameters
@@ -35,15 +37,21 @@ def command_of(setting: Setting, request: Request, *, alone: bool) -> str:
     alone
         Whether there is one rater in each case. Where there are several, a method of one takes
         none of these inputs, and `LABELS` stands for others.
+    model
+        That of a method that learned.
     """
     said = ["softlab", *shlex.split(setting.command)]
     several = setting.of == "others"
+    if setting.is_learned and model is not None:
+        said += ["--model", str(model)]
     if several or alone:
         said += [part for path in request.inputs for part in ("--in", str(path))]
     else:
         said += ["--in", LABELS]
     if request.images is not None and (several or alone):
         said += ["--images", str(request.images)]
+    elif setting.follows_image:
+        said += ["--images", IMAGES]
     if several and request.rater_pattern:
         said += ["--rater-pattern", request.rater_pattern]
     chosen = {name: getattr(request, name) for name in SAID_OF_LABELS}

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.core.errors import UsageError
@@ -58,9 +59,20 @@ class Setting:
         """How it is said on the command line, ready to be pasted; without inputs."""
         return shlex.join([self.method, *_options(self.parameters)])
 
-    def make(self) -> Method:
-        """The method itself."""
-        return method_class(self.method)(**dict(self.parameters))
+    @property
+    def is_learned(self) -> bool:
+        """Whether its method learns first, so that it is tried with a model that is there."""
+        return method_class(self.method).fits
+
+    @property
+    def follows_image(self) -> bool:
+        """Whether its method needs an image."""
+        return method_class(self.method).takes == "label map and image"
+
+    def make(self, model: Path | None = None) -> Method:
+        """The method itself; a learned one with its model."""
+        more = {"model": model} if self.is_learned else {}
+        return method_class(self.method)(**dict(self.parameters), **more)
 
     def to_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -99,9 +111,11 @@ class Grid:
     kernel_size, sigma_voxels, sigma_mm
         Of SVLS and mSVLS. Sigmas in voxels are left out where there are some in mm only.
     smoothing
-        Of LS and GeoLS.
+        Of LS, GeoLS and VLS.
     slicewise
         Whether kernels within the slice are tried as well.
+    base
+        What VLS blends the learned part with.
 
     Raises
     ------
@@ -115,24 +129,27 @@ class Grid:
     sigma_mm: tuple[float, ...] = ()
     smoothing: tuple[float, ...] = ()
     slicewise: bool = False
+    base: tuple[str, ...] = ("onehot", "svls")
 
-    def settings(self, images: bool) -> tuple[Setting, ...]:
+    def settings(self, images: bool, models: bool = False) -> tuple[Setting, ...]:
         """What is tried, the plain ones among it; each setting once.
 
         Parameters
         ----------
         images
             Whether there are images to follow.
+        models
+            Whether there are models of methods that learn.
         """
-        wanted = self.methods or tuple(name for name in METHODS if _usable(name, images) is None)
+        usable = tuple(name for name in METHODS if _usable(name, images, models) is None)
         found = list(PLAIN.values())
-        for name in wanted:
-            found += self._of_method(name, images)
+        for name in self.methods or usable:
+            found += self._of_method(name, images, models)
         for setting in found:
             setting.make()  # parameters without a meaning are refused before anything is read
         return tuple(dict.fromkeys(found))
 
-    def _of_method(self, name: str, images: bool) -> list[Setting]:
+    def _of_method(self, name: str, images: bool, models: bool) -> list[Setting]:
         if name in FUSION_RULES:
             return [Setting(FUSE, (("method", name),))]
         if name == FUSE:
@@ -142,14 +159,14 @@ class Grid:
                 f"--methods {name!r} is no method.",
                 remedy=f"There are {', '.join([*METHODS, *FUSION_RULES])}.",
             )
-        if reason := _usable(name, images):
+        if reason := _usable(name, images, models):
             raise UsageError(f"--methods {name!r} {reason}", remedy="Leave it out.")
         return [Setting(name, chosen) for chosen in self._parameters(name)]
 
     def _parameters(self, name: str) -> Iterator[tuple[tuple[str, Any], ...]]:
-        kind = method_class(name)
-        has: set[str] = {f.name for f in fields(kind) if f.init} if is_dataclass(kind) else set()
+        has = _parameters_of(name)
         columns: dict[str, list[tuple[str, Any]]] = {
+            "base": [("base", base) for base in self.base],
             "kernel_size": [("kernel_size", size) for size in self.kernel_size],
             "sigma_mm": list(self._sigmas()),
             "smoothing": [("smoothing", share) for share in self._smoothing(name)],
@@ -164,8 +181,14 @@ class Grid:
         return pairs + [("sigma_mm", float(s)) for s in self.sigma_mm]
 
     def _smoothing(self, name: str) -> tuple[float, ...]:
-        # Distances through an image take far longer than all the rest: one amount, the paper's.
-        usual = (0.1,) if method_class(name).takes == "label map and image" else (0.05, 0.1, 0.2)
+        kind = method_class(name)
+        if kind.fits:
+            usual: tuple[float, ...] = (0.2, 0.3, 0.4)
+        elif kind.takes == "label map and image":
+            # Distances through an image take far longer than all the rest: the paper's amount only.
+            usual = (0.1,)
+        else:
+            usual = (0.05, 0.1, 0.2)
         return tuple(float(s) for s in self.smoothing or usual)
 
     def to_json(self) -> Mapping[str, Any]:
@@ -173,13 +196,20 @@ class Grid:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def _usable(name: str, images: bool) -> str | None:
+def _parameters_of(name: str) -> set[str]:
+    kind = method_class(name)
+    return {f.name for f in fields(kind) if f.init} if is_dataclass(kind) else set()
+
+
+def _usable(name: str, images: bool, models: bool) -> str | None:
     """Why a method cannot be tried; None where it can."""
     kind = method_class(name)
     if kind.takes == "fractions":
         return "takes soft labels that are there already, and none are made here."
-    if kind.fits:
+    if kind.fits and "model" not in _parameters_of(name):
         return "learns from all cases first, and is not tried."
+    if kind.fits and not models:
+        return f"learns from all cases first: softlab {name} --train-only makes a --model for it."
     if kind.takes == "label map and image" and not images:
         return "follows the image, and no --images are given."
     return None

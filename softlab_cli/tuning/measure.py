@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from softlab_cli.core.classes import ClassTable
+from softlab_cli.core.errors import InputError
 from softlab_cli.core.softblock import ENTROPY_UNIT
 from softlab_cli.evaluation.metrics.regions import Reach
 from softlab_cli.labels.case import RaterLabels
@@ -67,7 +69,7 @@ class Judged:
 
 def measure_votes(
     drawn: RaterLabels, classes: ClassTable, settings: Sequence[Setting], around: Surroundings, *,
-    reach: Reach | None, bins: int, clip: float,
+    reach: Reach | None, bins: int, clip: float, models: Mapping[str, Path] | None = None,
 ) -> Judged:  # fmt: skip
     """How well the soft labels of each setting predict the raters that have no part in them.
 
@@ -85,8 +87,19 @@ def measure_votes(
         How far from any rater's foreground voxels count; None for all.
     bins, clip
         As for `softlab_cli.tuning.votes.score_tables`.
+    models
+        Models of methods that learn, by the rater whose labels they learned from. With some,
+        soft labels of one rater are those of these raters, whatever the method: all settings
+        are judged by the same pairs.
+
+    Raises
+    ------
+    InputError
+        When a rater with a model is not there.
     """
-    methods = {setting: setting.make() for setting in settings}
+    sources = _sources(drawn, models or {})
+    any_model = next(iter(sources.values()))
+    methods = {setting: setting.make(any_model) for setting in settings}
     scene = Scene(drawn, classes, reach, halo_of(methods.values(), drawn))
     raters = range(drawn.patterns.rater_count)
     tables = score_tables(bins, clip)
@@ -98,21 +111,38 @@ def measure_votes(
     warnings: dict[str, None] = {}
     for rater in raters if scene.voxels else ():
         rest = tuple(r for r in raters if r != rater)
-        for given, tested, tried in (((rater,), rest, one), (rest, (rater,), others)):
+        sides = [((rater,), rest, one)] if rater in sources else []
+        for given, tested, tried in (*sides, (rest, (rater,), others)):
             subset = Softened(scene, given, around)
             for setting, method in tried.items():
                 sinks[setting].expect(tested)
-                with subset.prepared(method) as ready:
+                own = setting.make(sources[rater]) if setting.is_learned else method
+                with subset.prepared(own) as ready:
                     threads = threads_for(sinks[setting], around)
                     ready.write(sinks[setting], soft=True, threads=threads)
                     warnings |= dict.fromkeys(ready.warnings)
-    found = {s: sink.votes(len(raters) - 1 if s in one else 1) for s, sink in sinks.items()}
+    of_one = len(sources) - (len(sources) == len(raters))
+    found = {s: sink.votes(of_one if s in one else 1) for s, sink in sinks.items()}
     return Judged(found, scene.voxels, (*drawn.warnings, *warnings))
 
 
+def _sources(drawn: RaterLabels, models: Mapping[str, Path]) -> dict[int, Path | None]:
+    """The raters whose own soft labels are judged, each with a model where there are some."""
+    if not models:
+        return dict.fromkeys(range(len(drawn.names)))
+    missing = [name for name in models if name not in drawn.names]
+    if missing:
+        raise InputError(
+            f"has no rater {missing[0]!r}, whose model is given, among {', '.join(drawn.names)}.",
+            remedy="Leave the case out, or give --model of raters that all cases have.",
+        )
+    return {drawn.names.index(name): model for name, model in models.items()}
+
+
 def measure_moved(
-    drawn: RaterLabels, classes: ClassTable, settings: Sequence[Setting], around: Surroundings
-) -> dict[Setting, Moved]:
+    drawn: RaterLabels, classes: ClassTable, settings: Sequence[Setting], around: Surroundings,
+    model: Path | None = None,
+) -> dict[Setting, Moved]:  # fmt: skip
     """What each setting does to the label map of the first rater.
 
     Parameters
@@ -121,8 +151,10 @@ def measure_moved(
         As for `measure_votes`.
     settings
         What is tried; those of several raters are left out.
+    model
+        That of methods that learn.
     """
-    methods = {s: s.make() for s in settings if s.of == "one"}
+    methods = {s: s.make(model) for s in settings if s.of == "one"}
     scene = Scene(drawn, classes, None, halo_of(methods.values(), drawn))
     subset = Softened(scene, (0,), around)
     tables = score_tables(1, 1.0)

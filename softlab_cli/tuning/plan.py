@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any, NoReturn
 
 from softlab_cli.cases import Case, discover_cases, natural_order
 from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.errors import InputError
+from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
 from softlab_cli.core.folders import some_of
 from softlab_cli.fusion.patterns import pattern_bytes
@@ -18,7 +19,7 @@ from softlab_cli.labels.case import rater_grid
 from softlab_cli.labels.images import check_images
 from softlab_cli.labels.numbering import Occurring, common_classes
 from softlab_cli.labels.read import ReadingOptions, probe_labels
-from softlab_cli.methods.registry import method_class
+from softlab_cli.methods.base import Fitting
 from softlab_cli.readers import FileProbe
 from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
 from softlab_cli.running.crew import Crew, hire
@@ -103,12 +104,14 @@ def plan_tuning(request: TuneRequest, listen: Listener) -> TunePlan:
     run = with_names(run, known) if known else run
     draft = _Draft.find(request, run, listen)
     draft.check_raters(listen)
+    draft.check_models(request)
     draft.open_headers(run.reading)
     draft.check_groups(request)
     classes = known or draft.scan(run, listen)
     run = with_names(run, classes)
-    crew = draft.hire(run, classes, listen)
-    every = draft.tasks(request, run.reading, classes, crew)
+    learned = learned_by(request, classes, listen)
+    crew = draft.hire(request, run, classes, listen)
+    every = draft.tasks(request, run.reading, classes, crew, learned)
     kept, todo = _sorted([task for task in every if task.case_id in draft.part], request)
     if other := [task.case_id for task in todo if task.reason == OPTIONS_CHANGED]:
         listen(Notice(f"options have changed, so that results are made anew: {some_of(other, 3)}"))
@@ -164,7 +167,7 @@ class _Draft:
     @property
     def follow_images(self) -> bool:
         """Whether any method needs an image."""
-        return any(method_class(s.method).takes == "label map and image" for s in self.settings)
+        return any(setting.follows_image for setting in self.settings)
 
     def check_raters(self, listen: Listener) -> None:
         """Whether there are raters to leave out; cases of one rater fail where others have more."""
@@ -193,6 +196,18 @@ class _Draft:
                     f"the label maps of the raters {one!r} and {other!r} are copies of one another "
                     f"in {count} cases: each predicts the other too well"
                 )
+            )
+
+    def check_models(self, request: TuneRequest) -> None:
+        """Refuse models of raters who are nowhere; of one rater any name will do."""
+        raters = sorted({rater for case in self.cases.values() for rater in case.drawings})
+        strange = [rater for rater in request.model if rater not in raters]
+        if strange and not (self.alone and len(request.model) == 1):
+            said = f"{strange[0]!r}, which is no rater of any case" if strange[0] else "no rater"
+            raise UsageError(
+                f"--model is given for {said}.",
+                remedy="Say whose labels it learned from, --model RATER=DIR; the raters are: "
+                f"{some_of(list(map(repr, raters)), 5)}.",
             )
 
     def open_headers(self, reading: ReadingOptions) -> None:
@@ -243,9 +258,12 @@ class _Draft:
             listen(Notice(note))
         return classes
 
-    def hire(self, run: Request, classes: ClassTable, listen: Listener) -> Crew:
+    def hire(
+        self, request: TuneRequest, run: Request, classes: ClassTable, listen: Listener
+    ) -> Crew:
         """Who does it; cases that no worker has the memory for fail here."""
-        methods = [setting.make() for setting in self.settings]
+        model = next(iter(request.model.values()), None)
+        methods = [setting.make(model) for setting in self.settings]
 
         def needed(case: Case, threads: int) -> int:
             seen = self.probes[case.case_id]
@@ -262,19 +280,44 @@ class _Draft:
             self.failed.append(outcome)
 
     def tasks(
-        self, request: TuneRequest, reading: ReadingOptions, classes: ClassTable, crew: Crew
-    ) -> list[TuneTask]:
+        self, request: TuneRequest, reading: ReadingOptions, classes: ClassTable, crew: Crew,
+        learned: Mapping[str, Any],
+    ) -> list[TuneTask]:  # fmt: skip
         """A task for each case."""
         options = {
             "format": FORMAT, **request.to_json(), "alone": self.alone,
             "classes": classes.to_json(), "ignore": list(classes.ignore_values),
             "reading": reading.to_json(), "images": self.follow_images,
         }  # fmt: skip
+        if learned:
+            options["learned"] = learned
         plain = json.loads(json.dumps(options))
         return [
             TuneTask(case, request, classes, reading, self.alone, plain, crew.threads, crew.memory)
             for case in self.cases.values()
         ]
+
+
+def learned_by(request: TuneRequest, classes: ClassTable, listen: Listener) -> dict[str, Any]:
+    """The parameters of the learned methods, by the rater of their model.
+
+    Raises
+    ------
+    SoftlabError
+        When a model cannot be read, or is of other classes.
+    """
+
+    def nothing_to_do(*_: Any) -> NoReturn:
+        raise UsageError("a model that is there learns nothing more.")
+
+    found = {}
+    for rater, folder in request.model.items():
+        fitting = Fitting(
+            (), classes, folder, 1, 0, nothing_to_do, lambda message: listen(Notice(message))
+        )
+        methods = [s.make(folder) for s in request.settings if s.is_learned]
+        found[rater] = [method.fit(fitting).parameters() for method in methods]
+    return found
 
 
 def _header(case: Case, reading: ReadingOptions) -> FileProbe:

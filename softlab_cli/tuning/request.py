@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.errors import UsageError
@@ -67,6 +68,9 @@ class TuneRequest:
         Least probability in a logarithm.
     groups
         Case id to patient.
+    model
+        Rater to the folder of the model that learned from that rater's labels, for methods that
+        learn. Where each case has one rater, whatever the name.
 
     Raises
     ------
@@ -81,6 +85,7 @@ class TuneRequest:
     bins: int = 15
     clip: float = CLIP
     groups: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look whether it all has a meaning."""
@@ -102,7 +107,7 @@ class TuneRequest:
     @property
     def settings(self) -> tuple[Setting, ...]:
         """What is tried."""
-        return self.grid.settings(self.run.images is not None)
+        return self.grid.settings(self.run.images is not None, bool(self.model))
 
     @property
     def reach(self) -> Reach | None:

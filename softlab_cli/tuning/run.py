@@ -43,10 +43,10 @@ def tune(
         Is told of every event.
     **options
         Any field of `softlab_cli.tuning.grid.Grid` (``methods``, ``kernel_size``,
-        ``sigma_voxels``, ``sigma_mm``, ``smoothing``, ``slicewise``; tuples), of
+        ``sigma_voxels``, ``sigma_mm``, ``smoothing``, ``slicewise``, ``base``; tuples), of
         `softlab_cli.tuning.request.TuneRequest` (``metric``, ``regions``, ``bins``, ``clip``,
-        ``groups``) and of `softlab_cli.running.request.Request` (``images``, ``rater_pattern``,
-        ``labels``, ``workers``, ...).
+        ``groups``, ``model``) and of `softlab_cli.running.request.Request` (``images``,
+        ``rater_pattern``, ``labels``, ``workers``, ...).
 
     Returns
     -------
@@ -67,7 +67,7 @@ def tune(
     """
     given = [inputs] if isinstance(inputs, str | Path) else inputs
     grid = {f.name: options.pop(f.name) for f in fields(Grid) if f.name in options}
-    asked = ("metric", "regions", "bins", "clip", "groups")
+    asked = ("metric", "regions", "bins", "clip", "groups", "model")
     how = {name: options.pop(name) for name in asked if name in options}
     run = Request([Path(path) for path in given], Path(out), **options)
     return execute_tuning(plan_tuning(TuneRequest(run, Grid(**grid), **how), listen), listen)

@@ -66,17 +66,19 @@ def summarise(
     groups = [request.groups.get(one.case_id, one.case_id) for one in kept]
     alone = bool(kept[0].moved)
     settings = [s for s in request.settings if s.of == "one" or not alone]
+    model = next(iter(request.model.values()), None)
     content: Entry = {
         "cases": [one.case_id for one in kept],
         "patients": len(set(groups)),
         "raters": sorted({len(one.raters) for one in kept}),
         "one_rater_only": alone,
+        "models": {rater: str(folder) for rater, folder in request.model.items()},
         "classes": classes.to_json(),
         "metric": request.metric, "regions": request.regions, "bins": request.bins,
         "clip": request.clip,
         "tried": [
             {"of": s.of, "setting": s.name, **s.to_json(),
-             "command": command_of(s, request.run, alone=alone)}
+             "command": command_of(s, request.run, alone=alone, model=model)}
             for s in settings
         ],
         "nothing_counts": [one.case_id for one in kept if not one.voxels],

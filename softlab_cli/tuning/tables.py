@@ -126,6 +126,12 @@ def _kind(content: Entry, of: str, title: str) -> Iterator[str]:
         found.setdefault(entry["setting"], {})[entry["metric"]] = entry
     yield f"## {title}"
     yield ""
+    if content["models"] and of == "one":
+        yield (
+            f"Of {some_of([_cell(rater) for rater in content['models']], FEW)} only, from whose "
+            "labels a model (--model) learned, so that all settings are judged by the same pairs."
+        )
+        yield ""
     for line in recommendation(content, of):
         yield from ["", line, ""] if line.startswith("    ") else [line]
     yield ""

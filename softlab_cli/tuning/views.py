@@ -63,7 +63,8 @@ def side_by_side(plan: TunePlan) -> SideBySide | None:
 
 def _shown(task: TuneTask) -> SideBySide | None:
     around = around_of(task)
-    methods = {s.name: s.make() for s in task.request.settings if s.of == "one"}
+    model = next(iter(task.request.model.values()), None)
+    methods = {s.name: s.make(model) for s in task.request.settings if s.of == "one"}
     drawn = read_rater_labels(task.case, task.classes, task.reading)
     scene = Scene(drawn, task.classes, None, halo_of(methods.values(), drawn))
     labels = scene.label_map(0)

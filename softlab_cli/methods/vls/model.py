@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +79,7 @@ class Model:
     report: Mapping[str, Any] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """Checksum of all that a soft label depends on."""
         folds = sorted((image, case.fold) for image, case in self.cases.items())
@@ -159,14 +160,19 @@ def read_model(folder: Path) -> Model:
         )
     try:
         with system_errors(path, "read"):
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        return _model(folder, facts)
+            return _read(folder, path.stat().st_mtime_ns)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"is no model that this softlab can read ({type(error).__name__}: {error}).",
             remedy="Get it again, or train anew.",
             path=path,
         ) from error
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, changed: int) -> Model:
+    """A model that is read once for all cases."""
+    return _model(folder, json.loads((folder / MODEL).read_text(encoding="utf-8")))
 
 
 def _model(folder: Path, facts: Mapping[str, Any]) -> Model:
