@@ -35,6 +35,7 @@ def case(number: int, nll: dict[Setting, float], moved: Any = None) -> Kept:
 
 def summed(kept: list[Kept], settings: list[Setting], **more: Any) -> dict[str, Any]:
     request = SimpleNamespace(
+        model={},
         groups=more.get("groups", {}), settings=settings, metric="nll", regions="all", bins=4,
         clip=1e-3, run=Request([Path("a"), Path("b")], Path("o")),
     )  # fmt: skip
