@@ -22,7 +22,7 @@ from softlab_cli.evaluation.metrics.gathering import Gatherer
 from softlab_cli.evaluation.metrics.keeping import load_counts, save_counts
 from softlab_cli.evaluation.metrics.published import PUBLISHED, svls
 from softlab_cli.evaluation.metrics.regions import Reach, band, foreground, region_codes
-from softlab_cli.evaluation.metrics.soundness import find_faults, renormalised
+from softlab_cli.evaluation.metrics.soundness import find_faults, most_probable, renormalised
 from softlab_cli.evaluation.metrics.tallies import Counts, Tallies, merge
 from softlab_cli.evaluation.metrics.temperature import (
     HIGHEST,
@@ -474,6 +474,17 @@ def test_minus_zero_is_zero() -> None:
     p = np.array([[1.0, 0.5], [-0.0, 0.5]], np.float16).reshape(2, 1, 1, 2)
     labels = np.array([[[0, 1]]], np.uint8)
     assert scores.brier(gathered(p, labels).within()) == 0.25
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_the_most_probable_class_is_the_first_of_several(dtype: Any, zero: float) -> None:
+    values = np.random.default_rng(0).integers(0, 4, (5, 3, 4, 6)).astype(dtype) / 16
+    values[values == 0] = zero
+    top, highest = most_probable(values)
+    np.testing.assert_array_equal(top, np.abs(values).argmax(axis=0))
+    np.testing.assert_array_equal(highest, values.max(axis=0))
+    assert (np.sort(values, axis=0)[-2] == highest).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

@@ -183,6 +183,7 @@ def test_more_than_memory_has_room_for_is_never_allocated(
     else:
         write(path, array)
     monkeypatch.setattr(readers, "available_bytes", lambda: 4000)
+    monkeypatch.setattr(readers, "ALWAYS_THERE", 4000)
     said = message(path, read)
     assert "promises 4096 numbers in a file of" in said
     assert "of memory are free" in said

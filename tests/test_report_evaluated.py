@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,13 @@ def test_the_worst_place_is_among_many_that_are_wrong() -> None:
     wrong[18:22, 25:29, 33:37] = 0.5
     z, y, x = worst_place(wrong)
     assert wrong[z, y, x] == 0.5
+
+
+def test_the_worst_place_is_looked_for_in_little_memory() -> None:
+    wrong = np.zeros((64, 96, 128), np.float16)
+    wrong[9, 40, 100] = 0.5
+    tracemalloc.start()
+    assert worst_place(wrong) == (9, 40, 100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < wrong.nbytes

@@ -12,7 +12,6 @@ from softlab_cli.core.blocks import Grid, Region
 from softlab_cli.core.errors import InputError
 from softlab_cli.evaluation.calibrations import Calibration
 from softlab_cli.evaluation.measure import Shares, SoftPrediction
-from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, survey
 from softlab_cli.evaluation.metrics.tallies import Faults
 
@@ -64,7 +63,7 @@ class Calibrated:
         flat = np.ascontiguousarray(values.reshape(len(values), -1))
         if flat.dtype != np.float16:
             flat = flat.astype(np.float32, copy=False)
-        top, flat, faults = survey(flat, _cells_of(flat), SUM_TOLERANCE)
+        top, flat, faults = survey(flat, SUM_TOLERANCE)
         self._faults += faults
         found = self._calibration.apply(flat)
         changed = found.argmax(axis=0) != top
@@ -110,7 +109,3 @@ class Calibrated:
                 f"the calibration makes another class the most probable one at {self._changed:,} "
                 "voxels; overlap and surfaces are of these."
             )
-
-
-def _cells_of(values: NDArray[Any]) -> Cells:
-    return Cells(single=values.dtype != np.float16)

@@ -14,7 +14,7 @@ from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.evaluation.hard_figures import hard_figures
 from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.gathering import Gatherer
-from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE
+from softlab_cli.evaluation.metrics.soundness import SUM_TOLERANCE, most_probable
 from softlab_cli.evaluation.metrics.tallies import ALL, Counts
 from softlab_cli.evaluation.rater_figures import Thresholds, rater_figures
 from softlab_cli.evaluation.rows import Row
@@ -274,6 +274,6 @@ def hard_label(
     """
     found = np.empty(shape, dtype)
     for region in Grid.for_volume(shape).regions():
-        values = soft.read(region)
-        found[region] = np.where(values.any(axis=0), values.argmax(axis=0), ignore_index)
+        top, highest = most_probable(soft.read(region))
+        found[region] = np.where(highest > 0, top, ignore_index)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 NAMED_AT_MOST = 10
+
+SMALL_VALUES = 256
 
 MOST_NUMBERS = 1 << 20
 """Different numbers that are counted; what has more is no label map."""
@@ -113,8 +116,8 @@ def index_label_map(values: NDArray[Any], classes: ClassTable) -> IndexedLabelMa
     indices = classes.lookup[present]
     if (indices < 0).any():
         raise _no_class(present[indices < 0], counts)
-    hard_voxels = counts[list(classes.values)]
-    ignored = int(counts[list(classes.ignore_values)].sum())
+    hard_voxels = _of_values(counts, classes.values)
+    ignored = int(_of_values(counts, classes.ignore_values).sum())
     if values.dtype.itemsize == classes.index_dtype.itemsize and (indices == present).all():
         return IndexedLabelMap(values.view(classes.index_dtype), hard_voxels, ignored)
     return IndexedLabelMap(_map(values, classes), hard_voxels, ignored)
@@ -145,14 +148,21 @@ def foreground_box(class_indices: NDArray[Any], classes: ClassTable) -> Region |
 
 
 def _count(values: NDArray[Any]) -> NDArray[np.int64]:
-    """(65536,) voxels of each label value."""
+    """Voxels of each label value, up to the largest that there may be."""
     from softlab_cli.kernels.labels import count_values
 
-    counts = np.zeros(LARGEST_LABEL_VALUE + 1, np.int64)
+    # Of small files, it takes longer to get and to search half a megabyte than to count.
+    most = SMALL_VALUES if values.dtype.itemsize == 1 else LARGEST_LABEL_VALUE + 1
+    counts = np.zeros(most, np.int64)
     if values.size:
         check_range(values)
         count_values(_flat(values), counts)
     return counts
+
+
+def _of_values(counts: NDArray[np.int64], values: Iterable[int]) -> NDArray[np.int64]:
+    """The voxels of some label values."""
+    return np.array([counts[v] if v < len(counts) else 0 for v in values], np.int64)
 
 
 def _map(values: NDArray[Any], classes: ClassTable) -> NDArray[np.unsignedinteger[Any]]:

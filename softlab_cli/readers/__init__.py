@@ -21,7 +21,7 @@ from softlab_cli.core.caseid import (
     image_suffix,
 )
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.memory import available_bytes, format_bytes
+from softlab_cli.core.memory import MIB, available_bytes, format_bytes
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers import dicom, itk, nibabel_files, nifti, pictures, seg_nrrd
 from softlab_cli.readers.base import FileProbe, Reader
@@ -216,6 +216,10 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     return _reader(Path(path)).read_image(Path(path))
 
 
+ALWAYS_THERE = 32 * MIB
+"""To ask the system how much memory there is takes longer than to read a small file."""
+
+
 def _check_room(path: Path, *, as_image: bool) -> None:
     """Refuse a file whose header promises more voxels than memory has room for.
 
@@ -224,11 +228,11 @@ def _check_room(path: Path, *, as_image: bool) -> None:
     """
     if not image_suffix(path.name) or not path.is_file():
         return
-    seen, room = probe(path), available_bytes()
+    seen = probe(path)
     voxels = prod(seen.geometry.shape)
     stored = voxels * seen.channels * (seen.dtype.itemsize + 4)
     needed = stored if as_image else seen.bytes_on_read
-    if needed > room:
+    if needed > ALWAYS_THERE and needed > (room := available_bytes()):
         raise InputError(
             f"promises {voxels * seen.channels} numbers in a file of "
             f"{format_bytes(path.stat().st_size)}: reading it takes {format_bytes(needed)}, and "

@@ -52,7 +52,7 @@ def affine_from_itk(
     return LPS_TO_RAS @ affine
 
 
-def sound_affine(affine: Affine, ndim: int, path: Path) -> Affine:
+def sound_affine(affine: Affine, ndim: int, path: Path | None = None) -> Affine:
     """The affine, when it places voxels at all.
 
     A picture (`ndim` 2) may lack the axis across it: it gets one of 1 mm.
@@ -79,7 +79,7 @@ def sound_affine(affine: Affine, ndim: int, path: Path) -> Affine:
     return affine
 
 
-def _unusable(problem: str, affine: Affine, path: Path) -> InputError:
+def _unusable(problem: str, affine: Affine, path: Path | None) -> InputError:
     rows = "; ".join(" ".join(f"{v:g}" for v in row) for row in affine[:3])
     return InputError(
         f"{problem} (affine [{rows}]).",

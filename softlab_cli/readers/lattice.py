@@ -63,6 +63,9 @@ class Turn:
         return z, y, x
 
 
+UNTURNED = Turn((0, 1, 2), (False, False, False))
+
+
 @dataclass(frozen=True)
 class Placement:
     """How one grid lies on another of the same lattice.
@@ -134,6 +137,8 @@ def find_placement(source: Geometry, target: Geometry) -> Placement | None:
         corner of the target lies further than `GRID_TOLERANCE_VOXELS` from its
         counterpart. They need not overlap.
     """
+    if source.shape == target.shape and np.array_equal(source.affine, target.affine):
+        return Placement(UNTURNED, (0, 0, 0), source.shape, target.shape)
     matrix = target_to_source(source, target)
     if matrix is None or float(np.abs(matrix).max()) > np.iinfo(np.int32).max:
         return None

@@ -11,13 +11,14 @@ Source: nifti1.h and nifti2.h of the NIfTI Data Format Working Group.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.errors import InputError
+from softlab_cli.core.errors import InputError, naming
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, Geometry
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.geometry import largest_move_voxels, shear_warnings, sound_affine
@@ -25,6 +26,8 @@ from softlab_cli.readers.geometry import largest_move_voxels, shear_warnings, so
 __all__ = ["HEADER_1", "LONGEST_HEADER", "NiftiHeader", "parse_header"]
 
 LONGEST_HEADER = 540
+
+HEADERS_KEPT = 4096
 
 HEADER_1 = np.dtype(
     {
@@ -141,13 +144,20 @@ def parse_header(raw: bytes, path: Path) -> NiftiHeader:
     InputError
         When this is no NIfTI file, or one that cannot be used.
     """
-    fields, version = _fields(raw, path)
-    dims = _dims(fields, path)
-    dtype, components = _voxel_type(fields, path)
+    with naming(path):
+        return _parsed(raw[: _length(raw)])
+
+
+@lru_cache(maxsize=HEADERS_KEPT)
+def _parsed(raw: bytes) -> NiftiHeader:
+    """A header, looked at once: the files of a data set have few different ones."""
+    fields, version = _fields(raw)
+    dims = _dims(fields)
+    dtype, components = _voxel_type(fields)
     ndim = 2 if len(dims) == 2 else 3
     x, y, z = (*dims, 1)[:3]
     shape = (z, y, x)
-    affine, source, warnings = _affine(fields, shape, ndim, path)
+    affine, source, warnings = _affine(fields, shape, ndim)
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if slope == 0 or not np.isfinite((slope, intercept)).all():
         slope, intercept = 1.0, 0.0
@@ -156,7 +166,7 @@ def parse_header(raw: bytes, path: Path) -> NiftiHeader:
         dims=(x, y, z, *dims[3:]),
         dtype=dtype,
         components=components,
-        offset=_offset(fields, path),
+        offset=_offset(fields),
         slope=slope,
         intercept=intercept,
         geometry=Geometry(
@@ -167,7 +177,14 @@ def parse_header(raw: bytes, path: Path) -> NiftiHeader:
     )
 
 
-def _fields(raw: bytes, path: Path) -> tuple[Any, int]:
+def _length(raw: bytes) -> int:
+    """Bytes of the header, where voxels may follow it."""
+    size = HEADER_1.itemsize
+    is_first = any(raw[:4] == size.to_bytes(4, order) for order in ("little", "big"))
+    return size if is_first else LONGEST_HEADER
+
+
+def _fields(raw: bytes) -> tuple[Any, int]:
     """The header as a record in the file's byte order, and the version of NIfTI."""
     for layout, magic, version in ((HEADER_1, b"n+1", 1), (HEADER_2, b"n+2", 2)):
         for order in ORDERS:
@@ -181,17 +198,15 @@ def _fields(raw: bytes, path: Path) -> tuple[Any, int]:
             raise InputError(
                 "is an Analyze file or one half of a NIfTI pair (.hdr and .img).",
                 remedy="Convert it to a single .nii.gz file.",
-                path=path,
             )
     starts = raw[:12].decode("latin-1")
     raise InputError(
         f"is not a NIfTI file: it starts with {starts!r}.",
         remedy=FETCH_AGAIN,
-        path=path,
     )
 
 
-def _dims(fields: Any, path: Path) -> tuple[int, ...]:
+def _dims(fields: Any) -> tuple[int, ...]:
     count = int(fields["dim"][0])
     dims = tuple(int(n) for n in fields["dim"][1 : 1 + max(count, 0)])
     if not 2 <= count <= 7 or min(dims) < 1:
@@ -200,23 +215,21 @@ def _dims(fields: Any, path: Path) -> tuple[int, ...]:
             f"has {count} axes of lengths {shape or 'none'}; expected 2 to 7 axes, "
             "each of at least 1 voxel.",
             remedy=FETCH_AGAIN,
-            path=path,
         )
     return dims
 
 
-def _offset(fields: Any, path: Path) -> int:
+def _offset(fields: Any) -> int:
     """Bytes before the voxels, at least those of the header itself."""
     if not np.isfinite(fields["vox_offset"]):
         raise InputError(
             f"has a damaged header: its voxels begin at byte {fields['vox_offset']}.",
             remedy=FETCH_AGAIN,
-            path=path,
         )
     return max(int(fields["vox_offset"]), int(fields.dtype.itemsize))
 
 
-def _voxel_type(fields: Any, path: Path) -> tuple[np.dtype[Any], int]:
+def _voxel_type(fields: Any) -> tuple[np.dtype[Any], int]:
     code = int(fields["datatype"])
     order = fields.dtype["datatype"].byteorder  # "=" means this machine's
     if code in DATATYPES:
@@ -227,12 +240,11 @@ def _voxel_type(fields: Any, path: Path) -> tuple[np.dtype[Any], int]:
     raise InputError(
         f"stores voxels of a type that cannot be read (NIfTI datatype {code}, {name}).",
         remedy="Save it with an integer type, for instance uint8 or int16.",
-        path=path,
     )
 
 
 def _affine(
-    fields: Any, shape: tuple[int, int, int], ndim: int, path: Path
+    fields: Any, shape: tuple[int, int, int], ndim: int
 ) -> tuple[NDArray[np.float64], str, tuple[str, ...]]:
     """The affine that counts, where it comes from, and warnings."""
     unit = int(fields["xyzt_units"]) & 7
@@ -254,7 +266,8 @@ def _affine(
             "the header has neither sform nor qform: orientation and position are unknown, "
             "the voxel size is taken from pixdim."
         )
-    affine = sound_affine(to_mm @ affine, ndim, path)
+    affine = sound_affine(to_mm @ affine, ndim)
+    affine.setflags(write=False)  # several files may share it
     if has_sform and has_qform:
         warnings += _disagreement(affine, to_mm @ _qform(fields), fields, shape)
     return affine, source, (*warnings, *shear_warnings(affine))

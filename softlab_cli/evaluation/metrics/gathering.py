@@ -214,7 +214,7 @@ class Gatherer:
     ) -> NDArray[np.uint16]:
         if self.cells.single:
             values = values.astype(np.float32, copy=False)
-        top, values, faults = survey(values, self.cells, self.sum_tolerance)
+        top, values, faults = survey(values, self.sum_tolerance)
         self._faults += faults
         weight = self._weight(target)
         cells = self.cells.find(values)

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.evaluation.metrics.cells import Cells
 from softlab_cli.evaluation.metrics.tallies import Faults
 from softlab_cli.kernels.forecasts import survey_halves, survey_singles
 
-__all__ = ["SUM_TOLERANCE", "check_soft", "find_faults", "renormalised", "survey"]
+__all__ = ["SUM_TOLERANCE", "check_soft", "find_faults", "most_probable", "renormalised", "survey"]
 
 MOST_IN_32_BITS = 254
 """Classes whose probabilities, each 1 at most, add up to less than 2^32 steps of 2^-24."""
@@ -74,14 +73,14 @@ def renormalised(prediction: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def survey(
-    values: NDArray[Any], cells: Cells, sum_tolerance: float
+    values: NDArray[Any], sum_tolerance: float
 ) -> tuple[NDArray[np.uint16], NDArray[Any], Faults]:
     """Look at probabilities before they are counted.
 
     Parameters
     ----------
     values
-        (C, n) contiguous, float32 where `cells` are ranges, else float16.
+        (C, n) contiguous, float32 or float16.
 
     Returns
     -------
@@ -97,13 +96,7 @@ def survey(
     InputError
         For what is no probability.
     """
-    top = np.empty(values.shape[1], np.uint16)
-    if cells.single:
-        sums: NDArray[Any] = np.empty(len(top), np.float64)
-        bad, scale = survey_singles(values, top, sums), 1.0
-    else:
-        sums = np.empty(len(top), np.uint32 if len(values) <= MOST_IN_32_BITS else np.uint64)
-        bad, scale = survey_halves(values.view(np.uint16), top, sums), 2.0**-24
+    top, sums, bad = _surveyed(values)
     if bad:
         faults = find_faults(values, sum_tolerance)
         if faults.unusable:
@@ -111,10 +104,44 @@ def survey(
                 f"the prediction has {faults}.",
                 remedy="Write probabilities from 0 to 1 that sum to 1.",
             )
-        return survey(np.abs(values), cells, sum_tolerance)  # -0 was all
-    gap = np.abs(sums * scale - 1.0)
+        return survey(np.abs(values), sum_tolerance)  # -0 was all
+    gap = np.abs(sums - 1.0)
     wrong = int(np.count_nonzero(gap > sum_tolerance))
     return top, values, Faults(wrong_sum=wrong, largest_gap=float(gap.max(initial=0.0)))
+
+
+def _surveyed(values: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.float64], bool]:
+    """(n,) most probable class and sum of (C, n) probabilities, and whether one is none."""
+    top = np.empty(values.shape[1], np.uint16)
+    if values.dtype == np.float32:
+        sums = np.empty(len(top), np.float64)
+        return top, sums, survey_singles(values, top, sums)
+    steps: NDArray[Any] = np.empty(
+        len(top), np.uint32 if len(values) <= MOST_IN_32_BITS else np.uint64
+    )
+    bad = survey_halves(values.view(np.uint16), top, steps)
+    return top, steps * 2.0**-24, bad
+
+
+def most_probable(values: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[Any]]:
+    """The most probable class, the first of several, and its probability.
+
+    Parameters
+    ----------
+    values
+        (C, z, y, x) probabilities of float16 or float32.
+
+    Returns
+    -------
+    top, highest
+        (z, y, x) each.
+    """
+    flat = np.ascontiguousarray(values.reshape(len(values), -1))
+    top, _, bad = _surveyed(flat)
+    if bad:  # -0, most likely
+        top = flat.argmax(axis=0).astype(np.uint16)
+    highest = np.take_along_axis(flat, top[np.newaxis].astype(np.intp), axis=0)[0]
+    return top.reshape(values.shape[1:]), highest.reshape(values.shape[1:])
 
 
 def check_soft(reference: NDArray[Any]) -> None:

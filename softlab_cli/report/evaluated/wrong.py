@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,8 @@ def wrongness(opened: OpenCase) -> NDArray[np.float16]:
     for region in Grid.for_volume(opened.geometry.shape, opened.geometry.ndim).regions():
         against = _against(opened, region)
         if opened.soft is not None and against.any():
-            against *= opened.soft.read(region).max(axis=0)
+            values = opened.soft.read(region)
+            against *= _of_class(values, opened.hard[region])
         found[region] = against
     return found
 
@@ -43,14 +46,20 @@ def _against(opened: OpenCase, region: Region) -> NDArray[np.float32]:
     hard = opened.hard[region]
     if opened.shares is not None:
         shares = opened.shares.read(region)
-        kept = np.minimum(hard, len(shares) - 1).astype(np.int64)
-        said = np.take_along_axis(shares, kept[np.newaxis], axis=0)[0].astype(np.float32)
+        said = _of_class(shares, hard)
         return np.where(shares.any(axis=0), 1 - said, np.float32(0))
     raters = opened.scene.raters[(slice(None), *region)]
     labelled = raters != opened.scene.ignore_index
     other = ((raters != hard) & labelled).sum(axis=0, dtype=np.float32)
     votes = labelled.sum(axis=0, dtype=np.float32)
     return np.asarray(other / np.maximum(votes, 1), np.float32)
+
+
+def _of_class(values: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.float32]:
+    """(z, y, x) of (C, z, y, x), the value of each voxel's class; of no class, any value."""
+    known = np.minimum(classes, len(values) - 1).astype(np.int64)
+    found = np.take_along_axis(values, known[np.newaxis], axis=0)[0]
+    return np.asarray(found, np.float32)
 
 
 def worst_place(wrong: NDArray[np.float16]) -> tuple[int, int, int] | None:
@@ -61,10 +70,10 @@ def worst_place(wrong: NDArray[np.float16]) -> tuple[int, int, int] | None:
     wrong
         From `wrongness`.
     """
-    edges = [np.arange(0, n, CELL) for n in wrong.shape]
-    sums = wrong.astype(np.float32)
-    for axis, starts in enumerate(edges):
-        sums = np.add.reduceat(sums, starts, axis)
+    depth, rows, columns = wrong.shape
+    slabs = [wrong[z : z + CELL].sum(axis=0, dtype=np.float32) for z in range(0, depth, CELL)]
+    sums = np.add.reduceat(np.stack(slabs), np.arange(0, rows, CELL), axis=1)
+    sums = np.add.reduceat(sums, np.arange(0, columns, CELL), axis=2)
     if not sums.any():
         return None
     cell = np.unravel_index(int(sums.argmax()), sums.shape)
