@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.evaluation.metrics.cells import TACE_THRESHOLD, Cells, exact_sums
+from softlab_cli.evaluation.metrics.cells import FITS, TACE_THRESHOLD, Cells, bin_edges, exact_sums
 from softlab_cli.evaluation.metrics.tallies import Tallies
 
 __all__ = [
@@ -202,24 +202,34 @@ def _binned(
     cells: Cells, bin_count: int, closed: str, count: NDArray[np.int64],
     positive: NDArray[np.int64], lacking: NDArray[np.int64] | None, unit: int,
 ) -> list[Reliability]:  # fmt: skip
-    bins = cells.bins(bin_count, closed=closed)
-    ends = np.searchsorted(bins, np.arange(bin_count + (2 if closed == "lower" else 1)))
-    by_bin: list[list[tuple[int, Fraction, Fraction]]] = [[] for _ in count]
-    for first, last in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-        inside = slice(first, last)
-        steps = exact_sums(count[:, inside], cells.steps[inside])
+    edges = bin_edges(cells, bin_count, closed)
+    found = []
+    for row in range(len(count)):
+        steps = _in_bins(count[row], edges, cells.steps)
         if lacking is not None:
-            gaps = lacking[:, inside].sum(axis=1).tolist()
+            gaps = _in_bins(lacking[row], edges)
             steps = [a - b for a, b in zip(steps, gaps, strict=True)]
-        counts = count[:, inside].sum(axis=1).tolist()
-        came_true = positive[:, inside].sum(axis=1).tolist()
-        for row, values in enumerate(zip(counts, steps, came_true, strict=True)):
-            n, confidence, accuracy = values
-            by_bin[row].append((n, Fraction(confidence, cells.scale), Fraction(accuracy, unit)))
-    return [
-        Reliability(tuple(b[0] for b in row), tuple(b[1] for b in row), tuple(b[2] for b in row))
-        for row in by_bin
-    ]
+        found.append(
+            Reliability(
+                tuple(_in_bins(count[row], edges)),
+                tuple(Fraction(step, cells.scale) for step in steps),
+                tuple(Fraction(votes, unit) for votes in _in_bins(positive[row], edges)),
+            )
+        )
+    return found
+
+
+def _in_bins(
+    count: NDArray[np.int64], edges: NDArray[np.int64], steps: NDArray[np.int64] | None = None
+) -> list[int]:
+    """Sums of (cells,) counts over each bin, or of counts times steps."""
+    if steps is not None and int(count.sum()) * int(steps[-1]) >= FITS:
+        parts = [slice(a, b) for a, b in pairwise(edges.tolist())]
+        return [exact_sums(count[part], steps[part])[0] for part in parts]
+    upto = np.zeros(len(count) + 1, np.int64)
+    np.cumsum(count if steps is None else count * steps, out=upto[1:])
+    found: list[int] = np.diff(upto[edges]).tolist()
+    return found
 
 
 def ece(tallies: Tallies, bin_count: int = 15) -> float:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,18 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import UsageError
 from softlab_cli.kernels.forecasts import FIXED, find_cells
+from softlab_cli.kernels.sizes import read_only
 
-__all__ = ["CLIP", "TACE_THRESHOLD", "Cells", "exact_sums"]
+__all__ = ["CLIP", "FITS", "TACE_THRESHOLD", "Cells", "bin_edges", "exact_sums"]
 
 CLIP = 1e-7
 """Least probability in a logarithm; smaller ones are counted as it."""
 
 TACE_THRESHOLD = 1e-3
 """Probabilities up to this one are left out of TACE."""
+
+FITS = 1 << 62
+"""Sums below it are reckoned in int64 at once."""
 
 HALF_BITS = 10
 SMALLEST_EXPONENT = -14
@@ -186,6 +190,13 @@ class Cells:
         return np.maximum(np.searchsorted(ends, self.upper, side="left") - 1, 0)
 
 
+@lru_cache(maxsize=64)
+def bin_edges(cells: Cells, count: int, closed: str) -> NDArray[np.int64]:
+    """(bins + 1,) the first cell of each bin, and the end of the last; see `Cells.bins`."""
+    bins = np.arange(count + (2 if closed == "lower" else 1))
+    return read_only(np.searchsorted(cells.bins(count, closed=closed), bins))
+
+
 def exact_sums(count: NDArray[np.int64], factors: NDArray[np.int64], power: int = 1) -> list[int]:
     """Sum over the last axis of counts times whole factors (to a power), without a limit.
 
@@ -202,8 +213,12 @@ def exact_sums(count: NDArray[np.int64], factors: NDArray[np.int64], power: int 
     -------
     One sum for each row, in order.
     """
-    # Both are cut into parts whose products can be added up in 64 bits.
     rows = count.reshape(-1, count.shape[-1])
+    largest = int(factors.max(initial=0)) ** power
+    if int(rows.sum(axis=1).max(initial=0)) * largest < FITS:
+        found: list[int] = (rows @ factors**power).tolist()
+        return found
+    # Both are cut into parts whose products can be added up in 64 bits.
     many = int(rows.max(initial=0)) >> 24 > 0
     totals = [0] * len(rows)
     for shift, part in _parts(factors, power):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -69,10 +69,11 @@ def chances(cells: Cells) -> NDArray[np.float64]:
     return np.maximum(found, CLIP)
 
 
+@lru_cache(maxsize=4)
 def partition_table(
     cells: Cells, class_count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What `softlab_cli.kernels.tempered.add_partitions` looks up.
+    """What `softlab_cli.kernels.tempered.add_partitions` looks up; the same arrays each time.
 
     Returns
     -------
