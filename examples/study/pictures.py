@@ -1,8 +1,8 @@
-"""The picture of docs/STUDY.md: each arm and seed as a dot, of every stage that ran."""
+"""The pictures of docs/STUDY.md: each arm and seed of a stage as a dot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -17,29 +17,23 @@ ROW_INCHES = 0.3
 DOTS_PER_INCH = 75
 
 
-def draw(found: Mapping[str, Sequence[Judged]], path: Path) -> None:
-    """A row of panels for each stage, a panel for each figure.
+def draw(seeds: Sequence[Judged], path: Path) -> None:
+    """A panel for each figure.
 
     Parameters
     ----------
-    found
-        Stage to what was judged.
+    seeds
+        What was judged of a stage.
     path
         The PNG.
     """
-    arms = {stage: arms_of(seeds) for stage, seeds in found.items()}
-    heights = [1 + len(names) for names in arms.values()]
-    figure, axes = plt.subplots(
-        len(found), len(SHOWN), squeeze=False, layout="constrained",
-        figsize=(11, ROW_INCHES * (sum(heights) + 2 * len(heights))),
-        gridspec_kw={"height_ratios": heights},
-    )  # fmt: skip
-    for row, (stage, seeds) in zip(axes, found.items(), strict=True):
-        for panel, name in zip(row, SHOWN, strict=True):
-            draw_panel(panel, arms[stage], seeds, name)
-        row[0].set_ylabel(stage)
-        for panel in row[1:]:
-            panel.tick_params(labelleft=False)
+    arms = arms_of(seeds)
+    size = (11, ROW_INCHES * (len(arms) + 3))
+    figure, axes = plt.subplots(1, len(SHOWN), layout="constrained", figsize=size)
+    for panel, name in zip(axes, SHOWN, strict=True):
+        draw_panel(panel, arms, seeds, name)
+    for panel in axes[1:]:
+        panel.tick_params(labelleft=False)
     figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
     plt.close(figure)
 

@@ -2,8 +2,9 @@
 
     python examples/study/tables.py --out examples/out/study
 
-What stands around them is prose, written by people who looked at the tables. Every figure
-is one of ``softlab evaluate`` or ``softlab tune``, or a mean or difference of such.
+What stands around them is prose, written by people who looked at the tables. Stages without
+results stay as they are in the document. Every figure is one of ``softlab evaluate`` or
+``softlab tune``, or a mean or difference of such.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pictures import draw
 
 STUDY = Path(__file__).resolve().parent
 DOCUMENT = STUDY.parents[1] / "docs" / "STUDY.md"
-PICTURE = "study.png"
 DIGITS = 4
 
 PAIRED = (
@@ -59,14 +59,14 @@ def number(value: float | None, *, signed: bool = False) -> str:
 
 def stage_text(stage: str, found: Sequence[Judged], runs: Path) -> str:
     """Tables of a stage, and what ran."""
-    if not found:
-        return "Not run."
     arms = arms_of(found)
     return "\n\n".join(
         [
             what_ran(stage, found, arms, runs),
             "Mean over seeds, and from the least to the most of them:",
             means_table(found, arms),
+            f"![A dot for each arm and seed; the line is the mean of {arms[0]}]"
+            f"({picture_of(stage)})",
             f"Minus {arms[0]}, seed by seed, with 95 % bootstrap intervals over patients; the "
             f"first {len(PAIRED)} are means over cases, the others pooled:",
             differences_table(found, arms),
@@ -153,15 +153,16 @@ def warnings(found: Sequence[Judged]) -> list[str]:
 # ---- labels alone ---------------------------------------------------------------------
 
 
-def labels_text(results: Path) -> str:
+def labels_text(summary: Path) -> str:
     """What ``softlab tune`` wrote, from its first table to the last."""
-    path = results / "labels" / "summary.md"
-    if not path.exists():
-        return "Not run."
-    text = path.read_text().split("## How to read it")[0]
+    text = summary.read_text().split("## How to read it")[0]
     text = "\n".join(line for line in text.splitlines() if not line.startswith("# "))
     without_paths = re.sub(r"(--in )\S*/(r[0-9])", r"\1\2/", text)
     return re.sub(r"^## ", "### ", without_paths, flags=re.MULTILINE).strip()
+
+
+def picture_of(stage: str) -> str:
+    return f"study-{stage}.png"
 
 
 # ---- the document ---------------------------------------------------------------------
@@ -183,13 +184,12 @@ def main() -> None:
     args = parser.parse_args()
     results = args.out / "results"
     document = args.document.read_text()
-    document = filled(document, "labels", labels_text(results))
-    found = {stage: judged(results, stage) for stage in SETTINGS}
-    if ran := {stage: seeds for stage, seeds in found.items() if seeds}:
-        draw(ran, args.document.with_name(PICTURE))
-    for stage, seeds in found.items():
-        text = stage_text(stage, seeds, args.out / "runs")
-        document = filled(document, stage, text)
+    if (summary := results / "labels" / "summary.md").exists():
+        document = filled(document, "labels", labels_text(summary))
+    for stage in SETTINGS:
+        if seeds := judged(results, stage):
+            draw(seeds, args.document.with_name(picture_of(stage)))
+            document = filled(document, stage, stage_text(stage, seeds, args.out / "runs"))
     args.document.write_text(document)
 
 
