@@ -216,7 +216,7 @@ def test_labels_alone_find_nodules_of_four_radiologists_and_judge_them(tmp_path,
     out = tmp_path / "results" / "labels"
     inputs = [word for k in range(1, 5) for word in ("--in", str(nodules / f"r{k}"))]
     command(["tune", *inputs, "--methods", "mean,msvls", "--out", str(out), "--workers", "1"])
-    text = study["tables"].labels_text(tmp_path / "results")
+    text = study["tables"].labels_text(out / "summary.md")
     assert "### Soft labels of all raters but one" in text
     assert "--in r1/ --in r2/" in text
     assert str(tmp_path) not in text
