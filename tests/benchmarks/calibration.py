@@ -155,7 +155,8 @@ TOOLS: dict[str, Callable[[Any, int], float]] = {
 }  # fmt: skip
 
 SIZES = {"small, 117 classes": (117, (16, 217, 181)), "117 classes": (117, AAL_SHAPE),
-         "5 classes": (5, AAL_SHAPE), "one slice, 117 classes": (117, (1, 512, 512))}  # fmt: skip
+         "5 classes": (5, AAL_SHAPE), "5 classes, 512 x 512 x 512": (5, (512, 512, 512)),
+         "one slice, 117 classes": (117, (1, 512, 512))}  # fmt: skip
 
 LARGEST_FOR_PEERS = 10**8
 """Probabilities; of more they get the first slices, and their time is multiplied up: MONAI would
@@ -171,7 +172,7 @@ def calibration_tools(quick: bool) -> str:
         if quick and not title.startswith("small"):
             continue
         jobs = [_job(name, classes, shape) for name in TOOLS if _is_there(name)]
-        results = alternate(jobs, RUNS if classes <= 5 else 1)
+        results = alternate(jobs, 1 if quick else RUNS)
         ours = results[0].median("job_s") or 0.0
         for job, result in zip(jobs, results, strict=True):
             rows.append([title, *_row(result, ours)])
@@ -180,10 +181,9 @@ def calibration_tools(quick: bool) -> str:
             "class-wise error, 20 bins"]  # fmt: skip
     title = "## Calibration of a stored float16 prediction, 181 x 217 x 181 (small: 16 slices)"
     remark = (
-        f"Processor time of the figures with reading: one run with 117 classes, medians of {RUNS} "
-        "in turns with 5; *spread* is the largest over the smallest. *added MiB* is the most "
-        "memory beyond that before the "
-        "prediction was opened. \\*: some slices only, time multiplied up."
+        f"Processor time of the figures with reading, medians of {1 if quick else RUNS} in turns; "
+        "*spread* is the largest over the smallest. *added MiB* is the most memory beyond that "
+        "before the prediction was opened. \\*: some slices only, time multiplied up."
     )
     code = "\n".join(["```", *commands, "```"])
     return "\n\n".join([title, table(head, rows), remark, code])

@@ -13,7 +13,6 @@ CURVAS has it.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -304,8 +303,8 @@ def equal_counts(tallies: Tallies, bin_count: int, threshold: float = -1.0) -> l
         if lacking is not None:
             mass -= lacking[c, used]
         ranks = _ranks(int(counts.sum()), bin_count)
-        ends = [0, *np.cumsum(counts).tolist()]
-        places = [max(0, bisect_left(ends, rank) - 1) for rank in ranks]
+        ends = _upto(counts)
+        places = np.maximum(np.searchsorted(ends, ranks) - 1, 0).tolist()
         found.append(
             Reliability(
                 tuple(b - a for a, b in pairwise(ranks)),
@@ -316,24 +315,30 @@ def equal_counts(tallies: Tallies, bin_count: int, threshold: float = -1.0) -> l
     return found
 
 
+def _upto(values: NDArray[Any]) -> NDArray[Any]:
+    """(n + 1,) sums of (n,) values before each, and of all."""
+    return np.concatenate([np.zeros(1, values.dtype), np.cumsum(values)])
+
+
 def _ranks(votes: int, bin_count: int) -> list[int]:
     """Votes before each bin, and all of them."""
     return [votes // bin_count * place for place in range(bin_count)] + [votes]
 
 
 def _between(
-    values: NDArray[Any], ends: list[int], ranks: list[int], places: list[int], scale: int
+    values: NDArray[Any], ends: NDArray[Any], ranks: list[int], places: list[int], scale: int
 ) -> tuple[Fraction, ...]:
     """Sums of the cells' values between ranks, each rank somewhere in its place's cell."""
-    sums = [0, *np.cumsum(values).tolist()]
+    sums = _upto(values)
     reached = []
     for rank, place in zip(ranks, places, strict=True):
         if rank == 0:
             reached.append(Fraction(0))
             continue
-        size, taken = ends[place + 1] - ends[place], rank - ends[place]
-        inside = (sums[place + 1] - sums[place]) * taken
-        reached.append(Fraction(sums[place] * size + inside, size * scale))
+        first, last = int(ends[place]), int(ends[place + 1])
+        before, after = int(sums[place]), int(sums[place + 1])
+        size, inside = last - first, (after - before) * (rank - first)
+        reached.append(Fraction(before * size + inside, size * scale))
     return tuple(b - a for a, b in pairwise(reached))
 
 
