@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import blobs, write_image
+
 PACKAGE = Path(__file__).parents[1] / "softlab_cli"
 
 LAYERS = [
@@ -245,6 +247,21 @@ def test_heavy_packages_are_imported_late(statement: str) -> None:
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_imports_nothing_that_its_files_do_not_need(tmp_path: Path) -> None:
+    write_image(tmp_path / "labels" / "a.nii.gz", blobs((4, 6, 8), 2))
+    heavy = ["SimpleITK", "zarr", "matplotlib", "scipy", "skimage", "torch", "pydicom"]
+    heavy += ["tifffile", "imagecodecs", "nibabel", "jinja2", "PIL", "dask"]
+    code = f"""
+import atexit, sys
+from softlab_cli.cli.main import cli
+atexit.register(lambda: print([m for m in {heavy} if m in sys.modules]))
+cli.main(["svls", "--in", {str(tmp_path / "labels")!r}, "--out", {str(tmp_path / "o.zarr")!r},
+          "--workers", "1", "--threads", "1", "--no-progress"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
 def test_a_type_needs_its_module_and_not_the_package_around() -> None:

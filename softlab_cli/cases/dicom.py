@@ -72,7 +72,7 @@ def _broken(error: InputError, folder: Path, rater: str) -> Finding:
 
 def _images_beside(label: Path) -> tuple[Path, ...]:
     """The folder of a label object when other DICOM files lie in it."""
-    from softlab_cli.readers.dicom.files.common import is_dicom_file
+    from softlab_cli.readers.dicom.files.magic import is_dicom_file
 
     others = (p for p in files_in(label.parent) if p.name != label.name)
     return (label.parent,) if any(is_dicom_file(p) for p in others) else ()

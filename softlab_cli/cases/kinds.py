@@ -42,7 +42,7 @@ def image_files(folder: Path) -> list[Path]:
 
 def holds_dicom_files(folder: Path) -> bool:
     """Whether a folder holds DICOM files, in subfolders perhaps."""
-    from softlab_cli.readers.dicom.files.common import is_dicom_file
+    from softlab_cli.readers.dicom.files.magic import is_dicom_file
 
     return any(not image_suffix(file.name) and is_dicom_file(file) for file in files_below(folder))
 

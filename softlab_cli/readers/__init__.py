@@ -78,7 +78,7 @@ def is_dicom(path: Path) -> bool:
         return False
     if not path.is_file():
         return path.is_dir()
-    from softlab_cli.readers.dicom.files.common import is_dicom_file
+    from softlab_cli.readers.dicom.files.magic import is_dicom_file
 
     return path.suffix.lower() in DICOM_SUFFIXES or is_dicom_file(path)
 

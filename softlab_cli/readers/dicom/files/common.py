@@ -21,14 +21,13 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from softlab_cli.core.errors import InputError
 from softlab_cli.readers.base import FETCH_AGAIN, file_size, open_input
 from softlab_cli.readers.dicom.files.elements import integer_of, items_of, text_of, value_of
+from softlab_cli.readers.dicom.files.magic import is_dicom_file
 
 __all__ = [
     "LPS_TO_RAS",
     "RTSTRUCT_CLASSES",
     "SEG_CLASSES",
     "DicomFile",
-    "has_magic",
-    "is_dicom_file",
     "listing",
     "numbers",
     "open_dicom",
@@ -121,28 +120,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
         yield
-
-
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file looks like DICOM: by its magic bytes, or by a first plausible tag."""
-    start = _start(path)
-    if start[128:132] == b"DICM":
-        return True
-    # Files without the preamble begin with an element of group 2 or 8.
-    return len(start) == 132 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
-
-
-def has_magic(path: Path) -> bool:
-    """Whether a file says that it is DICOM."""
-    return _start(path)[128:132] == b"DICM"
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)
-    except OSError:
-        return b""
 
 
 def open_dicom(path: Path, tags: Sequence[BaseTag] | None = None) -> DicomFile:

@@ -8,7 +8,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.tag import Tag
 
 from softlab_cli.core.folders import files_below
-from softlab_cli.readers.dicom.files.common import is_dicom_file, open_dicom
+from softlab_cli.readers.dicom.files.common import open_dicom
+from softlab_cli.readers.dicom.files.magic import is_dicom_file
 
 __all__ = ["patient_id"]
 

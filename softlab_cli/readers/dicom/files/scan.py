@@ -17,12 +17,11 @@ from softlab_cli.readers.dicom.files.common import (
     RTSTRUCT_CLASSES,
     SEG_CLASSES,
     DicomFile,
-    has_magic,
-    is_dicom_file,
     listing,
     open_dicom,
 )
 from softlab_cli.readers.dicom.files.frames import SCAN_TAGS
+from softlab_cli.readers.dicom.files.magic import has_magic, is_dicom_file
 
 __all__ = ["FOREIGN", "Kind", "Scan", "Series", "choose_series", "matching_series", "scan_dicom"]
 

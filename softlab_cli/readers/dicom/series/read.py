@@ -11,8 +11,9 @@ import numpy as np
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import files_below
 from softlab_cli.core.volume import Geometry, Image
-from softlab_cli.readers.dicom.files.common import is_dicom_file, quiet
+from softlab_cli.readers.dicom.files.common import quiet
 from softlab_cli.readers.dicom.files.frames import Frame, frames_of
+from softlab_cli.readers.dicom.files.magic import is_dicom_file
 from softlab_cli.readers.dicom.files.pixels import channels_of, fill_volume
 from softlab_cli.readers.dicom.files.scan import Kind, Scan, Series, choose_series, scan_dicom
 from softlab_cli.readers.dicom.series.grid import SeriesGrid, build_grid
