@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.arrays import ArrayReader
@@ -84,10 +85,13 @@ def _check_with_zarr(case: Case) -> Iterator[Defect]:
     """Others must be able to open what we read directly."""
     import zarr
 
+    group: Any = None
     for array in case.arrays:
         name, layout = array.folder.relative_to(case.path).as_posix(), array.layout
         try:
-            opened = zarr.open_group(case.path, mode="r")[name]
+            if group is None:
+                group = zarr.open_group(case.path, mode="r")
+            opened = group[name]
         # Whatever zarr-python raises, it means that it cannot open the array.
         except Exception as error:
             yield Defect(case.case_id, "zarr-python", f"cannot open {name}: {error}")
