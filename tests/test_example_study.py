@@ -18,10 +18,12 @@ import torch
 from softlab_cli.cli.main import cli
 
 STUDY = Path(__file__).parents[1] / "examples" / "study"
-MODULES = ("arms", "data", "figures", "labels", "network", "pictures", "run", "tables", "train")
+MODULES = (
+    "arms", "data", "figures", "labels", "learned", "network", "pictures", "run", "tables", "train",
+)  # fmt: skip
 SIDE = 20
 CASES = {"train": 16, "validation": 3, "test": 4}
-MARKS = ("labels", "lidc-ce", "lidc-combined", "hippocampus-6", "hippocampus-40")
+MARKS = ("learned", "labels", "lidc-ce", "lidc-combined", "hippocampus-6", "hippocampus-40")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,8 @@ def test_the_tables_have_the_figures_of_the_evaluation(out, ran, study, tmp_path
     document.write_text(f"# Before\n{marks}After\n")
     patch = pytest.MonkeyPatch()
     patch.setattr(
-        sys, "argv", ["tables.py", "--out", str(out), "--document", str(document)]
+        sys, "argv", ["tables.py", "--out", str(out), "--document", str(document), "--learned",
+                      str(tmp_path / "none")]
     )  # fmt: skip
     study["tables"].main()
     patch.undo()
@@ -220,3 +223,33 @@ def test_labels_alone_find_nodules_of_four_radiologists_and_judge_them(tmp_path,
     assert "### Soft labels of all raters but one" in text
     assert "--in r1/ --in r2/" in text
     assert str(tmp_path) not in text
+
+
+def test_learned_labels_are_told_by_seed_and_over_seeds(tmp_path, study) -> None:
+    arms = {"svls-k7": 0.25, "crossfit": 0.2}
+    for seed in (0, 1):
+        folder = tmp_path / f"seed{seed}"
+        (folder / "evaluation").mkdir(parents=True)
+        key = {"class": "all", "region": "union"}
+        summary = {
+            "cases": ["a", "b"], "patients": 2, "runs": list(arms),
+            "means": [
+                {"run": arm, "metric": metric, "value": value + seed * (arm == "crossfit"), **key}
+                for arm, value in arms.items() for metric in ("nll", "brier")
+            ],
+            "differences": [
+                {"run": "crossfit", "metric": metric, "value": -0.05, "low": -0.1, "high": 0.01,
+                 **key}
+                for metric in ("nll", "brier")
+            ],
+        }  # fmt: skip
+        (folder / "evaluation" / "summary.json").write_text(json.dumps(summary))
+        rows = "".join(f"{arm},0.{seed + 8},0.7\n" for arm in arms)
+        (folder / "disagreement.csv").write_text(f"arm,auroc,strat\n{rows}")
+    (tmp_path / "seed2").mkdir()  # not done yet
+    text = study["learned"].learned_text(study["learned"].found_in(tmp_path))
+    assert "2 slices of 2 patients, 2 seeds" in text
+    assert "| svls-k7 | 0.2500 | 0.2500 | 0.8500 (0.8000 to 0.9000) | 0.7000 |" in text
+    assert "| crossfit | 0.7000 (0.2000 to 1.2000) |" in text
+    assert "| crossfit | 1 | -0.0500 [-0.1000, +0.0100] | -0.0500 [-0.1000, +0.0100] |" in text
+    assert "| svls-k7 | 0 |" not in text

@@ -19,6 +19,7 @@ from typing import Any
 
 from arms import SEEDS, SETTINGS
 from figures import COLUMNS, Judged, arms_of, judged
+from learned import found_in, learned_text
 from pictures import draw
 
 STUDY = Path(__file__).resolve().parent
@@ -180,12 +181,15 @@ def filled(document: str, name: str, text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=STUDY.parent / "out" / "study")
+    parser.add_argument("--learned", type=Path, default=STUDY.parent / "out" / "study-vls")
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     args = parser.parse_args()
     results = args.out / "results"
     document = args.document.read_text()
     if (summary := results / "labels" / "summary.md").exists():
         document = filled(document, "labels", labels_text(summary))
+    if learned := found_in(args.learned):
+        document = filled(document, "learned", learned_text(learned))
     for stage in SETTINGS:
         if seeds := judged(results, stage):
             draw(seeds, args.document.with_name(picture_of(stage)))
