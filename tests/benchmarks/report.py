@@ -83,7 +83,7 @@ def environment() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     lines = [
-        f"{time.strftime('%Y-%m-%d')}, softlab {_version('softlab')}{_revision()}",
+        f"{time.strftime('%Y-%m-%d')}, softlab {_version('softlab-cli')}{_revision()}",
         f"{_processor()}, {cores} cores, {memory:.0f} GiB; {platform.system()} "
         f"{platform.release()}; Python {platform.python_version()}",
         ", ".join(f"{name} {_version(name)}" for name in PACKAGES),

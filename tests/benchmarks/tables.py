@@ -13,6 +13,7 @@ from .calibration import calibration_tools
 from .geodesic import geodesic_engines
 from .geols import whole_geols
 from .inputs import INPUTS, RATERS, ROOT
+from .learned import folds
 from .measure import Job, Result, alternate, facts_of, run_job
 from .report import comparison, number, show_command, table
 from .surfaces import surface_metrics
@@ -374,6 +375,7 @@ TABLES = {
     "loader": Table(("aal-5", "aal-117"), loaders),
     "geols": Table(("aal-5", "aal-117"), whole_geols),
     "calibration": Table((), calibration_tools),
+    "vls": Table((), folds),
     "nnunet-loader": Table((), nnunet_loader),
     "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
     "surfaces": Table(("raters-5", "raters-117"), surface_metrics),
