@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from softlab_cli.core.errors import InputError
+from softlab_cli.store.files import written_whole
 
 __all__ = ["load_checkpoint", "make_portable"]
 
@@ -70,6 +70,5 @@ def make_portable(path: Path, trainer_name: str) -> None:
         return
     checkpoint["softlab_trainer_name"] = checkpoint["trainer_name"]
     checkpoint["trainer_name"] = trainer_name
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    torch.save(checkpoint, draft)
-    os.replace(draft, path)
+    with written_whole(path) as draft:
+        torch.save(checkpoint, draft)
