@@ -109,7 +109,7 @@ def plan_tuning(request: TuneRequest, listen: Listener) -> TunePlan:
     draft.check_groups(request)
     classes = known or draft.scan(run, listen)
     run = with_names(run, classes)
-    learned = learned_by(request, classes, listen)
+    learned = _learned_by(request, classes, listen)
     crew = draft.hire(request, run, classes, listen)
     every = draft.tasks(request, run.reading, classes, crew, learned)
     kept, todo = _sorted([task for task in every if task.case_id in draft.part], request)
@@ -298,7 +298,7 @@ class _Draft:
         ]
 
 
-def learned_by(request: TuneRequest, classes: ClassTable, listen: Listener) -> dict[str, Any]:
+def _learned_by(request: TuneRequest, classes: ClassTable, listen: Listener) -> dict[str, Any]:
     """The parameters of the learned methods, by the rater of their model.
 
     Raises
