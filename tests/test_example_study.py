@@ -248,7 +248,7 @@ def test_learned_labels_are_told_by_seed_and_over_seeds(tmp_path, study) -> None
         (folder / "disagreement.csv").write_text(f"arm,auroc,strat\n{rows}")
     (tmp_path / "seed2").mkdir()  # not done yet
     text = study["learned"].learned_text(study["learned"].found_in(tmp_path))
-    assert "2 slices of 2 patients, 2 seeds" in text
+    assert "2 slices of 2 patients; 2 seeds" in text
     assert "| svls-k7 | 0.2500 | 0.2500 | 0.8500 (0.8000 to 0.9000) | 0.7000 |" in text
     assert "| crossfit | 0.7000 (0.2000 to 1.2000) |" in text
     assert "| crossfit | 1 | -0.0500 [-0.1000, +0.0100] | -0.0500 [-0.1000, +0.0100] |" in text

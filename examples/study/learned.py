@@ -73,6 +73,7 @@ def learned_text(found: Sequence[Learned]) -> str:
     names = (*FIGURES, "auroc", "strat")
     arms = list(dict.fromkeys(arm for one in found for arm in one.arms))
     cases, patients = (found[0].summary[key] for key in ("cases", "patients"))
+    seeds = "one seed" if len(found) == 1 else f"{len(found)} seeds"
     means = [
         [arm, *(_over([one.figure(arm, name) for one in found if arm in one.arms])
                 for name in names)]
@@ -86,7 +87,7 @@ def learned_text(found: Sequence[Learned]) -> str:
     ]
     return "\n\n".join(
         [
-            f"{len(cases)} slices of {patients} patients, {len(found)} seeds; each soft label is "
+            f"{len(cases)} slices of {patients} patients; {seeds}; each soft label is "
             "of the first radiologist and judged by all four. Mean over seeds (least to most):",
             _table(["soft label", "NLL", "Brier", "AUROC", "strat"], means),
             f"Minus {BASELINE}, means over slices with 95 % bootstrap intervals over patients:",
