@@ -401,6 +401,9 @@ def test_another_model_makes_results_anew_and_bad_ones_are_refused(
         assert result.exit_code in (1, 2), result.output
         assert problem in " ".join(result.output.split()), result.output
         assert not out.exists()
+    idle = softlab("tune", *inputs(learned), "--model", f"r1={model}", "--out", out)
+    assert idle.exit_code == 2
+    assert "--model has no effect" in idle.output
     assert softlab("tune", *given, "--model", f"r1={model}").exit_code == 0
     other = tmp_path / "other.fit"
     shutil.copytree(model, other)

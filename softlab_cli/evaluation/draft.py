@@ -12,7 +12,7 @@ from typing import Any
 from softlab_cli.cases import Case, discover_cases, natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.core.events import CaseFinished, Listener, Notice
 from softlab_cli.core.folders import some_of
 from softlab_cli.evaluation.case import EvaluationTask
 from softlab_cli.evaluation.headers import (
@@ -31,14 +31,13 @@ from softlab_cli.labels.stores import is_store_case
 from softlab_cli.readers import FileProbe
 from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
 from softlab_cli.running.crew import Crew, hire
-from softlab_cli.running.executors import WorkerDied, make_executor
-from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.isolation import call_for
 from softlab_cli.running.names import FileNames
 from softlab_cli.running.request import (
     Request,
     ignored_values,
 )
-from softlab_cli.running.scan import ScanTask, failure, scan_case
+from softlab_cli.running.scan import ScanTask, failure, scan_cases
 from softlab_cli.store.documents import read_store_info
 
 __all__ = ["Draft"]
@@ -159,19 +158,12 @@ class Draft:
             )
             for case in references.values()
         ]
-        listen(StageStarted("scan", len(tasks)))
-        executor = make_executor(
-            run.workers or 1, run.dask, isolated=any(may_crash(task.case) for task in tasks),
-            seconds=run.case_timeout, keep=True,
-        )  # fmt: skip
         found: list[Occurring] = []
-        for task, result in executor.run(scan_case, tasks):
-            listen(StageStepped("scan", task.case.case_id))
+        for case_id, result in scan_cases(tasks, run, run.workers or 1, listen):
             if isinstance(result, tuple):
                 found.extend(result)
-                continue
-            reason = result.reason if isinstance(result, WorkerDied) else result.message
-            self._fail_case(task.case.case_id, reason)
+            else:
+                self._fail_case(case_id, result.message)
         classes, note = common_classes(
             found, ignored_values(run), loose_names=run.reading.loose_names
         )

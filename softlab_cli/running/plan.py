@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from softlab_cli.cases import Case, discover_cases, select_part
 from softlab_cli.core.classes import ClassTable
-from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.core.events import CaseFinished, Listener, Notice
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
 from softlab_cli.labels.case import rater_grid
@@ -26,8 +26,7 @@ from softlab_cli.running.checks import (
     refuse_unknown_raters,
 )
 from softlab_cli.running.crew import Crew, hire
-from softlab_cli.running.executors import WorkerDied, make_executor
-from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.isolation import call_for
 from softlab_cli.running.names import (
     FileNames,
     lacking_files,
@@ -48,7 +47,7 @@ from softlab_cli.running.request import (
     with_names,
     with_unlabelled,
 )
-from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
+from softlab_cli.running.scan import ScanTask, case_files, failure, scan_cases
 from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign
@@ -285,22 +284,14 @@ class _Draft:
         Unreadable cases fail here; those of other parts are theirs to report.
         """
         workers = self.hire(request, listen, lambda case, _: self._reading_bytes(case)).workers
-        listen(StageStarted("scan", len(self.every)))
         soft = self.method.takes == "fractions"
         tasks = [
             ScanTask(case, request.reading, soft, request.image_like == "ok") for case in self.every
         ]
         found: list[tuple[str, Occurring]] = []
-        executor = make_executor(
-            workers, request.dask, isolated=any(map(may_crash, self.every)),
-            seconds=request.case_timeout, keep=True,
-        )  # fmt: skip
-        for task, result in executor.run(scan_case, tasks):
-            listen(StageStepped("scan", task.case.case_id))
+        for case_id, result in scan_cases(tasks, request, workers, listen):
             if isinstance(result, tuple):
-                found.extend((task.case.case_id, one) for one in result)
-            elif isinstance(result, WorkerDied):
-                self.fail(CaseFinished(task.case.case_id, "failed", result.reason))
+                found.extend((case_id, one) for one in result)
             else:
                 self.fail(result)
         occurring = [one for _, one in found]

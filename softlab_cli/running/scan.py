@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from softlab_cli.cases import Case
 from softlab_cli.core.errors import SoftlabError, naming
-from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.events import CaseFinished, Listener, StageStarted, StageStepped
 from softlab_cli.core.folders import is_probabilities, segmentation_beside
 from softlab_cli.core.provenance import Role
 from softlab_cli.labels.fractions import occurring_fractions
@@ -19,6 +20,9 @@ from softlab_cli.labels.numbering import Occurring
 from softlab_cli.labels.read import ReadingOptions, read_labels
 from softlab_cli.labels.segments import choose_segments
 from softlab_cli.readers import ClassFiles, LabelSource, open_label_object, path_of
+from softlab_cli.running.executors import WorkerDied, make_executor
+from softlab_cli.running.isolation import may_crash
+from softlab_cli.running.request import Request
 from softlab_cli.store.files import explained
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "case_files",
     "failure",
     "scan_case",
+    "scan_cases",
 ]
 
 
@@ -72,6 +77,26 @@ def scan_case(task: ScanTask) -> tuple[Occurring, ...] | CaseFinished:
         return tuple(_occurring(task, rater, drawn) for rater, drawn in case.drawings.items())
     except Exception as error:
         return failure(case.case_id, error, started)
+
+
+def scan_cases(
+    tasks: Sequence[ScanTask], request: Request, workers: int, listen: Listener
+) -> Iterator[tuple[str, tuple[Occurring, ...] | CaseFinished]]:
+    """What `scan_case` says of each case, by its id, while workers do them and listeners hear.
+
+    The workers are kept for the next stage.
+    """
+    listen(StageStarted("scan", len(tasks)))
+    executor = make_executor(
+        workers, request.dask, isolated=any(may_crash(task.case) for task in tasks),
+        seconds=request.case_timeout, keep=True,
+    )  # fmt: skip
+    for task, result in executor.run(scan_case, tasks):
+        case_id = task.case.case_id
+        listen(StageStepped("scan", case_id))
+        if isinstance(result, WorkerDied):
+            result = CaseFinished(case_id, "failed", result.reason)
+        yield case_id, result
 
 
 def _occurring(task: ScanTask, rater: str, drawn: LabelSource) -> Occurring:

@@ -71,7 +71,7 @@ class Setting:
 
     def make(self, model: Path | None = None) -> Method:
         """The method itself; a learned one with its model."""
-        more = {"model": model} if self.is_learned else {}
+        more = {"model": None if model is None else Path(model)} if self.is_learned else {}
         return method_class(self.method)(**dict(self.parameters), **more)
 
     def to_json(self) -> dict[str, Any]:

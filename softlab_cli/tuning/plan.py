@@ -12,7 +12,7 @@ from softlab_cli.cases import Case, discover_cases, natural_order
 from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.core.events import CaseFinished, Listener, Notice, StageStarted, StageStepped
+from softlab_cli.core.events import CaseFinished, Listener, Notice
 from softlab_cli.core.folders import some_of
 from softlab_cli.fusion.patterns import pattern_bytes
 from softlab_cli.labels.case import rater_grid
@@ -23,8 +23,7 @@ from softlab_cli.methods.base import Fitting
 from softlab_cli.readers import FileProbe
 from softlab_cli.running.checks import refuse_own_output, refuse_unknown_raters
 from softlab_cli.running.crew import Crew, hire
-from softlab_cli.running.executors import WorkerDied, make_executor
-from softlab_cli.running.isolation import call_for, may_crash
+from softlab_cli.running.isolation import call_for
 from softlab_cli.running.request import (
     Request,
     given_classes,
@@ -32,7 +31,7 @@ from softlab_cli.running.request import (
     with_names,
     with_unlabelled,
 )
-from softlab_cli.running.scan import ScanTask, case_files, failure, scan_case
+from softlab_cli.running.scan import ScanTask, case_files, failure, scan_cases
 from softlab_cli.tuning.case import TuneTask
 from softlab_cli.tuning.grid import Setting
 from softlab_cli.tuning.request import TuneRequest
@@ -237,18 +236,10 @@ class _Draft:
             ScanTask(case, run.reading, False, run.image_like == "ok")
             for case in self.cases.values()
         ]
-        listen(StageStarted("scan", len(tasks)))
-        executor = make_executor(
-            run.workers or 1, run.dask, isolated=any(may_crash(task.case) for task in tasks),
-            seconds=run.case_timeout, keep=True,
-        )  # fmt: skip
         found: list[Occurring] = []
-        for task, result in executor.run(scan_case, tasks):
-            listen(StageStepped("scan", task.case.case_id))
+        for _, result in scan_cases(tasks, run, run.workers or 1, listen):
             if isinstance(result, tuple):
                 found.extend(result)
-            elif isinstance(result, WorkerDied):
-                self._fail(CaseFinished(task.case.case_id, "failed", result.reason))
             else:
                 self._fail(result)
         classes, note = common_classes(

@@ -98,6 +98,11 @@ class TuneRequest:
             raise UsageError(f"--bins {self.bins}: give 1 to {LARGEST_BINS}.")
         if not LEAST_CLIP <= self.clip < 1:
             raise UsageError(f"--clip {self.clip:g}: give {LEAST_CLIP:g} to less than 1.")
+        if self.model and not any(setting.is_learned for setting in self.settings):
+            raise UsageError(
+                "--model has no effect: no method that learns is tried.",
+                remedy="Give --images, and let --methods name vls; or leave --model out.",
+            )
         if self.run.overwrite and self.run.part:
             raise UsageError(
                 "--overwrite with --part would remove what the other parts have done.",
