@@ -122,3 +122,28 @@ def test_what_is_moved_is_a_share_of_each_case() -> None:
     assert entry["touched"]["value"] == pytest.approx((0.05 + 0.05 + 0) / 3)
     assert entry["entropy"]["value"] == pytest.approx((0.03 + 0.015 + 0) / 3)
     assert (entry["argmax_changes"], entry["ties"], entry["voxels"]) == (1, 2, 400)
+
+
+def test_the_picture_has_no_empty_rows_and_one_amount_is_one_place() -> None:
+    pytest.importorskip("matplotlib")
+    from softlab_cli.report.tuning import tuning_figure
+
+    settings = [
+        Setting("fuse", (("method", "mean"),)), Setting("onehot"),
+        Setting("vls", (("base", "onehot"), ("smoothing", 0.4))),
+        Setting("vls", (("base", "svls"), ("smoothing", 0.4))),
+    ]  # fmt: skip
+    figures = [
+        {"of": s.of, "setting": s.name, "class": "all", "metric": "nll", "value": 0.5, "low": 0.4,
+         "high": 0.6}
+        for s in settings
+    ]  # fmt: skip
+    tried = [{"of": s.of, "setting": s.name, **s.to_json()} for s in settings]
+    content = {"one_rater_only": False, "tried": tried, "figures": figures, "metric": "nll"}
+    axes = tuning_figure(content).axes
+    assert len(axes) == 2
+    assert all(axis.has_data() and axis.axison for axis in axes)
+    places = [line.get_xdata()[0] for line in axes[1].get_lines() if len(line.get_xdata()) == 1]
+    low, high = axes[1].get_xlim()
+    assert len(set(places)) > 1
+    assert np.ptp(np.log(places)) < 0.05 * np.log(high / low)

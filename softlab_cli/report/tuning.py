@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_settings", "draw_tuning"]
+__all__ = ["draw_settings", "draw_tuning", "tuning_figure"]
 
 AMOUNTS = {
     "sigma_voxels": "sigma (voxels)",
@@ -45,8 +45,8 @@ Entry = Mapping[str, Any]
 def draw_tuning(summary: Summary, out: Path) -> None:
     """Draw the figure that the best was chosen by: a row for n-1 raters, and for one.
 
-    A column for each kind of amount; a line for each method with otherwise the same
-    parameters; settings without an amount are lines from side to side.
+    A panel for each kind of amount that there is; a line for each method with otherwise the
+    same parameters; settings without an amount are lines from side to side.
 
     Parameters
     ----------
@@ -62,29 +62,42 @@ def draw_tuning(summary: Summary, out: Path) -> None:
     StoreError
         When the picture cannot be written.
     """
+    _save(tuning_figure(summary.content), out)
+
+
+def tuning_figure(content: Entry) -> Figure:
+    """What `draw_tuning` draws, of ``summary.json``.
+
+    Raises
+    ------
+    PackageError
+        Without matplotlib.
+    """
     with require("matplotlib", extra="plot", problem="tune.png needs matplotlib."):
         from matplotlib.figure import Figure
-    content = summary.content
     alone = content["one_rater_only"]
-    tried = [t for t in content["tried"] if t["of"] == "one" or not alone]
-    amounts = [a for a in AMOUNTS if any(a in t["parameters"] for t in tried)] or [""]
     rows = ["one"] if alone else list(ROWS)
+    tried = {of: [t for t in content["tried"] if t["of"] == of] for of in rows}
+    panels = {of: _amounts(mine) for of, mine in tried.items()}
+    columns = max(map(len, panels.values()))
     figure = Figure(
-        figsize=(INCHES[0] * len(amounts) + 0.5, INCHES[1] * len(rows) + 0.3), layout="constrained"
+        figsize=(INCHES[0] * columns + 0.5, INCHES[1] * len(rows) + 0.3), layout="constrained"
     )
-    axes = figure.subplots(len(rows), len(amounts), squeeze=False, sharey="row")
+    axes = figure.subplots(len(rows), columns, squeeze=False, sharey="row")
     values = _moved(content) if alone else _figures(content)
-    for row, of in enumerate(rows):
-        mine = [t for t in tried if t["of"] == of]
-        for column, amount in enumerate(amounts):
-            axis = axes[row, column]
-            if amount and not any(amount in t["parameters"] for t in mine):
-                axis.set_axis_off()
-                continue
-            _draw(axis, mine, amount, values)
+    for row, of in zip(axes, rows, strict=True):
+        for axis, amount in zip(row, panels[of], strict=False):
+            _draw(axis, tried[of], amount, values)
             axis.set(xlabel=AMOUNTS.get(amount, ""), title=ROWS[of])
-        axes[row, 0].set_ylabel("moved, of the foreground" if alone else content["metric"])
-    _save(figure, out)
+        for axis in row[len(panels[of]) :]:
+            axis.set_axis_off()
+        row[0].set_ylabel("moved, of the foreground" if alone else content["metric"])
+    return figure
+
+
+def _amounts(tried: Sequence[Entry]) -> list[str]:
+    """Amounts that any of these settings has; without any, one panel of flat lines."""
+    return [a for a in AMOUNTS if any(a in t["parameters"] for t in tried)] or [""]
 
 
 def draw_settings(shown_: SideBySide, out: Path) -> None:
@@ -170,6 +183,10 @@ def _draw(
         ticks = sorted({point[0] for points in lines.values() for point in points})
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
+        if len(ticks) == 1:  # the little that bars are apart would else be the whole width
+            axis.set_xlim(ticks[0] / 2, ticks[0] * 2)
+    if not amount:
+        axis.set_xticks([])
     if axis.has_data():
         axis.legend(fontsize=6)
 
