@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.evaluation.metrics import calibration, scores
+from softlab_cli.evaluation.metrics import calibration, scores, soundness
 from softlab_cli.evaluation.metrics.cells import Cells, exact_sums
 from softlab_cli.evaluation.metrics.gathering import Gatherer
 from softlab_cli.evaluation.metrics.keeping import load_counts, save_counts
@@ -632,3 +633,36 @@ def test_counts_come_back_from_their_file(dtype: Any, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match="cannot be read"):
         load_counts(path)
+
+
+def test_sums_of_a_row_have_no_limit_either() -> None:
+    assert exact_sums(np.full((1, 8), 1 << 37), np.full(8, 1 << 24)) == [1 << 64]
+    assert exact_sums(np.zeros((2, 0), np.int64), np.zeros(0, np.int64)) == [0, 0]
+
+
+@pytest.mark.parametrize("bits", [0, 40])
+def test_sums_in_bins_are_exact_however_many(bits: int) -> None:
+    count = np.array([3, 1, 5, 2, 7, 1]) << bits
+    steps = np.array([0, 1 << 10, 1 << 20, 1 << 23, 1 << 24, 1 << 24])
+    edges = (0, 2, 2, 6)  # one of them is empty
+    expected = [
+        sum(int(n) * int(s) for n, s in zip(count[a:b], steps[a:b], strict=True))
+        for a, b in pairwise(edges)
+    ]
+    assert calibration._in_bins(count, np.array(edges), steps) == expected
+
+
+def test_ranks_inside_of_cells_have_no_limit() -> None:
+    many = 1 << 40
+    found = calibration._between(
+        np.array([many, many]), np.array([0, many, 2 * many]), [0, 3 * many // 2, 2 * many],
+        [0, 1, 1], 1,
+    )  # fmt: skip
+    assert found == (Fraction(3 * many // 2), Fraction(many // 2))
+
+
+def test_sums_of_many_classes_have_room() -> None:
+    ones = np.ones((300, 3), np.float16)
+    assert soundness.survey(ones, 1.0)[2].largest_gap == 299.0
+    strided = np.ascontiguousarray(ones[:4].T).T.reshape(4, 1, 1, 3)
+    assert most_probable(strided)[0].tolist() == [[[0, 0, 0]]]

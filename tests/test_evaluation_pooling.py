@@ -197,3 +197,42 @@ def test_the_nll_after_them_has_an_interval_and_differences() -> None:
     assert between["cases"] == 2
     alone = pool_of("a", cases, dict.fromkeys(NAMES, "p"))
     assert (ALL, CROSS_FITTED) not in by_key(alone.figures(TABLE, DRAW, SETTINGS))
+
+
+def empty() -> Counts:
+    return Gatherer(4, raters=1, temperatures=True, ordered=True, cells=Cells.half()).counts()
+
+
+def test_one_patient_with_counts_is_one_patient() -> None:
+    cases = {"c0": counts_of(0, "half"), "c1": counts_of(1, "half")}
+    assert pool_of("a", cases, {"c0": "p", "c1": "p", "c2": "q"}).crossed() == []
+
+
+def test_temperatures_are_those_of_other_patients() -> None:
+    cases = dict(zip(NAMES, (counts_of(case, "half") for case in range(3)), strict=False))
+    pool = pool_of("a", cases, {"c0": "p", "c1": "p"})
+    expected = cross_fitted(pool.tempers, {"c0": "p", "c1": "p", "c2": "c2"}).pooled_nll
+    assert expected != pytest.approx(cross_fitted(pool.tempers).pooled_nll)
+    assert pool.crossed()[0]["nll"] == pytest.approx(expected)
+
+
+def test_a_case_without_votes_adds_nothing_to_the_nll_after_temperatures() -> None:
+    voted = {"c0": counts_of(0, "half"), "c1": counts_of(1, "half")}
+    pool = pool_of("a", {**voted, "c2": empty()})
+    found = by_key(pool.figures(TABLE, DRAW, SETTINGS))[ALL, CROSS_FITTED]
+    assert found["value"] == pytest.approx(pool.crossed()[0]["nll"])
+    none = pool_of("a", {"c0": empty(), "c1": empty()})
+    assert (ALL, CROSS_FITTED) not in by_key(none.figures(TABLE, DRAW, SETTINGS))
+
+
+def test_intervals_are_of_draws_alone(monkeypatch) -> None:
+    lengths: set[int] = set()
+
+    def bounds(draw: Resampling, values: np.ndarray, used: np.ndarray) -> tuple[float, float]:
+        lengths.add(len(values))
+        return 0.0, 0.0
+
+    monkeypatch.setattr(Resampling, "bounds", bounds)
+    cases = {"c0": counts_of(0, "half"), "c1": counts_of(1, "half")}
+    pool_of("a", cases).figures(TABLE, DRAW, SETTINGS)
+    assert lengths == {100}

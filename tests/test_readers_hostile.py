@@ -398,3 +398,7 @@ def test_a_tile_is_not_larger_than_its_picture_by_any_factor(tmp_path) -> None:
     path.write_bytes(content)
     message(path)
     message(path, probe)
+
+
+def test_memory_is_asked_for_before_large_files_are_read() -> None:
+    assert readers.ALWAYS_THERE <= 64 * 2**20

@@ -568,3 +568,9 @@ def test_zlib_data_end_where_the_caller_stops(tmp_path) -> None:
         stream.skip(10)
         assert stream.read(9_999_999) == content[262_154:]
         assert stream.skim(10) == 0
+
+
+def test_nobody_changes_the_affine_that_files_share(tmp_path: Path) -> None:
+    affine = read_geometry(write(tmp_path / "a.nii", np.zeros((4, 6, 8), np.uint8))).affine
+    with pytest.raises(ValueError, match="read-only"):
+        affine[0, 3] = 1

@@ -16,7 +16,7 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation.case import OpenCase
 from softlab_cli.evaluation.measure import Shares
 from softlab_cli.evaluation.scene import Scene
-from softlab_cli.report.evaluated.wrong import worst_place, wrongness
+from softlab_cli.report.evaluated.wrong import _of_class, worst_place, wrongness
 from tests.conftest import blobs
 from tests.page_support import EVIL, MARKUP, Elements, run
 from tests.soft_support import save
@@ -169,3 +169,16 @@ def test_the_worst_place_is_looked_for_in_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < wrong.nbytes
+
+
+def test_of_no_class_any_value_will_do() -> None:
+    values = np.array([[[[0.25, 0.5]]], [[[0.75, 0.5]]]], np.float16)
+    assert _of_class(values, np.array([[[1, 255]]], np.uint8)).tolist() == [[[0.75, 0.5]]]
+
+
+def test_the_worst_place_is_where_most_adds_up() -> None:
+    wrong = np.zeros((16, 8, 8), np.float16)
+    wrong[7], wrong[8, 0, :2] = 0.5, 1
+    found = worst_place(wrong)
+    assert found is not None
+    assert found[0] == 7

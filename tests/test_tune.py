@@ -386,11 +386,15 @@ def onehot(label_map: np.ndarray) -> np.ndarray:
 def test_another_model_makes_results_anew_and_bad_ones_are_refused(
     learned, softlab, tmp_path
 ) -> None:
-    model, out = learned / "m.zarr.fit", tmp_path / "out"
+    model, out, torn = learned / "m.zarr.fit", tmp_path / "out", tmp_path / "torn.fit"
+    shutil.copytree(model, torn)
+    (torn / "fold_1.pt").unlink()
     given = [*inputs(learned), "--images", learned / "images", "--methods", "vls", "--smoothing",
              "0.4", "--base", "svls", "--workers", 1, "--out", out]  # fmt: skip
     for said, problem in (
-        ((), "--train-only makes a --model"),
+        ((), "Give --model, which softlab vls --train-only makes, or leave vls out"),
+        (("--model", "r1="), "names no path"),
+        (("--model", f"r1={torn}"), f"{torn.name}/fold_1.pt: is missing."),
         (("--model", model), "--model is given for no rater"),
         (("--model", f"r9={model}"), "'r9', which is no rater"),
         (("--model", f"r1={learned}"), "holds no model"),
@@ -421,6 +425,37 @@ def test_another_model_makes_results_anew_and_bad_ones_are_refused(
     )
     assert alone.exit_code == 0, alone.output
     assert "vls --base svls --smoothing 0.4: moves" in alone.output
+
+
+def test_each_rater_has_the_model_of_its_own(learned, softlab, tmp_path) -> None:
+    model, other, out = learned / "m.zarr.fit", tmp_path / "other.fit", tmp_path / "out"
+    shutil.copytree(model, other)
+    facts = json.loads((other / "model.json").read_text())
+    for case in facts["cases"].values():
+        case["fold"] = 1 - case["fold"]
+    (other / "model.json").write_text(json.dumps(facts))
+    result = softlab(
+        "tune", *inputs(learned), "--images", learned / "images", "--regions", "all", "--methods",
+        "vls", "--base", "onehot", "--smoothing", 0.9, "--workers", 1, "--model", f"r1={model}",
+        "--model", f"r2={other}", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    names = [f"c{i}" for i in range(4)]
+    raters = {r: [read_label(learned / f"r{r}" / f"{n}.nii.gz") for n in names] for r in range(3)}
+    pairs = []
+    for rater, folder in ((1, model), (2, other)):
+        store = tmp_path / f"{rater}.zarr"
+        run(VLS(model=folder, base="onehot", smoothing=0.9), learned / f"r{rater}", store,
+            images=learned / "images", workers=1)  # fmt: skip
+        soft = {name: case.read() for name, case in softlab_cli.open_store(store).items()}
+        pairs += [(soft[n], raters[r][i]) for r in {0, 1, 2} - {rater} for i, n in enumerate(names)]
+    expected = naive_figures(pairs, [0, 1], np.ones(raters[0][0].shape, bool))["nll"]
+    (found,) = (
+        float(r["value"])
+        for r in csv.DictReader((out / "tune.csv").open())
+        if (r["class"], r["metric"]) == ("all", "nll") and r["setting"].startswith("vls")
+    )
+    assert found == pytest.approx(expected)
 
 
 def texts(out: Path) -> dict[str, bytes]:
@@ -558,7 +593,7 @@ def test_every_rater_weighs_alike_however_many_a_case_has(data, tmp_path) -> Non
     ("options", "said"),
     [
         (("--methods", "svsl"), "'svsl' is no method"),
-        (("--methods", "geols"), "no --images are given"),
+        (("--methods", "geols"), "no --images are given. Give them, or leave geols out"),
         (("--regions", "foreground"), "depend on the rater"),
         (("--regions", "near"), "is no region"),
         (("--clip", "0"), "--clip 0"),

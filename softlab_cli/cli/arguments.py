@@ -51,6 +51,8 @@ def by_name(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             name, path = "", text
+        if not path:
+            raise click.BadParameter(f"{text!r} names no path.")
         if name in found:
             raise click.BadParameter(f"{name!r} is given twice." if name else "give each a name.")
         found[name] = Path(path)

@@ -152,9 +152,9 @@ def _calibration(content: Entry) -> Iterator[str]:
     yield (
         f"Pooled over voxels, raters and cases; {content['settings']['bins']} bins; 95 % intervals "
         "over cases where there are some; bins of equal count (ace, tace) are those of all cases "
-        "in each draw. sce, ace and tace are means over classes. nll_cross_fitted is after "
-        "temperatures that were found on the other half of the patients, which stay as they are "
-        "in each draw."
+        "in each draw. sce, ace and tace are means over classes. nll_cross_fitted, of "
+        "all voxels of two patients or more, is after temperatures that were found on the other "
+        "half of the patients, and stay as they are in each draw."
     )
     yield ""
     shown_ = [m for m in CALIBRATION if any(m in rows for rows in found.values())]

@@ -160,7 +160,10 @@ class Grid:
                 remedy=f"There are {', '.join([*METHODS, *FUSION_RULES])}.",
             )
         if reason := _usable(name, images, models):
-            raise UsageError(f"--methods {name!r} {reason}", remedy="Leave it out.")
+            problem, lacking = reason
+            leave = f"leave {name} out of --methods."
+            remedy = f"Give {lacking}, or {leave}" if lacking else leave.capitalize()
+            raise UsageError(f"--methods {name!r} {problem}", remedy=remedy)
         return [Setting(name, chosen) for chosen in self._parameters(name)]
 
     def _parameters(self, name: str) -> Iterator[tuple[tuple[str, Any], ...]]:
@@ -201,15 +204,15 @@ def _parameters_of(name: str) -> set[str]:
     return {f.name for f in fields(kind) if f.init} if is_dataclass(kind) else set()
 
 
-def _usable(name: str, images: bool, models: bool) -> str | None:
-    """Why a method cannot be tried; None where it can."""
+def _usable(name: str, images: bool, models: bool) -> tuple[str, str] | None:
+    """Why a method cannot be tried, and what would help, if anything; None where it can."""
     kind = method_class(name)
     if kind.takes == "fractions":
-        return "takes soft labels that are there already, and none are made here."
+        return "takes soft labels that are there already, and none are made here.", ""
     if kind.fits and "model" not in _parameters_of(name):
-        return "learns from all cases first, and is not tried."
+        return "learns from all cases first, and is not tried.", ""
     if kind.fits and not models:
-        return f"learns from all cases first: softlab {name} --train-only makes a --model for it."
+        return "learns from all cases first.", f"--model, which softlab {name} --train-only makes"
     if kind.takes == "label map and image" and not images:
-        return "follows the image, and no --images are given."
+        return "follows the image, and no --images are given.", "them"
     return None

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -213,7 +214,7 @@ def exact_sums(count: NDArray[np.int64], factors: NDArray[np.int64], power: int 
     -------
     One sum for each row, in order.
     """
-    rows = count.reshape(-1, count.shape[-1])
+    rows = count.reshape(prod(count.shape[:-1]), count.shape[-1])
     largest = int(factors.max(initial=0)) ** power
     if int(rows.sum(axis=1).max(initial=0)) * largest < FITS:
         found: list[int] = (rows @ factors**power).tolist()

@@ -21,10 +21,20 @@ from softlab_cli.methods.vls.tiles import Tile, Tiling, tile_weights
 from softlab_cli.methods.vls.training import weights_path
 from softlab_cli.methods.vls.weights import load_network
 
-__all__ = ["Applying", "write_maps"]
+__all__ = ["Applying", "check_weights", "write_maps"]
 
 TILES_AT_ONCE = {2: 8, 3: 1}
 """Tiles that go through a network together, by dimensions."""
+
+
+def check_weights(model: Model, device: str) -> None:
+    """Raise `StoreError` unless the weights of all folds are there and those of the model.
+
+    Otherwise the cases of some folds would fail one by one, and what is said of the others
+    would be of some networks only.
+    """
+    for fold, checksum in enumerate(model.weights):
+        load_network(weights_path(model.folder, fold), checksum, model.recipe, device)
 
 
 @dataclass(frozen=True)

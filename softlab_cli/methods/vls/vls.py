@@ -103,16 +103,19 @@ class VLS(VLSParameters, Method):
 
     def fit(self, fitting: Fitting) -> Self:
         """The method with its model: that of `model`, that of the folder, or a new one."""
+        from softlab_cli.methods.vls.applying import check_weights
         from softlab_cli.methods.vls.pytorch import chosen_device
 
         device = chosen_device(self.device)
         if self.model is not None:
             model = read_model(self.model)
             model.check_classes(fitting.classes)
+            check_weights(model, device)
             return self._with(model, device, exact=False)
         if holds_model(fitting.folder):
             model = read_model(fitting.folder)
             model.check_classes(fitting.classes)
+            check_weights(model, device)
             found = self._with(model, device, exact=True)
             _tell_others(model, fitting)
             return found

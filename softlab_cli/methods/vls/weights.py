@@ -45,8 +45,19 @@ def save(path: Path, content: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def load(path: Path) -> dict[str, Any] | None:
+AGAIN = "Get the model again, or train anew."
+GOES_ON = "Remove it; the training goes on from what else is there."
+
+
+def load(path: Path, remedy: str = GOES_ON) -> dict[str, Any] | None:
     """What `save` wrote, on the CPU; None when there is no such file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        What to do where it is damaged.
 
     Raises
     ------
@@ -61,7 +72,7 @@ def load(path: Path) -> dict[str, Any] | None:
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise StoreError(
             "is damaged, and cannot be read as weights.",
-            remedy="Remove it; the training goes on from what else is there.",
+            remedy=remedy,
             path=path,
         ) from error
     return found
@@ -76,10 +87,10 @@ def load_network(path: Path, checksum: str, recipe: Recipe, device: str) -> Netw
     StoreError
         When the file is missing, or holds other weights.
     """
-    found = load(path)
+    found = load(path, AGAIN)
     if found is None or checksum_of(found["weights"]) != checksum:
         problem = "is missing." if found is None else "holds other weights than the model had."
-        raise StoreError(problem, remedy="Get the model again, or train anew.", path=path)
+        raise StoreError(problem, remedy=AGAIN, path=path)
     network = build(recipe, 0)
     network.load_state_dict(found["weights"])
     return network.to(device).eval()
