@@ -15,7 +15,7 @@ import pytest
 import softlab_cli
 from softlab_cli.methods.onehot import OneHot
 from softlab_cli.report import inspection
-from softlab_cli.running import plan, runner
+from softlab_cli.running import plan, runner, scan
 from softlab_cli.running.case import process_case
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash
@@ -59,7 +59,7 @@ def crash_on_inspect(path, images, most_files):
 
 STAGES = {
     "probe": (plan, "_probe_case", crash_on_probe),
-    "scan": (plan, "scan_case", crash_on_scan),
+    "scan": (scan, "scan_case", crash_on_scan),
     "soften": (runner, "process_case", crash_on_case),
 }
 
