@@ -42,8 +42,9 @@ class ExactEngine:
     def held_bytes(self, shape: Shape, channels: int, threads: int) -> int:
         """See `Engine`."""
         blocks = _Blocks(shape)
-        image = 4 * channels * blocks.voxels
-        thread = 4 * (blocks.voxels + 3 * blocks.voxels // LANES + 2 * blocks.count)
+        image = 4 * channels * (blocks.voxels + blocks.face_voxels)
+        rows = blocks.voxels // LANES
+        thread = 4 * (blocks.voxels + rows + 2 * blocks.face_voxels + 2 * blocks.count)
         result = 4 * shape[0] * shape[1] * shape[2]
         return image + threads * thread + (threads + 2) * result
 
@@ -95,14 +96,15 @@ class _Blocks:
         self.along = (-(-depth // SIDE), -(-height // SIDE), -(-width // LANES))
         self.count = math.prod(self.along)
         self.voxels = (self.count + WALLS) * BLOCK
+        z, y, x = self.along
+        self.face_voxels = 2 * x * (z * SIDE + 2) * (y * SIDE + 2)
 
 
 class _Scratch:
     """What one thread works in."""
 
     def __init__(self, blocks: _Blocks) -> None:
-        from softlab_cli.kernels.geodesic.relax import Queue, Visit
-        from softlab_cli.kernels.geodesic.rows import LINES
+        from softlab_cli.kernels.geodesic.pending import Queue, Visit
         from softlab_cli.kernels.geodesic.tiles import HALO_SIDE
 
         self.distance = aligned_empty(blocks.voxels)
@@ -110,7 +112,8 @@ class _Scratch:
         self.queue = Queue(
             np.empty(rows, np.int32),
             np.empty(blocks.count, np.int32),
-            np.empty((rows, 2), np.float32),
+            np.empty(blocks.face_voxels, np.float32),
+            np.empty(blocks.face_voxels, np.float32),
             np.empty(blocks.count, np.int32),
         )
         self.visit = Visit(
@@ -118,9 +121,10 @@ class _Scratch:
             np.empty(HALO_SIDE**2, np.int64),
             np.empty(ROWS // WORD, np.uint64),
             np.empty(9, np.int32),
-            aligned_empty(LINES),
+            np.empty(SIDE, np.bool_),
+            np.zeros(SIDE + 4, np.bool_),
+            np.empty(SIDE * LANES, np.float32),
         )
-        self.visit.lines[:] = np.inf
 
 
 class _Field:
@@ -130,7 +134,7 @@ class _Field:
         self, image: NDArray[np.float32], spacing_mm: tuple[float, float, float], cost: StepCost
     ) -> None:
         from softlab_cli.kernels.geodesic.rows import Rule
-        from softlab_cli.kernels.geodesic.tiles import enclose
+        from softlab_cli.kernels.geodesic.tiles import enclose, enclose_ends
 
         shape: Any = image.shape[1:]
         self.blocks = _Blocks(shape)
@@ -139,6 +143,9 @@ class _Field:
             enclose(channel, self.blocks.along, out)
             for channel, out in zip(image, self.image, strict=True)
         )
+        self.faces = np.empty((len(image), self.blocks.face_voxels), np.float32)
+        for channel, out in zip(image, self.faces, strict=True):
+            enclose_ends(channel, self.blocks.along, out)
         self.steps = cost.coefficients(spacing_mm)
         self.rule = Rule(cost.linear, cost.metric == "geodistk", *cost.shares)
         self.band = _mean_cost(difference, self.steps[:, 1, 1, 0], cost)
@@ -151,8 +158,10 @@ class _Field:
 
         along = self.blocks.along
         sow(seeds, self.blocks.shape, along, scratch.distance, scratch.queue)
-        image = self.image[0] if len(self.image) == 1 and self.rule.linear else self.image
-        field = Field(scratch.distance, image, self.steps.ravel(), self.rule)
+        image, faces = self.image, self.faces
+        if len(image) == 1 and self.rule.linear:
+            image, faces = image[0], faces[0]
+        field = Field(scratch.distance, image, faces, self.steps.ravel(), self.rule)
         relax(field, along, scratch.queue, np.float32(self.band), scratch.visit)
         out = np.empty(self.blocks.shape, np.float32)
         extract(scratch.distance, along, out)

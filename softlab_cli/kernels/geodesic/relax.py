@@ -10,72 +10,23 @@ the fixpoint does not depend on it (`StepCost`).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, lowest_bit
-from softlab_cli.kernels.geodesic.rows import (
-    EMPTY,
-    STEPS,
-    Field,
-    bits_of,
-    cost_between,
-    push,
-    settle,
-)
+from softlab_cli.kernels.geodesic.crossing import cross
+from softlab_cli.kernels.geodesic.pending import Queue, Visit
+from softlab_cli.kernels.geodesic.rows import EMPTY, Field, bits_of, push, settle
 from softlab_cli.kernels.geodesic.tiles import HALO_SIDE, Blocks, find_rows, row_of
-from softlab_cli.kernels.sizes import LANES, ROWS, WORD
+from softlab_cli.kernels.lanes import Lanes, after, before
+from softlab_cli.kernels.sizes import LANES, ROWS, SIDE, WORD
 
-__all__ = ["Queue", "Visit", "relax", "sow"]
+__all__ = ["relax", "sow"]
 
 BANDS_OF_A_VISIT = np.float32(4)
 """How many times narrower than a band those in a visit are; with 1, it takes 1.6 times as long."""
-
-
-class Queue(NamedTuple):
-    """What is pending.
-
-    Parameters
-    ----------
-    keys
-        Of every row, int32.
-    block_keys
-        Least key of each block of the volume.
-    crossed
-        (rows, 2) distances with which each row's end voxels were last pushed into the
-        next blocks along X.
-    turns
-        (blocks,) int32, for those to visit.
-    """
-
-    keys: NDArray[np.int32]
-    block_keys: NDArray[np.int32]
-    crossed: NDArray[np.float32]
-    turns: NDArray[np.int32]
-
-
-class Visit(NamedTuple):
-    """What a visit of a block works in.
-
-    Parameters
-    ----------
-    firsts, rows
-        As `find_rows` fills them in.
-    due
-        (ROWS // WORD,) bits of the block's rows whose keys are in the band.
-    leasts
-        (9,) bits of the least distance that fell in each row around the one taken.
-    lines
-        (LINES,) float32, infinite at first; see `softlab_cli.kernels.geodesic.rows`.
-    """
-
-    firsts: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    due: NDArray[np.uint64]
-    leasts: NDArray[np.int32]
-    lines: NDArray[np.float32]
 
 
 @bare_kernel
@@ -91,6 +42,7 @@ def sow(
     queue.keys[:] = EMPTY
     queue.block_keys[:] = EMPTY
     queue.crossed[:] = np.inf
+    queue.known[:] = np.inf
     _, height, width = shape
     for i in range(len(seeds)):
         line = seeds[i] // width
@@ -154,43 +106,26 @@ def _least_key(queue: Queue, block: Int) -> Any:
 
 @bare_inlined
 def _push_around(
-    field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, block: Int, end: Any
+    field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, here: Lanes, block: Int, end: Any
 ) -> None:
-    """Push the row at p to the eight around it, the first of them at ``rows[corner]``.
+    """Push the row at p, with its distances, to the eight around it, from ``rows[corner]`` on.
 
     Whether distances fell is not foreseeable, so the processor often goes on the wrong
     way there: it costs least when all of the pushing is done.
     """
+    left, right = before(here), after(here)
     for dz in range(3):
         for dy in range(3):
             i = 3 * dz + dy
             visit.leasts[Unsigned(i)] = EMPTY
             if i != 4:
                 q = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)] * LANES
-                visit.leasts[Unsigned(i)] = push(field, p, q, 3 * i, visit.lines)
+                visit.leasts[Unsigned(i)] = push(field, p, q, 3 * i, here, left, right)
     # A loop of its own: offering each row at once takes 1.15 times as long.
     for dz in range(3):
         for dy in range(3):
             row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)]
             _offer(queue, row, visit.leasts[Unsigned(3 * dz + dy)], block, end, visit.due)
-
-
-@bare_inlined
-def _cross(
-    field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, aside: Int, block: Int
-) -> None:
-    """Relax the nine steps from the end voxel of a row, at p, into the next block along X."""
-    distance, image, steps, rule = field
-    for dz in range(3):
-        for dy in range(3):
-            row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)] + aside * ROWS
-            q = row * LANES + (LANES - 1) * (aside < 0)
-            step = 9 * dz + 3 * dy
-            a, b = steps[Unsigned(step)], steps[Unsigned(STEPS + step)]
-            t = distance[Unsigned(p)] + cost_between(image, p, q, a, b, rule)
-            if t < distance[Unsigned(q)]:
-                distance[Unsigned(q)] = t
-                _offer(queue, row, bits_of(t), block, EMPTY, visit.due)
 
 
 @bare_inlined
@@ -201,18 +136,9 @@ def _take(
     corner = (place >> 4) * HALO_SIDE + (place & 15)
     row = visit.rows[Unsigned(corner + HALO_SIDE + 1)]
     queue.keys[Unsigned(row)] = EMPTY
-    settle(field, row * LANES, visit.lines)
-    _push_around(field, queue, visit, corner, row * LANES, block, end)
-    s = block % blocks[2]
-    for side in range(2):
-        aside = 2 * side - 1
-        p = row * LANES + side * (LANES - 1)
-        here = field.distance[Unsigned(p)]
-        # Into the next block along X lead 9 single steps, not whole rows; they are taken only
-        # where the end of the row has fallen since they were taken last.
-        if 0 <= s + aside < blocks[2] and here < queue.crossed[Unsigned(row), Unsigned(side)]:
-            queue.crossed[Unsigned(row), Unsigned(side)] = here
-            _cross(field, queue, visit, corner, p, aside, block)
+    here = settle(field, row * LANES)
+    _push_around(field, queue, visit, corner, row * LANES, here, block, end)
+    visit.taken[Unsigned(place >> 4)] = True
 
 
 @bare_inlined
@@ -241,6 +167,8 @@ def _visit_block(
 ) -> None:
     """Take rows of a block until none has a key before the end."""
     find_rows(block, blocks, visit.firsts, visit.rows)
+    for z in range(SIDE):
+        visit.taken[Unsigned(z)] = False
     least = _least_key(queue, block)
     while least < end:
         end_here = min(end, _end_of_band(least, band / BANDS_OF_A_VISIT))
@@ -248,6 +176,7 @@ def _visit_block(
         _take_due(block, blocks, end_here, field, queue, visit)
         least = _least_key(queue, block)
     queue.block_keys[Unsigned(block)] = least
+    cross(block, blocks, field, queue, visit)
 
 
 @bare_inlined

@@ -8,6 +8,10 @@ What lies outside the volume is *wall*: its intensity is NaN, so that a step tha
 touches it costs NaN and improves nothing, and no loop tests for the bounds. All blocks
 outside the volume are one block of walls. It has one more on either side, as it takes
 `ROWS` rows to step from a block to the next one along X.
+
+A *face* has the ends of the rows in one column of blocks, those at the low or at the high
+end of X, line by line along Y, with a margin of one wall around: what is at the ends of
+neighbouring rows lies side by side. Faces are a copy, beside the blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +24,17 @@ from numpy.typing import NDArray
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, inlined, kernel
 from softlab_cli.kernels.sizes import LANES, ROWS, SIDE
 
-__all__ = ["HALO_SIDE", "Blocks", "enclose", "extract", "find_rows", "row_of"]
+__all__ = [
+    "HALO_SIDE",
+    "Blocks",
+    "enclose",
+    "enclose_ends",
+    "extract",
+    "face_of",
+    "face_strides",
+    "find_rows",
+    "row_of",
+]
 
 HALO_SIDE = SIDE + 2
 """Rows along Z and along Y of a block with those around it."""
@@ -59,6 +73,37 @@ def enclose(image: NDArray[np.float32], blocks: Blocks, out: NDArray[np.float32]
             for x in range(1, width):
                 total += abs(line[Unsigned(x)] - line[Unsigned(x - 1)])
     return total / image.size
+
+
+@inlined
+def face_strides(blocks: Blocks) -> Any:
+    """Voxels from one line of a face to the next, and those of a face."""
+    stride = blocks[1] * SIDE + 2
+    return stride, stride * (blocks[0] * SIDE + 2)
+
+
+@inlined
+def face_of(blocks: Blocks, block: Int, s: Int, side: Int) -> Any:
+    """Place of a block's first row in a face: that of low (0) or high ends in column s."""
+    stride, voxels = face_strides(blocks)
+    by = block // blocks[2] % blocks[1]
+    bz = block // (blocks[2] * blocks[1])
+    return (2 * s + side) * voxels + (bz * SIDE + 1) * stride + by * SIDE + 1
+
+
+@kernel
+def enclose_ends(image: NDArray[np.float32], blocks: Blocks, out: NDArray[np.float32]) -> None:
+    """Copy the ends of the rows of an image of (Z, Y, X) into faces."""
+    depth, height, width = image.shape
+    out[:] = np.nan
+    stride, _ = face_strides(blocks)
+    for s in range(blocks[2]):
+        for side in range(2):
+            x = s * LANES + side * (LANES - 1)
+            first = face_of(blocks, 0, s, side)
+            for z in range(depth if x < width else 0):
+                for y in range(height):
+                    out[Unsigned(first + z * stride + y)] = image[z, y, x]
 
 
 @kernel
