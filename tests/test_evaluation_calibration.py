@@ -308,6 +308,26 @@ def test_nothing_depends_on_blocks_threads_or_the_order_of_merging(
             same(whole.within(region), other.within(region))
 
 
+@pytest.mark.parametrize("voxels", [1, 2, 40, 41])
+@pytest.mark.parametrize("raters", [1, 3])
+@pytest.mark.parametrize("code", [0, 2])
+def test_voxels_that_are_all_alike_are_counted_as_beside_others(
+    voxels: int, raters: int, code: int
+) -> None:
+    rng = np.random.default_rng(voxels)
+    p = softmax(rng.normal(0, 2, (4, 1, 1, voxels + 1))).astype(np.float16)
+    labels = rng.integers(0, 4, (raters, 1, 1, voxels + 1)).astype(np.uint8)
+    codes = np.full((1, 1, voxels + 1), code, np.uint8)
+    codes[..., -1] = 1
+    options: dict[str, Any] = {"regions": ("one", "other"), "raters": raters, "temperatures": True}
+    beside = gathered(p, labels, codes, **options)
+    apart = Gatherer(4, **options)
+    for part in (slice(voxels), slice(voxels, None)):
+        apart.add(p[..., part], labels[..., part], codes[..., part])
+    for region in ("all", "one", "other"):
+        same(beside.within(region), apart.counts().within(region))
+
+
 @pytest.mark.parametrize("voxels", [2**24 + 1, 2**33 + 5])
 def test_counts_are_right_beyond_what_float32_and_int32_hold(voxels: int) -> None:
     """A bin with as many voxels: a share of p = .025 is so, p is .05."""

@@ -20,6 +20,7 @@ from softlab_cli.kernels.compiling import Unsigned, kernel
 __all__ = [
     "FIXED",
     "compare",
+    "count_alike",
     "count_halves",
     "count_singles",
     "count_soft_targets",
@@ -190,6 +191,37 @@ def count_halves(
             for i in range(size):
                 line[Unsigned(i)] += np.int64(even[Unsigned(slot * size + i)])
                 line[Unsigned(i)] += np.int64(odd[Unsigned(slot * size + i)])
+
+
+@kernel
+def count_alike(
+    cells: NDArray[np.uint16], weight: int, first: int, last: int, count: NDArray[np.int64],
+    scratch: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    """As `count_halves`, of voxels that all have one slot and one weight: 0.7 times as long.
+
+    Parameters
+    ----------
+    weight
+        Of each voxel.
+    count
+        (C, cells) of their slot.
+    scratch
+        (2, 1, cells).
+    """
+    even, odd = scratch[0, 0], scratch[1, 0]
+    for c in range(first, last):
+        row = cells[c]
+        even[:] = 0
+        odd[:] = 0
+        for pair in range(len(row) // 2):
+            even[Unsigned(row[Unsigned(2 * pair)])] += np.uint32(1)
+            odd[Unsigned(row[Unsigned(2 * pair + 1)])] += np.uint32(1)
+        if len(row) % 2:
+            even[Unsigned(row[Unsigned(len(row) - 1)])] += np.uint32(1)
+        line = count[c]
+        for i in range(len(line)):
+            line[Unsigned(i)] += weight * (np.int64(even[Unsigned(i)]) + np.int64(odd[Unsigned(i)]))
 
 
 @kernel

@@ -31,7 +31,7 @@ TITLES = {
     "convolve": "scipy.ndimage.convolve by class, then zarr-python with our layout",
     "gaussian": "scipy.ndimage.gaussian_filter by class, then zarr-python with our layout",
     "write-only": "only writing: zarr-python, the finished array, our layout",
-    "floor": "floor: inflate the input, zstd level 1 of our chunks, plain files",
+    "floor": "floor: sha256, inflate, zstd level 1 of both arrays' chunks, plain files",
 }
 
 
@@ -117,7 +117,9 @@ def peer_job(name: str, plan: Plan) -> Job:
     if whole:
         command += ["--classes", str(INPUTS[name].classes)]
     else:
-        command += ["--finished", str(OUT / f"softlab-{name}.zarr" / "aal" / "soft")]
+        case = OUT / f"softlab-{name}.zarr" / "aal"
+        arrays = ["soft"] if plan.peer == "write-only" else ["soft", "labels/label/0"]
+        command += ["--finished", *(str(case / array) for array in arrays)]
     if plan.every > 1:
         command += ["--every", str(plan.every)]
     return Job(TITLES[plan.peer], command, out=out, whole=whole)

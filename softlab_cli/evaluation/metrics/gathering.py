@@ -38,6 +38,7 @@ from softlab_cli.evaluation.metrics.temperature import partition_table
 from softlab_cli.kernels.forecasts import (
     FIXED,
     compare,
+    count_alike,
     count_halves,
     count_singles,
     count_soft_targets,
@@ -265,6 +266,7 @@ class Gatherer:
         squares = np.zeros((len(self._count), self.class_count), np.int64)
 
         used = len(self._slot_of)
+        alike = _alike(slots) and _alike(weight)
 
         def count(classes: range) -> None:
             first, last = classes.start, classes.stop
@@ -273,6 +275,9 @@ class Gatherer:
                     cells, values, self.cells.steps, slots, weight, first, last,
                     self._count, self._residual, squares,
                 )  # fmt: skip
+            elif alike:  # far from all that was drawn, or where no region was asked for
+                scratch = np.empty((2, 1, len(self.cells)), np.uint32)
+                count_alike(cells, int(weight[0]), first, last, self._count[slots[0]], scratch)
             else:
                 scratch = np.empty((2, used, len(self.cells)), np.uint32)
                 count_halves(cells, slots, weight, first, last, self._count[:used], scratch)
@@ -361,6 +366,11 @@ class Gatherer:
             None if self._table is None else self._tempered[slot], single,
         )  # fmt: skip
         return found if self.soft or self.raters > 1 else with_absolute(found)
+
+
+def _alike(numbers: NDArray[np.uint8]) -> bool:
+    """Whether all are one number."""
+    return len(numbers) > 0 and bool(numbers.min() == numbers.max())
 
 
 def _check_numbers(class_count: int, raters: int, soft: bool, regions: tuple[str, ...]) -> None:
