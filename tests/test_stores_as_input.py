@@ -197,3 +197,8 @@ def test_an_empty_store_is_refused(softlab, data, tmp_path) -> None:
         (store / name).rename(tmp_path / name)
     with pytest.raises(InputError, match="is a store without a case"):
         discover_cases([store])
+    for command in ("export", "preview"):
+        said = softlab(command, store, "--out", tmp_path / "out")
+        assert said.exit_code == 1, said.output
+        assert "is a store without a case. Fill it first." in said.stderr, said.stderr
+        assert not (tmp_path / "out").exists()

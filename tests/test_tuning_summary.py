@@ -16,6 +16,7 @@ from softlab_cli.tuning.grid import PLAIN, Setting
 from softlab_cli.tuning.measure import Moved
 from softlab_cli.tuning.results import Kept
 from softlab_cli.tuning.summary import summarise, verdict
+from softlab_cli.tuning.tables import described
 from softlab_cli.tuning.votes import SURPRISE, Votes
 
 MEAN, WIDE, NARROW = PLAIN["others"], Setting("msvls"), Setting("msvls", (("kernel_size", 5),))
@@ -57,6 +58,17 @@ def test_what_one_half_chooses_is_judged_by_the_other() -> None:
     assert second["value"] == pytest.approx(0.5)
     assert second["gain"]["value"] == 0
     assert [(e["patients_choosing"], e["patients_judging"]) for e in found] == [(2, 2)] * 2
+
+
+def test_a_half_that_chooses_the_plain_setting_is_not_judged_against_itself() -> None:
+    request = SimpleNamespace(
+        model={}, groups={}, settings=[MEAN, WIDE], metric="nll", regions="all", bins=4,
+        clip=1e-3, run=Request([Path("a"), Path("b")], Path("o")),
+    )  # fmt: skip
+    summary = summarise(request, CLASSES, of_wide(0.1, 0.9, 0.1, 0.8), {})  # type: ignore[arg-type]
+    said = [line for line in described(summary) if line.startswith("Half")]
+    assert said[0].startswith(f"Half of the patients chooses {WIDE.name}; on the other half it")
+    assert said[1] == f"Half of the patients chooses {MEAN.name}, as one would without a choice."
 
 
 def test_halves_are_of_patients_and_too_few_have_none() -> None:

@@ -10,7 +10,7 @@ import click
 from softlab_cli.cli.arguments import levels_of
 from softlab_cli.cli.options import debug, store_argument
 from softlab_cli.cli.wording import say
-from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.errors import UsageError
 from softlab_cli.core.text import shown, shown_message
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def command(
         raise UsageError("--all and CASE_ID exclude each other.", remedy="Give one of them.")
     opened = open_store(store)
     if not (case_ids or every or sheet):
+        opened.check_filled()
         case_ids = tuple(opened)[:1]
-        if not case_ids:
-            raise StoreError("holds no case yet.", path=store)
     looks = Looks(planes, index, classes, window, zoom, isolines, image, raters)
     name = Path(store).resolve().stem
     if sheet:

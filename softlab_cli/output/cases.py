@@ -81,7 +81,7 @@ def export_cases(
     InputError
         When a case has no DICOM series to refer to, or not on its grid.
     StoreError
-        When a file exists already, or cannot be written.
+        When the store has no case, a file exists already, or cannot be written.
     """
     if to in ("dicom-seg", "seg-nrrd") and per_class:
         raise UsageError("--per-class goes with --to nifti only.", remedy="Leave it out.")
@@ -91,6 +91,7 @@ def export_cases(
         )
     _check_hard(to, hard, per_class)
     refuse_in_store(folder)
+    store.check_filled()
     cases = [store[case_id] for case_id in case_ids] or list(store.values())
     remove_leftovers(Path(folder))
     written: dict[str, list[Path]] = {}

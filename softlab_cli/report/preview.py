@@ -224,10 +224,8 @@ def _prepare(store: Store, out: Path | str, case_ids: Sequence[str], looks: Look
     with require("matplotlib", extra="plot", problem="a preview needs matplotlib."):
         import matplotlib.figure  # noqa: F401
     looks.check(store)
-    names = list(dict.fromkeys(case_ids)) or list(store)
-    if not names:
-        raise StoreError("holds no case yet.", path=store.path)
-    return names
+    store.check_filled()
+    return list(dict.fromkeys(case_ids)) or list(store)
 
 
 def _method(store: Store) -> str:

@@ -387,6 +387,11 @@ class Store(Mapping[str, Case]):
     def __len__(self) -> int:
         return len(list_cases(self.path))
 
+    def check_filled(self) -> None:
+        """Raise `StoreError` where there is no case yet."""
+        if not list_cases(self.path):
+            raise StoreError("is a store without a case.", remedy="Fill it first.", path=self.path)
+
     def read_info(self, case_id: str) -> CaseInfo:
         """What the store keeps about a case, without a look at its arrays.
 

@@ -196,6 +196,9 @@ def described(summary: Summary) -> Iterator[str]:
         yield from (f"  {line}" for line in recommendation(content, of))
     for e in content["held_out"]:
         gain = e["gain"]
+        if e["setting"] == gain["than"]:
+            yield f"Half of the patients chooses {e['setting']}, as one would without a choice."
+            continue
         yield (
             f"Half of the patients chooses {e['setting']}; on the other half it is "
             f"{gain['verdict']} than {gain['than']} ({_difference(gain)})."
@@ -216,7 +219,8 @@ def _held_out(content: Entry) -> Iterator[str]:
         ["raters", "chosen", f"{content['metric']} of the other half", "minus plain", "verdict"],
         (
             [OF[e["of"]], e["setting"], _interval(e), _difference(e["gain"]),
-             f"{e['gain']['verdict']} than {e['gain']['than']}"]
+             "the plain one" if e["setting"] == e["gain"]["than"]
+             else f"{e['gain']['verdict']} than {e['gain']['than']}"]
             for e in content["held_out"]
         ),
     )  # fmt: skip
