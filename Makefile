@@ -119,13 +119,17 @@ bench: tools
 	$(BIN)/python -m tests.benchmarks --write docs/BENCHMARKS.md
 
 # On a machine with a GPU; with nvcc FastGeodis is built again, now with its CUDA kernel.
-# It takes minutes to build for many cards: TORCH_CUDA_ARCH_LIST=9.0 names one.
+# It takes minutes to build for many cards: TORCH_CUDA_ARCH_LIST=9.0 names one. With STUDY_DATA
+# (examples/study/README.md) one arm of the study is trained, too.
 bench-cuda: tools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cuda]'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-cache-dir --no-deps \
 	    --force-reinstall FastGeodis==1.0.5 || echo "FastGeodis stays without CUDA."
 	$(BIN)/python -m pytest tests/device_geodesic_cuda.py tests/device_vls.py
 	$(BIN)/python -m tests.benchmarks.cuda
+	$(BIN)/python -m tests.benchmarks.waiting
+	$(if $(STUDY_DATA),$(BIN)/python examples/study/run.py --data "$(STUDY_DATA)" --device cuda \
+	    --out examples/out/study-cuda --stages lidc-ce --arms msvls --seeds 0)
 
 # ---- the authors' own code ------------------------------------------------
 

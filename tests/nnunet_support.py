@@ -135,7 +135,11 @@ def write_blosc(path: Path, values: np.ndarray) -> None:
 
 
 def make_trainer(
-    dataset: Dataset, store: str, configuration: str = "3d_fullres", kind: Any = None
+    dataset: Dataset,
+    store: str,
+    configuration: str = "3d_fullres",
+    kind: Any = None,
+    device: str = "cpu",
 ) -> Any:
     """A trainer as nnUNetv2_train makes it; `kind` is its class."""
     import torch
@@ -148,7 +152,7 @@ def make_trainer(
     facts = json.loads((dataset.preprocessed / "dataset.json").read_text())
     plans["continue_training"] = False
     with silence():
-        trainer = kind(plans, configuration, 0, facts, torch.device("cpu"))
+        trainer = kind(plans, configuration, 0, facts, torch.device(device))
         trainer.initialize()
     return trainer
 

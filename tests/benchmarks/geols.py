@@ -14,6 +14,8 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +32,20 @@ SMOOTHING = 0.1
 LIMIT = 8
 
 
+@dataclass(frozen=True)
+class Brain:
+    """A label map with its image, both of mricron-data."""
+
+    title: str
+    folder: Path
+    label: str
+    image: str
+
+
 def whole_geols(quick: bool) -> str:
-    """The table: 5 and 117 classes of AAL, along the T1 image of the same brain."""
-    sections = [_one_table(name) for name in ("aal-5", *(() if quick else ("aal-117",)))]
-    title = "## GeoLS, whole tool: AAL along ch2, 181 x 217 x 181, all threads"
+    """The table: 5 and 117 classes of AAL along the T1 image of the same brain, and inia19."""
+    sections = [_one_table(brain) for brain in _brains(quick)]
+    title = "## GeoLS, whole tool, all threads"
     remark = (
         f"\\* Of the foreground classes {LIMIT} were done, and the time of a class was multiplied "
         "up; the peak memory is that of the part. FastGeodis has its own metric, and has not "
@@ -42,15 +54,24 @@ def whole_geols(quick: bool) -> str:
     return "\n\n".join([title, *sections, remark])
 
 
-def _one_table(name: str) -> str:
-    label, image = INPUTS[name].files[0], ROOT / "inputs" / "ch2" / "aal.nii.gz"
-    _copy_image(image)
-    store = ROOT / "out" / f"geols-{name}.zarr"
+def _brains(quick: bool) -> Iterator[Brain]:
+    shape = "181 x 217 x 181"
+    yield Brain(f"AAL along ch2, {shape}, 5 classes", INPUTS["aal-5"].folder, "", "ch2")
+    if not quick:
+        yield Brain(f"AAL along ch2, {shape}, 117 classes", INPUTS["aal-117"].folder, "", "ch2")
+        yield Brain("inia19, 128 x 206 x 168, 725 classes", ROOT / "inputs" / "inia19",
+                    "inia19-NeuroMaps", "inia19-t1-brain")  # fmt: skip
+
+
+def _one_table(brain: Brain) -> str:
+    image = _given(brain.image, ROOT / "inputs" / brain.image)
+    label = _given(brain.label, brain.folder) if brain.label else brain.folder / "aal.nii.gz"
+    store = ROOT / "out" / f"geols-{brain.folder.name}.zarr"
     ours = Job("softlab", [
         sys.executable, "-m", "softlab_cli", "geols", "--in", str(label.parent), "--images",
         str(image.parent), "--out", str(store), "--no-progress", "--workers", "1",
     ], out=store, one_core=False)  # fmt: skip
-    out = ROOT / "out" / f"geols-peer-{name}"
+    out = ROOT / "out" / f"geols-peer-{brain.folder.name}"
     peer = Job("skeletonize, FastGeodis, numpy, zarr-python", [
         sys.executable, "-m", "tests.benchmarks.geols", "--label", str(label), "--image",
         str(image), "--out", str(out), "--limit", str(LIMIT),
@@ -70,16 +91,17 @@ def _one_table(name: str) -> str:
     ]
     head = ["", "process s", "times softlab's", "peak MiB", "store MiB"]
     commands = "\n".join(show_command(job.command) for job in (ours, peer))
-    title = f"### {INPUTS[name].classes} classes"
-    return "\n\n".join([title, table(head, rows), f"```\n{commands}\n```"])
+    return "\n\n".join([f"### {brain.title}", table(head, rows), f"```\n{commands}\n```"])
 
 
-def _copy_image(target: Path) -> None:
-    """ch2, under the name of its label map."""
+def _given(name: str, folder: Path) -> Path:
+    """An image or a label map of mricron-data, under the name that both of a case have."""
     from .data import find_aal
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(find_aal().with_name("ch2.nii.gz"), target)
+    target = folder / "aal.nii.gz"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(find_aal().with_name(f"{name}.nii.gz"), target)
+    return target
 
 
 def main() -> None:
