@@ -281,21 +281,24 @@ def same(one: Tallies, other: Tallies) -> None:
         assert one.single.surprise == other.single.surprise
 
 
+@pytest.mark.parametrize("raters", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_nothing_depends_on_blocks_threads_or_the_order_of_merging(
-    dtype: Any, monkeypatch: pytest.MonkeyPatch
+    dtype: Any, raters: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(2)
     p = softmax(5 * rng.normal(size=(5, 6, 7, 9))).astype(dtype)
-    labels = rng.integers(0, 5, (3, 6, 7, 9)).astype(np.uint8)
-    labels[1, 2] = 255
+    labels = rng.integers(0, 5, (raters, 6, 7, 9)).astype(np.uint8)
+    labels[-1, 2] = 255
     names, codes = region_codes({"a": rng.random((6, 7, 9)) < 0.4, "b": labels[0] > 2})
     options: dict[str, Any] = {
-        "raters": 3, "regions": names, "ignore_index": 255, "ordered": True, "temperatures": True,
+        "raters": raters, "regions": names, "ignore_index": 255, "ordered": raters > 1,
+        "temperatures": True,
         "cells": Cells.half() if dtype is np.float16 else Cells.ranges(),
     }  # fmt: skip
     whole = gathered(p, labels, codes, **options)
     monkeypatch.setattr("softlab_cli.evaluation.metrics.gathering.TOGETHER", 100)
+    monkeypatch.setattr("softlab_cli.evaluation.metrics.gathering.VOXELS_IN_PLACE", 20)
     gatherer = Gatherer(5, threads=3, **options)
     for z in (4, 0, 2):
         gatherer.add(p[:, z : z + 2], labels[:, z : z + 2], codes[z : z + 2])
