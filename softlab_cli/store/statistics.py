@@ -213,8 +213,9 @@ def sums_with_box(block: SoftBlock, box: Region | None) -> SoftSums:
 
         z, y, x = block.region
         cut = shift(inside, (z.start, y.start, x.start))
+        start, stop = tuple(s.start for s in cut), tuple(s.stop for s in cut)
         for values, class_index in zip(block.values, block.class_indices, strict=True):
-            mass[class_index] = sum_units(values.view(np.uint16)[cut])
+            mass[class_index] = sum_units(values.view(np.uint16), start, stop)
         for class_index, value in block.constants.items():
             mass[class_index] = round(value / MASS_UNIT) * voxels
     return replace(block.sums, mass_in_box=mass)
