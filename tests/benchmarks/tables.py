@@ -16,7 +16,7 @@ from .inputs import INPUTS, RATERS, ROOT
 from .learned import folds
 from .measure import Job, Result, alternate, facts_of, run_job
 from .report import comparison, number, show_command, table
-from .surfaces import surface_metrics
+from .surfaces import large_surfaces, surface_metrics
 
 __all__ = ["TABLES", "Table"]
 
@@ -381,4 +381,5 @@ TABLES = {
     "nnunet-loader": Table((), nnunet_loader),
     "geodesic-engines": Table(("aal-117",), geodesic_engines, False),
     "surfaces": Table(("raters-5", "raters-117"), surface_metrics),
+    "surfaces-large": Table(("large-117",), large_surfaces, False),
 }
