@@ -147,7 +147,9 @@ class _Field:
         for channel, out in zip(image, self.faces, strict=True):
             enclose_ends(channel, self.blocks.along, out)
         self.steps = cost.coefficients(spacing_mm)
-        self.rule = Rule(cost.linear, cost.metric == "geodistk", *cost.shares)
+        # Of one channel the norm is the difference itself, which has no square to overflow.
+        is_norm = cost.metric == "geodistk" and len(image) > 1
+        self.rule = Rule(cost.linear, is_norm, *cost.shares)
         self.band = _mean_cost(difference, self.steps[:, 1, 1, 0], cost)
 
     def solve(self, seeds: Seeds, scratch: _Scratch) -> NDArray[np.float32]:
