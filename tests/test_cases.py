@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.cases import Case, class_names_from, discover_cases, natural_order, select_part
+from softlab_cli.cases import Case, class_names_from, discover_cases, select_part
 from softlab_cli.core.caseid import (
     IMAGE_SUFFIXES,
     check_case_id,
     image_suffix,
+    natural_order,
     strip_suffix,
 )
 from softlab_cli.core.errors import InputError, UsageError

@@ -47,6 +47,7 @@ FENCES = {
     "highdicom": {"readers"},
     "nibabel": {"readers"},
     "numba": {"kernels"},
+    "llvmlite": {"kernels"},
     "cupy": {"kernels"},
     "scipy": {"geodesic", "evaluation"},
     "skimage": {"geodesic"},
@@ -272,3 +273,23 @@ def test_a_type_needs_its_module_and_not_the_package_around() -> None:
     }
     assert circles(arrows(sources)) == []
     assert len(circles(arrows(sources | {"softlab_cli.a": "from softlab_cli.b import part"}))) == 1
+
+
+HELP = """
+import sys
+from click.testing import CliRunner
+from softlab_cli.cli.main import cli
+
+runner, said = CliRunner(), {}
+commands = [[name] for name in cli.list_commands(None)]
+for words in [[], *commands]:
+    assert runner.invoke(cli, [*words, "--help"]).exit_code == 0, words
+    if "numpy" in sys.modules:
+        sys.exit(f"softlab {' '.join(words)} --help imports numpy")
+"""
+
+
+def test_help_imports_nothing_that_reckons() -> None:
+    """It is asked for again and again, and takes four times as long with numpy and the readers."""
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,9 +15,9 @@ from click.testing import Result
 
 import softlab_cli
 from softlab_cli.cases import discover_cases
+from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.colours import class_colours
 from softlab_cli.core.errors import ClassError, InputError
-from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.labels.numbering import common_classes, number_as
 from softlab_cli.labels.read import probe_labels, read_labels
 from softlab_cli.readers import open_label_object, read_image, read_label_map

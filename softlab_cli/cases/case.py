@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,7 @@ from softlab_cli.core.caseid import check_case_id
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.readers.class_files import ClassFiles, KeptRater, LabelSource
 
-__all__ = ["Case", "Finding", "gather", "natural_order", "select_part"]
-
-
-LONGEST_NUMBER = 4000
-"""Digits of a number in a name; Python refuses to count further."""
+__all__ = ["Case", "Finding", "gather", "select_part"]
 
 
 @dataclass(frozen=True)
@@ -84,12 +79,6 @@ class Finding:
     problem: InputError | None = None
     class_name: str = ""
     kept_rater: str = ""
-
-
-def natural_order(text: str) -> tuple[list[str | int], str]:
-    """Sorting key that counts numbers as numbers: ``case2`` before ``case10``."""
-    parts = re.split(r"([0-9]+)", text)
-    return [int(p[:LONGEST_NUMBER]) if i % 2 else p for i, p in enumerate(parts)], text
 
 
 def select_part(cases: Sequence[Case], part: int, parts: int) -> list[Case]:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.case import Finding
 from softlab_cli.cases.kinds import Tell, image_files, tell_left_out, whole_files
-from softlab_cli.core.caseid import strip_suffix
+from softlab_cli.core.caseid import natural_order, strip_suffix
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.folders import files_below, folders_in, some_of
 from softlab_cli.core.volume import check_same_grid

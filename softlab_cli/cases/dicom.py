@@ -8,9 +8,9 @@ from dataclasses import replace
 from os.path import commonpath
 from pathlib import Path
 
-from softlab_cli.cases.case import Case, Finding, natural_order
+from softlab_cli.cases.case import Case, Finding
 from softlab_cli.cases.kinds import Tell, ignore, tell_left_out
-from softlab_cli.core.caseid import image_suffix, strip_suffix
+from softlab_cli.core.caseid import image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError, SoftlabError
 from softlab_cli.core.folders import files_in
 from softlab_cli.readers import open_label_object

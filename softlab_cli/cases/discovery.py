@@ -10,7 +10,7 @@ from functools import partial
 from os.path import commonpath
 from pathlib import Path
 
-from softlab_cli.cases.case import Case, Finding, gather, natural_order
+from softlab_cli.cases.case import Case, Finding, gather
 from softlab_cli.cases.class_folders import find_class_folders, look_like_classes
 from softlab_cli.cases.dicom import find_in_dicom, with_dicom_images
 from softlab_cli.cases.folders import (
@@ -31,7 +31,7 @@ from softlab_cli.cases.kinds import (
 from softlab_cli.cases.manifests import TABLE_SUFFIXES, read_datalist, read_manifest
 from softlab_cli.cases.naming import ClassPattern, NamePattern
 from softlab_cli.cases.soft import find_in_store, find_probabilities, is_store
-from softlab_cli.core.caseid import hard_to_carry, image_suffix, strip_suffix
+from softlab_cli.core.caseid import hard_to_carry, image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import (
     files_in,

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.case import Finding
 from softlab_cli.cases.kinds import Tell, ignore, tell_left_out, tell_subfolders
-from softlab_cli.core.caseid import IMAGE_SUFFIXES, image_suffix, strip_suffix
+from softlab_cli.core.caseid import IMAGE_SUFFIXES, image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import files_in, folders_in
 

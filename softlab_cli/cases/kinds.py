@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from softlab_cli.cases.case import natural_order
-from softlab_cli.core.caseid import DICOM_SUFFIXES, image_suffix
+from softlab_cli.core.caseid import DICOM_SUFFIXES, image_suffix, natural_order
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import files_below, files_in, folders_in, header_beside, some_of
 from softlab_cli.readers.dicom import FoundObjects, find_label_objects

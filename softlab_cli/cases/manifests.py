@@ -11,10 +11,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.case import Finding
 from softlab_cli.cases.folders import load_json
 from softlab_cli.cases.kinds import Tell, ignore
-from softlab_cli.core.caseid import strip_suffix
+from softlab_cli.core.caseid import natural_order, strip_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import some_of
 

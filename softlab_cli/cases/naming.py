@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.case import Finding
 from softlab_cli.cases.cuts import Cut, choose_cuts
 from softlab_cli.cases.kinds import Tell, whole_files
-from softlab_cli.core.caseid import image_suffix, strip_suffix
+from softlab_cli.core.caseid import image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import files_below, some_of
 

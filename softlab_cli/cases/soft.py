@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from softlab_cli.cases.case import Finding, natural_order
+from softlab_cli.cases.case import Finding
 from softlab_cli.cases.kinds import (
     Tell,
     holds_dicom_files,
@@ -13,7 +13,7 @@ from softlab_cli.cases.kinds import (
     image_files,
     tell_left_out,
 )
-from softlab_cli.core.caseid import PARTIAL_MARK, PROBABILITY_SUFFIX
+from softlab_cli.core.caseid import PARTIAL_MARK, PROBABILITY_SUFFIX, natural_order
 from softlab_cli.core.errors import InputError, StoreError
 from softlab_cli.core.folders import (
     files_in,

@@ -11,10 +11,9 @@ from typing import TypeVar
 import click
 
 from softlab_cli.cli.main import DEBUG
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.memory import parse_bytes
-from softlab_cli.core.numbers import parse_number
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE, parse_number
 
 __all__ = [
     "by_name",

@@ -20,9 +20,8 @@ from softlab_cli.cli.arguments import (
     value_map,
     weights_of,
 )
+from softlab_cli.core.choices import BACKGROUNDS, NGFF_VERSIONS, OVERLAP_RULES, SUM_RULES
 from softlab_cli.core.errors import UsageError
-from softlab_cli.core.fractions import BACKGROUNDS, OVERLAP_RULES, SUM_RULES
-from softlab_cli.store.ngff import NGFF_VERSIONS
 
 __all__ = [
     "calibration_options",

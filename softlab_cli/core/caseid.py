@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ __all__ = [
     "check_case_id",
     "hard_to_carry",
     "image_suffix",
+    "natural_order",
     "strip_suffix",
 ]
 
@@ -42,6 +44,15 @@ PARTIAL_MARK = ".partial-"
 
 LONGEST_CASE_ID = 200
 """Bytes: a file name has 255, and the mark of an unfinished case must fit."""
+
+LONGEST_NUMBER = 4000
+"""Digits of a number in a name; Python refuses to count further."""
+
+
+def natural_order(text: str) -> tuple[list[str | int], str]:
+    """Sorting key that counts numbers as numbers: ``case2`` before ``case10``."""
+    parts = re.split(r"([0-9]+)", text)
+    return [int(p[:LONGEST_NUMBER]) if i % 2 else p for i, p in enumerate(parts)], text
 
 
 def image_suffix(name: str) -> str:

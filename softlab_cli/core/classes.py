@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError, InputError, UsageError
 from softlab_cli.core.names import title_of
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 
 __all__ = [
-    "LARGEST_LABEL_VALUE",
     "ClassTable",
     "LabelClass",
     "named_in",
     "read_aliases",
     "read_class_names",
 ]
-
-LARGEST_LABEL_VALUE = 65535
 
 
 @dataclass(frozen=True)

@@ -9,40 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import Geometry
 
 __all__ = [
-    "BACKGROUNDS",
-    "OVERLAP_RULES",
     "PADDING_VALUE",
-    "SUM_RULES",
-    "Background",
-    "OverlapRule",
     "SoftClasses",
     "SoftSegments",
-    "SumRule",
 ]
-
-OverlapRule = Literal["error", "first", "last", "highest"]
-
-OVERLAP_RULES: tuple[OverlapRule, ...] = ("error", "first", "last", "highest")
-"""What to do where segments overlap; the names of ``--on-overlap``."""
-
-Background = Literal["first", "rest"]
-
-BACKGROUNDS: tuple[Background, ...] = ("first", "rest")
-"""Where background is among several volumes; the names of ``--background``."""
-
-SumRule = Literal["error", "normalise"]
-
-SUM_RULES: tuple[SumRule, ...] = ("error", "normalise")
-"""What to do where soft labels do not sum to 1; the names of ``--sums``."""
 
 PADDING_VALUE = 65535
 """Label value of padding pixels that are to be ignored."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["one_nan", "parse_number"]
+__all__ = ["LARGEST_LABEL_VALUE", "one_nan", "parse_number"]
+
+LARGEST_LABEL_VALUE = 65535
+"""Of a class; files may have any numbers, which `--map` turns into these."""
 
 
 def parse_number(text: str) -> float:

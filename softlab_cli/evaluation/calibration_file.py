@@ -10,8 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable, LabelClass
+from softlab_cli.core.classes import ClassTable, LabelClass
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.evaluation.metrics.isotonic import Knots
 from softlab_cli.evaluation.metrics.temperature import HIGHEST, LOWEST
 

@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.cases import Case, discover_cases, natural_order
+from softlab_cli.cases import Case, discover_cases
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.events import CaseFinished, Listener, Notice

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.evaluation.figures import Figures, Key
 from softlab_cli.evaluation.metrics.tallies import ALL

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.evaluation.entries import named, of_interval, plain
 from softlab_cli.evaluation.figures import Figures, Key, values_of

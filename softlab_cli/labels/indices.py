@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Region
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
+from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.kernels.sizes import read_only
 from softlab_cli.readers.label_values import pieces_of
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.cases import Case
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import GeometryError, InputError
 from softlab_cli.core.folders import is_probabilities
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.core.volume import Geometry, describe_both, with_spacing
 from softlab_cli.labels.read import image_grid
 from softlab_cli.labels.stores import is_store_case, open_store_case

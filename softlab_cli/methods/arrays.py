@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Grid, Region, region_shape
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
+from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import PADDING_VALUE, SoftClasses
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry, Image
 from softlab_cli.labels.case import HardLabels, RaterLabels, count_indexed

@@ -11,8 +11,9 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE, ClassTable
+from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import ClassError
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.output.export import (
     CaseReader,
     nifti_header,

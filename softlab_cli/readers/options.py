@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from softlab_cli.core.fractions import PADDING_VALUE, Background, OverlapRule, SumRule
+from softlab_cli.core.choices import Background, OverlapRule, SumRule
+from softlab_cli.core.fractions import PADDING_VALUE
 from softlab_cli.core.names import NameRule
 from softlab_cli.core.numbers import one_nan
 from softlab_cli.readers.regrid import Resampling

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import some_of
-from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.label_values import PIECE_VOXELS
 from softlab_cli.readers.segment_sets import SegmentSets, shared_voxels
 from softlab_cli.readers.segments import Segment

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import ClassError
 from softlab_cli.core.folders import some_of
 from softlab_cli.core.names import matches
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.readers.options import ReadingOptions
 
 __all__ = ["Segment", "assign_values", "choose", "titled", "told_apart", "unique_names"]

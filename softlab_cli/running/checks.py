@@ -7,12 +7,12 @@ from pathlib import Path
 
 from softlab_cli.cases import Case
 from softlab_cli.cases.copies import copied_raters
+from softlab_cli.core.choices import NGFF_VERSIONS
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import some_of
 from softlab_cli.methods.base import Method, Takes
 from softlab_cli.methods.registry import local_method
 from softlab_cli.running.request import Request
-from softlab_cli.store.ngff import NGFF_VERSIONS
 
 __all__ = ["check_case", "check_request", "oddities", "refuse_own_output", "refuse_unknown_raters"]
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from softlab_cli.cases import class_names_from
 from softlab_cli.cases.soft import is_store
 from softlab_cli.core.classes import (
-    LARGEST_LABEL_VALUE,
     ClassTable,
     LabelClass,
     named_in,
@@ -20,6 +19,7 @@ from softlab_cli.core.classes import (
 from softlab_cli.core.errors import UsageError
 from softlab_cli.core.fractions import PADDING_VALUE
 from softlab_cli.core.names import NamedClass, NameRule, alternatives, is_pattern
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.core.places import refuse_url
 from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.store.documents import read_store_info

@@ -25,9 +25,8 @@ from softlab_cli.store.ngff_place import (
     world_axes,
 )
 
-__all__ = ["NGFF_VERSIONS", "image_metadata", "label_metadata", "labels_metadata"]
+__all__ = ["image_metadata", "label_metadata", "labels_metadata"]
 
-NGFF_VERSIONS = ("0.5", "0.6")
 MOST_ACTIVE_CHANNELS = 8
 GOLDEN_RATIO = 0.6180339887498949
 CHANNEL: dict[str, Any] = {"name": "c", "type": "channel"}

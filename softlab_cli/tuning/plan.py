@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, NoReturn
 
-from softlab_cli.cases import Case, discover_cases, natural_order
+from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.copies import copied_raters
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.events import CaseFinished, Listener, Notice

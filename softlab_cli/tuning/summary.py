@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.evaluation.metrics.tallies import ALL
 from softlab_cli.evaluation.statistics import Interval, Resampling

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.fusion.raters import RaterStatistics
 from softlab_cli.report.page.boxes import LEAST, fences

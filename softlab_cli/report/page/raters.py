@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.fusion.raters import RaterStatistics
 from softlab_cli.report.page.cases import CaseFacts
 from softlab_cli.report.page.charts import Matrix, matrix

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.report.page.embedded import grey_picture, shade_picture
 from softlab_cli.report.page.outlines import path_of
 from softlab_cli.report.pictures.views import CaseViews, Line, Shade, SliceView

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from softlab_cli.cases import natural_order
+from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.events import CaseFinished
 from softlab_cli.report.page.cases import CaseFacts
 from softlab_cli.report.page.tables import Column, Row, Table, without_empty

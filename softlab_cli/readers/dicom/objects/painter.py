@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.fractions import OverlapRule
 from softlab_cli.readers.dicom.files.common import listing
 from softlab_cli.readers.segment_sets import SegmentSets, shared_voxels
 from softlab_cli.readers.segments import Segment

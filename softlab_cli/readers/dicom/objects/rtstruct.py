@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.core.fractions import OverlapRule, SoftSegments
+from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.volume import LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import quiet

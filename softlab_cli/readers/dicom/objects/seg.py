@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.errors import InputError, UsageError
-from softlab_cli.core.fractions import PADDING_VALUE, OverlapRule, SoftSegments
+from softlab_cli.core.fractions import PADDING_VALUE, SoftSegments
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS, LabelMap
 from softlab_cli.readers.base import FileProbe
 from softlab_cli.readers.dicom.files.common import listing, quiet

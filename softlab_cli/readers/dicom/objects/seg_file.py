@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from softlab_cli.core.classes import LARGEST_LABEL_VALUE
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import SEG_CLASSES, DicomFile, open_dicom, quiet
 from softlab_cli.readers.dicom.files.elements import integer_of, items_of, text_of, value_of
