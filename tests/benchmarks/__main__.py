@@ -27,9 +27,10 @@ is pinned to one core and told to use one thread, unless said otherwise.
   clock starts.
 - *times softlab's*: above 1, softlab is faster. The ratio is to softlab's runs in turns with
   that peer.
-- *only writing* and *floor* do less than the whole job; of them only *job s* can be compared.
+- *only writing* and *floor* do less than the whole job (the floor does not wait for the disk); of
+  them only *job s* can be compared.
 - *store MiB*: softlab's holds the hard labels and the metadata too.
-- peers read the file with SimpleITK as softlab does, compute in float32 and store float16.
+- peers read the file with SimpleITK, compute in float32 and store float16.
 
 The label map is AAL from Debian's package mricron-data: 116 regions and background; 5 classes
 are its regions in 4 groups of 29; 512 x 512 x 512 is the same enlarged by nearest neighbour."""
