@@ -53,8 +53,8 @@ TOGETHER = 1 << 22
 """Probabilities that are worked on together; sums of that many stay far below 2^63."""
 
 VOXELS_IN_PLACE = 1 << 18
-"""Voxels that are worked on together, however many classes, where no probability is copied: a whole
-block of a store. Counting of 117 classes takes 0.9 of the time that it does piece by piece."""
+"""Voxels that are worked on where they lie, however many classes, if there are no more: a whole
+block of a store. Piece by piece, each copied, counting of 117 classes takes 1.1 times as long."""
 
 SOFT_UNIT = 1 << 24
 LARGEST_RATERS = 255
@@ -177,8 +177,8 @@ class Gatherer:
             raise UsageError(f"codes of {len(code):,} voxels and probabilities of {voxels:,}.")
         slots = self._slots(code)
         step = max(1, TOGETHER // (self.class_count * self.raters))
-        if not self._makes_copies:
-            step = max(step, VOXELS_IN_PLACE)
+        if voxels <= VOXELS_IN_PLACE and not self._makes_copies:
+            step = max(1, voxels)
         top = np.empty(voxels, np.uint16)
         for start in range(0, voxels, step):
             part = slice(start, min(start + step, voxels))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined
-from softlab_cli.kernels.sizes import ROWS
+from softlab_cli.kernels.sizes import ROWS, WORD
 
 __all__ = ["Queue", "Visit", "offer"]
 
@@ -68,10 +68,17 @@ class Visit(NamedTuple):
 
 
 @bare_inlined
-def offer(queue: Queue, row: Int, key: Any) -> None:
-    """Make a row of a block that is not visited pending with a key, if it has none as small."""
+def offer(queue: Queue, row: Int, key: Any, block: Int, end: Any, due: Any) -> None:
+    """Make a row pending with a key, if it has none as small.
+
+    Rows of the block that is visited become due at once; other blocks learn their least key.
+    """
     if key < queue.keys[Unsigned(row)]:
         queue.keys[Unsigned(row)] = key
         owner = row // ROWS - 1
-        if key < queue.block_keys[Unsigned(owner)]:
-            queue.block_keys[Unsigned(owner)] = key
+        if owner != block:
+            if key < queue.block_keys[Unsigned(owner)]:
+                queue.block_keys[Unsigned(owner)] = key
+        elif key < end:
+            bit = np.uint64(1) << np.uint64(row % WORD)
+            due[Unsigned(row % ROWS // WORD)] |= bit

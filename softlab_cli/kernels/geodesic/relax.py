@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, lowest_bit
 from softlab_cli.kernels.geodesic.crossing import cross
-from softlab_cli.kernels.geodesic.pending import Queue, Visit
+from softlab_cli.kernels.geodesic.pending import Queue, Visit, offer
 from softlab_cli.kernels.geodesic.rows import EMPTY, Field, bits_of, push, settle
 from softlab_cli.kernels.geodesic.tiles import HALO_SIDE, Blocks, find_rows, row_of
 from softlab_cli.kernels.lanes import Lanes, after, before
@@ -59,23 +59,6 @@ def _end_of_band(least: Any, width: Any) -> Any:
     """First key that is not in a band; the least key always is, and `EMPTY` never."""
     end = bits_of(np.int32(least).view(np.float32) + width)
     return np.int32(min(max(end, least + 1), EMPTY))
-
-
-@bare_inlined
-def _offer(queue: Queue, row: Int, key: Any, block: Int, end: Any, due: Any) -> None:
-    """Make a row pending with a key, if it has none as small.
-
-    Rows of the block that is visited become due at once; other blocks learn their least key.
-    """
-    if key < queue.keys[Unsigned(row)]:
-        queue.keys[Unsigned(row)] = key
-        owner = row // ROWS - 1
-        if owner != block:
-            if key < queue.block_keys[Unsigned(owner)]:
-                queue.block_keys[Unsigned(owner)] = key
-        elif key < end:
-            bit = np.uint64(1) << np.uint64(row % WORD)
-            due[Unsigned(row % ROWS // WORD)] |= bit
 
 
 @bare_inlined
@@ -125,7 +108,7 @@ def _push_around(
     for dz in range(3):
         for dy in range(3):
             row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)]
-            _offer(queue, row, visit.leasts[Unsigned(3 * dz + dy)], block, end, visit.due)
+            offer(queue, row, visit.leasts[Unsigned(3 * dz + dy)], block, end, visit.due)
 
 
 @bare_inlined
