@@ -208,7 +208,7 @@ def test_loaders_can_be_sent_to_other_processes(datasets) -> None:
     cut = (slice(None), slice(3, 9), slice(0, 30), slice(10, 44))
     image, segmented, *_ = here.load_case("case1")
     np.testing.assert_array_equal(image[cut], there.load_case("case1")[0][cut])
-    assert image.shape == (1 + 4, *segmented.shape[1:])
+    assert image.shape == (1 + 3, *segmented.shape[1:])  # the background stays behind
 
 
 class Listener:
@@ -259,7 +259,27 @@ class Losing(ComposeTransforms):
 
 def test_lost_soft_labels_are_noticed() -> None:
     with pytest.raises(EngineError, match="an augmentation lost the soft labels"):
-        SoftTargets(Losing([]), 4, False)(image=torch.zeros(5, 4, 4))
+        SoftTargets(Losing([]), 4, False)(image=torch.zeros(4, 4, 4))
+
+
+def test_the_background_is_what_the_other_classes_leave() -> None:
+    """And where an augmentation mixed labelled with ignored voxels, the labelled ones count."""
+    image = torch.tensor([7.0, 7, 7, 7])
+    foreground = torch.tensor([[0.25, 0.5, 0, 1.125], [0.5, 0.5, 0, 0]])
+    given = torch.cat((image[None], foreground))[:, None]  # a picture of one row
+    found = SoftTargets(ComposeTransforms([]), 3, False)(image=given)["image"][:, 0]
+    np.testing.assert_array_equal(found[0], image)
+    expected = [[0.25, 0, 1, 0], [0.25, 0.5, 0, 1], [0.5, 0.5, 0, 0]]
+    np.testing.assert_array_equal(found[1:], expected)
+    ignored = torch.tensor([[0, 0, 0.75, 0]])
+    given = torch.cat((image[None], foreground * (1 - ignored), ignored))[:, None]
+    found = SoftTargets(ComposeTransforms([]), 3, True)(image=given)["image"][1:, 0]
+    expected[0][2] = 0  # mostly ignored, so nothing is known
+    np.testing.assert_array_equal(found, expected)
+    ignored[0, 0] = 0.5
+    given = torch.cat((image[None], foreground * (1 - ignored), ignored))[:, None]
+    found = SoftTargets(ComposeTransforms([]), 3, True)(image=given)["image"][1:, 0]
+    np.testing.assert_array_equal(found, expected)  # half of it is labelled: that counts
 
 
 def hard_batch(trainer, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,8 +20,9 @@ class SoftTargets(BasicTransform):
 
     The last channels of the image are taken off, augmented as a regression target
     (moved and interpolated like the image, but not made noisy or bright), and put
-    back. Where an augmentation brings in what lies beyond the volume, that is
-    background; where it mixes labelled with ignored voxels, the labelled ones count.
+    back with the background before them. Where an augmentation brings in what lies beyond
+    the volume, that is background; where it mixes labelled with ignored voxels, the labelled
+    ones count.
 
     Parameters
     ----------
@@ -52,8 +53,12 @@ class SoftTargets(BasicTransform):
         self.with_ignored = with_ignored
 
     def __call__(self, **sample: Any) -> dict[str, Any]:
-        """Augment one sample; ``image`` (channels + classes, *spatial) keeps its channels."""
-        own = self.class_count + self.with_ignored
+        """Augment one sample.
+
+        ``image`` has the image's channels, the classes but the background and, if there is
+        one, the channel of what is ignored; it is given back with all classes after its own.
+        """
+        own = self.class_count - 1 + self.with_ignored
         image = sample["image"]
         sample["image"], sample[TARGET] = image[:-own], image[-own:]
         augmented: dict[str, Any] = self.transforms(**sample)
@@ -63,17 +68,24 @@ class SoftTargets(BasicTransform):
                 "an augmentation lost the soft labels, or gave them another shape than the image.",
                 remedy="Leave out augmentations that do not handle a regression target.",
             )
-        augmented["image"] = torch.cat((augmented["image"], self._settled(soft)))
+        augmented["image"] = self._joined(augmented["image"], soft)
         return augmented
 
-    def _settled(self, soft: torch.Tensor) -> torch.Tensor:
-        """(classes, *spatial) that add up to 1, or to 0 where most was ignored."""
-        soft = soft.clamp(0, 1)
-        soft[0] += (1 - soft.sum(0)).clamp(min=0)
-        if not self.with_ignored:
-            return soft
-        labelled = 1 - soft[-1]
-        return torch.where(labelled >= 0.5, soft[:-1] / labelled.clamp(min=0.5), 0)
+    def _joined(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The image's channels and (classes, *spatial) that add up to 1, or to 0 where ignored."""
+        joined = image.new_empty((len(image) + self.class_count, *image.shape[1:]))
+        joined[: len(image)] = image
+        soft = joined[len(image) :]
+        background, foreground = soft[0], soft[1:]
+        torch.clamp(target[: len(foreground)], 0, 1, out=foreground)
+        torch.sum(foreground, 0, out=background)
+        if self.with_ignored:
+            background += target[-1]
+        background.neg_().add_(1).clamp_(min=0)
+        if self.with_ignored:
+            labelled = 1 - target[-1]
+            soft.copy_(torch.where(labelled >= 0.5, soft / labelled.clamp(min=0.5), 0))
+        return joined
 
 
 def _parts(transform: BasicTransform) -> Iterator[BasicTransform]:
