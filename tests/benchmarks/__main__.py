@@ -29,6 +29,7 @@ is pinned to one core and told to use one thread, unless said otherwise.
   that peer.
 - *only writing* and *floor* do less than the whole job (the floor does not wait for the disk); of
   them only *job s* can be compared.
+- *spread*: the largest of the runs over the smallest, of *job s* unless the table says otherwise.
 - *store MiB*: softlab's holds the hard labels and the metadata too.
 - peers read the file with SimpleITK, compute in float32 and store float16.
 
@@ -53,13 +54,16 @@ def main() -> None:
         parser.error(f"{', '.join(missing)} missing: pip install --editable '.[test,bench]'")
     names = args.only or [n for n, t in TABLES.items() if t.in_quick or not args.quick]
     _make_inputs(names)
-    sections = [_heading(args.quick, args.only)]
-    print(sections[0], flush=True)
+    began = time.perf_counter()
+    sections = []
     for name in names:
         started = time.perf_counter()
         sections.append(TABLES[name].make(args.quick))
         print(f"\n{sections[-1]}", flush=True)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    minutes = (time.perf_counter() - began) / 60
+    sections.insert(0, _heading(args.quick, args.only, minutes))
+    print(f"\n{sections[0]}", flush=True)
     if args.write:
         text = "\n\n".join(sections) + "\n" + _kept(args.write)
         args.write.write_text(text, encoding="utf-8")
@@ -80,12 +84,12 @@ def _make_inputs(names: list[str]) -> None:
         raise SystemExit(status)
 
 
-def _heading(quick: bool, only: list[str] | None) -> str:
+def _heading(quick: bool, only: list[str] | None, minutes: float) -> str:
     options = ["--quick"] * quick + [f"--only {name}" for name in only or []]
     command = " ".join(["python -m tests.benchmarks", *options])
     return "\n\n".join(
-        ["# Benchmarks", f"Made by `{command}` (all of it: `make bench`).", environment(),
-         INTRODUCTION]
+        ["# Benchmarks", f"Made by `{command}` in {minutes:.0f} minutes (all of it: `make bench`).",
+         environment(), INTRODUCTION]
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ LARGEST_FOR_PEERS = 10**8
 """Probabilities; of more they get the first slices, and their time is multiplied up: MONAI would
 need tens of GB."""
 
-RUNS = 3
+RUNS = 2
 
 
 def calibration_tools(quick: bool) -> str:
@@ -172,7 +172,7 @@ def calibration_tools(quick: bool) -> str:
         if quick and not title.startswith("small"):
             continue
         jobs = [_job(name, classes, shape) for name in TOOLS if _is_there(name)]
-        results = alternate(jobs, 1 if quick else RUNS)
+        results = alternate(jobs, 1 if quick else RUNS, warm_up=False)
         ours = results[0].median("job_s") or 0.0
         for job, result in zip(jobs, results, strict=True):
             rows.append([title, *_row(result, ours)])
@@ -195,9 +195,8 @@ def _is_there(tool: str) -> bool:
 
 def _row(result: Result, ours: float) -> list[str]:
     seconds, facts = result.median("job_s") or 0.0, result.facts
-    spread = max(result.job_s) / min(result.job_s)
     label = result.job.name + ("" if result.share == 1 else " \\*")
-    return [label, number(seconds), number(spread), number(seconds / ours),
+    return [label, number(seconds), number(result.spread("job_s")), number(seconds / ours),
             number(facts["added_mib"]), number(result.median("peak_mib")),
             f"{float(facts['value']):.9f}"]  # fmt: skip
 

@@ -22,10 +22,10 @@ from .report import number, show_command, table
 __all__ = ["folds"]
 
 ENGINES = ("crossfit", "vls")
-FEW, MORE = 10, 40
+FEW, MORE = 5, 25
 STEPS = 1500
 CASES = 8
-RUNS = 3
+RUNS = 2
 
 
 def task_of(engine: str, dims: int, steps: int, folder: Path) -> Any:
@@ -65,12 +65,12 @@ def folds(quick: bool) -> str:
         for engine, dims in pairs
     ]
     rows = []
-    for (engine, dims), result in zip(pairs, alternate(jobs, 1 if quick else RUNS), strict=True):
+    results = alternate(jobs, 1 if quick else RUNS, warm_up=False)
+    for (engine, dims), result in zip(pairs, results, strict=True):
         seconds = result.median("job_s") or 0.0
-        spread = max(result.job_s) / min(result.job_s)
         rows.append(
-            [f"{dims}D", engine, number(seconds), number(spread), number(seconds * STEPS / 60),
-             number(result.median("peak_mib"))]
+            [f"{dims}D", engine, number(seconds), number(result.spread("job_s")),
+             number(seconds * STEPS / 60), number(result.median("peak_mib"))]
         )  # fmt: skip
     head = ["", "engine", "CPU s a step", "spread", f"minutes of {STEPS} steps", "peak MiB"]
     remark = (

@@ -118,11 +118,19 @@ class Result:
         figures = getattr(self, what)
         return statistics.median(figures) if figures else None
 
+    def spread(self, what: str) -> float | None:
+        """The largest of a list of figures over the smallest; None of fewer than two."""
+        figures = getattr(self, what)
+        return max(figures) / min(figures) if len(figures) > 1 else None
 
-def alternate(jobs: Sequence[Job], repeats: int) -> list[Result]:
-    """Run A B A B, after one round that does not count (unless there is one only)."""
+
+def alternate(jobs: Sequence[Job], repeats: int, *, warm_up: bool = True) -> list[Result]:
+    """Run A B A B, after one round that does not count (unless there is one only).
+
+    Programs that do something tiny before their own clock starts need no such round.
+    """
     results = [Result(job) for job in jobs]
-    if repeats > 1:
+    if warm_up and repeats > 1:
         for job in jobs:
             run_job(Result(job))
     for _ in range(repeats):

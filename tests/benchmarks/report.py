@@ -17,7 +17,8 @@ __all__ = ["comparison", "environment", "number", "show_command", "table"]
 
 PACKAGES = (
     "numpy", "numba", "SimpleITK", "zarr", "numcodecs", "zstandard", "click",
-    "torch", "scipy", "tensorstore",
+    "torch", "scipy", "tensorstore", "FastGeodis", "monai", "scikit-learn", "torchmetrics",
+    "surface-distance-based-measures",
 )  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def comparison(ours: Result, pairs: Sequence[tuple[Result, Result]]) -> str:
         For each peer: softlab's runs in turns with it, and its own.
     """
     head = ["", "process s", "times softlab's", "job s", "times softlab's", "peak MiB",
-            "store MiB", "runs"]  # fmt: skip
+            "store MiB", "runs", "spread"]  # fmt: skip
     rows = [_row(ours, "1", "1")]
     for with_peer, peer in pairs:
         ratios = [_ratio(peer, with_peer, what) for what in ("process_s", "job_s")]
@@ -64,6 +65,7 @@ def _row(result: Result, process_ratio: str, job_ratio: str) -> list[str]:
         number(result.median("peak_mib")),
         number(result.store_mib),
         str(len(result.peak_mib)),
+        number(result.spread("job_s")),
     ]
 
 
@@ -86,7 +88,7 @@ def environment() -> str:
         f"{time.strftime('%Y-%m-%d')}, softlab {_version('softlab-cli')}{_revision()}",
         f"{_processor()}, {cores} cores, {memory:.0f} GiB; {platform.system()} "
         f"{platform.release()}; Python {platform.python_version()}",
-        ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name))),
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -95,7 +97,7 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "(not installed)"
+        return ""
 
 
 def _processor() -> str:

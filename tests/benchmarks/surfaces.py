@@ -21,7 +21,7 @@ from .report import number, show_command, table
 __all__ = ["large_surfaces", "surface_metrics"]
 
 TOLERANCE_MM = 2.0
-RUNS = 3
+RUNS = 2
 PACKAGES = {"softlab": "softlab_cli", "surface-distance": "surface_distance", "monai": "monai"}
 
 Figures = list[tuple[float, float, float]]
@@ -155,7 +155,7 @@ def _one_table(name: str, flat: bool, quick: bool) -> str:
     is_large = INPUTS[name].raters == 1
     some = 8 if is_large or (quick and not flat) else INPUTS[name].classes
     jobs = [_job(p, name, flat, some if p != "softlab" else INPUTS[name].classes) for p in there]
-    results = alternate(jobs, 1 if is_large else RUNS)
+    results = alternate(jobs, 1 if is_large else RUNS, warm_up=False)
     rows = [_row(result, results[0]) for result in results]
     head = ["", "CPU s", "spread", "times softlab's", "added MiB", "peak MiB"]
     head += ["surface DSC", "HD95 mm", "mean mm"]
@@ -169,8 +169,7 @@ def _row(result: Result, ours: Result) -> list[str]:
     label = result.job.name + ("" if result.share == 1 else " \\*")
     ratio = None if seconds is None else seconds / (ours.median("job_s") or seconds)
     values = [f"{value:.5f}" for value in result.facts.get("means", [])]
-    spread = max(result.job_s) / min(result.job_s)
-    figures = (seconds, spread, ratio, result.facts.get("added_mib"), peak)
+    figures = (seconds, result.spread("job_s"), ratio, result.facts.get("added_mib"), peak)
     return [label, *map(number, figures), *values]
 
 

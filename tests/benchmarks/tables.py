@@ -81,8 +81,8 @@ PLANS = {
                 Plan("write-only", 3), Plan("floor", 5)],
     "large-5": [Plan("torch", 1), Plan("convolve", 1), Plan("gaussian", 2),
                 Plan("write-only", 3), Plan("floor", 3)],
-    "large-117": [Plan("torch", 1, every=8), Plan("convolve", 1, every=8),
-                  Plan("gaussian", 1, every=8), Plan("write-only", 1, every=4),
+    "large-117": [Plan("torch", 1, every=16), Plan("convolve", 1, every=16),
+                  Plan("gaussian", 1, every=16), Plan("write-only", 1, every=8),
                   Plan("floor", 1, every=4)],
 }  # fmt: skip
 QUICK_PLANS = {
@@ -105,6 +105,13 @@ def softlab_job(name: str, *options: str, label: str = "softlab", one_core: bool
 def softlab_one_case(name: str) -> Job:
     """softlab on one case, with the time of the job taken from a second one."""
     return replace(softlab_job(name), warm=softlab_job(f"twice-{name}"))
+
+
+def _on_two_threads(name: str) -> Job:
+    options = ("--workers", "1", "--threads", "2")
+    warm = softlab_job(f"twice-{name}", *options, one_core=False)
+    job = softlab_job(name, *options, label="softlab, 2 threads", one_core=False)
+    return replace(job, warm=warm)
 
 
 def peer_job(name: str, plan: Plan) -> Job:
@@ -140,6 +147,8 @@ def whole_tool(name: str, title: str) -> Callable[[bool], str]:
                 store, array = OUT / f"softlab-{name}.zarr", OUT / f"{plan.peer}-{name}"
                 remarks.append(agreement(plan.peer, store, array))
             shutil.rmtree(OUT / f"{plan.peer}-{name}")
+        if name.startswith("large"):
+            pairs.append(tuple(alternate((ours, _on_two_threads(name)), 3)))
         remarks += extrapolated([peer for _, peer in pairs])
         remarks += disturbed([everything, *(peer for _, peer in pairs)])
         commands = [show_command(job.command) for job in (ours, *(p.job for _, p in pairs))]
@@ -224,7 +233,7 @@ def several_raters_of(name: str, quick: bool) -> str:
         replace(raters_job(name, *what), warm=raters_job(f"twice-{name}", *what))
         for what in [("msvls", everyone), *(("svls", [r]) for r in everyone)]
     ]
-    ours, *each = alternate(jobs, 1 if quick else 5)
+    ours, *each = alternate(jobs, 1 if quick else 3)
     with_torch, torch = alternate((jobs[0], torch_raters_job(name)), 1)
     rows = [
         together("`softlab msvls`, all raters", [ours], ours),
@@ -268,10 +277,10 @@ def many_cases(quick: bool) -> str:
     results = alternate(jobs, 1 if quick else 2)
     rows = [
         [r.job.name, number(_median(r)), number(_median(results[0]) / _median(r)),
-         number(r.median("peak_mib"))]
+         number(r.spread("process_s")), number(r.median("peak_mib"))]
         for r in results
     ]  # fmt: skip
-    head = ["", "process s", "times faster", "peak MiB of the largest process"]
+    head = ["", "process s", "times faster", "spread", "peak MiB of the largest process"]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     title = f"## Many cases: {INPUTS['many-117'].cases} of 181 x 217 x 181, 117 classes"
     commands = [show_command(job.command) for job in jobs]
@@ -286,7 +295,7 @@ def _median(result: Result) -> float:
 
 def start_up(quick: bool) -> str:
     """How long nothing takes, and next to nothing."""
-    repeats = 5 if quick else 20
+    repeats = 5 if quick else 15
     imports = Job("`python -c 'import click, numpy'`", [PYTHON, "-c", "import click, numpy"])
     others = [
         Job("`softlab --help`", [SOFTLAB, "--help"]),
@@ -297,8 +306,9 @@ def start_up(quick: bool) -> str:
     rows = []
     for job in others:
         base, result = alternate((imports, job), repeats)
-        rows.append([job.name, number(1000 * _median(result)), number(1000 * _median(base))])
-    head = ["", "ms", f"{imports.name} in turns with it, ms"]
+        rows.append([job.name, number(1000 * _median(result)), number(result.spread("process_s")),
+                     number(1000 * _median(base))])  # fmt: skip
+    head = ["", "ms", "spread", f"{imports.name} in turns with it, ms"]
     commands = [show_command(job.command) for job in others]
     return "\n\n".join(["## Start-up (kernels compiled before)", table(head, rows), code(commands)])
 
@@ -327,7 +337,7 @@ def loaders(quick: bool) -> str:
     for name, patch in (("aal-5", 128), ("aal-117", 64)):
         ours = softlab_job(name)
         run_job(Result(ours))
-        often = ["--count", "12", "--repeats", "1"] if quick else ["--count", "40"]
+        often = ["--count", "12", "--repeats", "1" if quick else "2"]
         for workers in (1, 2):
             command = [PYTHON, "-m", "tests.benchmarks.loader", str(ours.out), "aal",
                        "--patch", str(patch), "--workers", str(workers), *often]  # fmt: skip
