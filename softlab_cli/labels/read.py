@@ -170,7 +170,7 @@ def _target(
 
 
 def _names_of_grids(images: Sequence[Path]) -> tuple[str, str]:
-    return "label map", "image" if images else "label map of the first rater"
+    return "label map", f"image {images[0].name}" if images else "label map of the first rater"
 
 
 def probe_labels(
