@@ -21,8 +21,10 @@ __all__ = [
     "above",
     "add_where",
     "added",
+    "bit_count",
     "equal",
     "greater",
+    "highest_bit",
     "lesser",
     "load",
     "none",
@@ -71,7 +73,7 @@ def _bits_of(array: Any) -> int:
 
 
 def _pointer(context: Any, builder: Builder, sig: Any, args: tuple[Any, ...]) -> Any:
-    """Where the numbers from ``args[1]`` on of the row ``args[0]`` are."""
+    """Where the numbers from ``args[1]`` on of the array ``args[0]`` are."""
     data = context.make_array(sig.args[0])(context, builder, args[0]).data
     place = builder.gep(data, [context.cast(builder, args[1], sig.args[1], types.intp)])
     return builder.bitcast(place, _vector(_bits_of(sig.args[0])).as_pointer())
@@ -189,3 +191,24 @@ def _compared(sign: str, numbers: Any, number: Any) -> Any:
         return builder.bitcast(builder.icmp_unsigned(sign, args[0], other), _WORD)
 
     return types.uint64(numbers, number), build
+
+
+@_inserted
+def bit_count(typing: Any, word: Any) -> Any:
+    """How many bits are set."""
+
+    def build(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), build
+
+
+@_inserted
+def highest_bit(typing: Any, word: Any) -> Any:
+    """Place of the highest bit that is set."""
+
+    def build(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+        zeros = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.sub(_WORD(SEGMENT - 1), zeros)
+
+    return types.int64(types.uint64), build
