@@ -20,7 +20,7 @@ from softlab_cli.kernels.compiling import (
     kernel,
     lowest_bit,
 )
-from softlab_cli.kernels.segments import equal, load
+from softlab_cli.kernels.segments import copy, equal, load
 from softlab_cli.kernels.sizes import SEGMENT
 
 __all__ = [
@@ -55,15 +55,18 @@ def copy_with_halo(
     """
     first = max(-start[2], 0)
     stop = min(shape[2], volume.shape[2] - start[2])
+    has_rows = volume.strides[2] == volume.itemsize and volume.itemsize == padded.itemsize
     for z in range(shape[0]):
         from_z = min(max(start[0] + z, 0), volume.shape[0] - 1)
         for y in range(shape[1]):
             from_y = min(max(start[1] + y, 0), volume.shape[1] - 1)
             source = volume[from_z, from_y]
             row = padded[z, y]
-            # Three loops without a test in them: clamping each place takes 2.6 times as long.
-            for x in range(first, stop):
-                row[Unsigned(x)] = source[Unsigned(start[2] + x)]
+            if has_rows:  # voxel by voxel takes 1.6 times as long, and 2.5 times from memory
+                copy(row, first, source, start[2] + first, stop - first)
+            else:
+                for x in range(first, stop):
+                    row[Unsigned(x)] = source[Unsigned(start[2] + x)]
             for x in range(first):
                 row[Unsigned(x)] = row[Unsigned(first)]
             for x in range(stop, width):

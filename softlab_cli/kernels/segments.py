@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from softlab_cli.kernels.sizes import SEGMENT
@@ -22,6 +23,7 @@ __all__ = [
     "add_where",
     "added",
     "bit_count",
+    "copy",
     "equal",
     "greater",
     "highest_bit",
@@ -72,11 +74,16 @@ def _bits_of(array: Any) -> int:
     return int(array.dtype.bitwidth)
 
 
-def _pointer(context: Any, builder: Builder, sig: Any, args: tuple[Any, ...]) -> Any:
-    """Where the numbers from ``args[1]`` on of the array ``args[0]`` are."""
+def _address(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+    """Where the number at ``args[1]`` of the array ``args[0]`` is."""
     data = context.make_array(sig.args[0])(context, builder, args[0]).data
-    place = builder.gep(data, [context.cast(builder, args[1], sig.args[1], types.intp)])
-    return builder.bitcast(place, _vector(_bits_of(sig.args[0])).as_pointer())
+    return builder.gep(data, [context.cast(builder, args[1], sig.args[1], types.intp)])
+
+
+def _pointer(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+    """The same of all numbers from there on."""
+    vector = _vector(_bits_of(sig.args[0])).as_pointer()
+    return builder.bitcast(_address(context, builder, sig, args), vector)
 
 
 @_inserted
@@ -99,6 +106,24 @@ def store(typing: Any, array: Any, place: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, place, value), build
+
+
+@_inserted
+def copy(typing: Any, target: Any, at: Any, source: Any, place: Any, count: Any) -> Any:
+    """Copy numbers from a place of one row to a place of another.
+
+    Their types have one size, both rows lie in memory without steps, and share none of it.
+    """
+
+    def build(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+        to = _address(context, builder, sig, args)
+        rest = sig.replace(args=sig.args[2:])
+        number = context.cast(builder, args[4], sig.args[4], types.intp)
+        source = _address(context, builder, rest, args[2:])
+        cgutils.raw_memcpy(builder, to, source, number, _bits_of(target) // 8)
+        return context.get_dummy_value()
+
+    return types.void(target, at, source, place, count), build
 
 
 # ---- numbers ---------------------------------------------------------------------------------
