@@ -51,12 +51,13 @@ def test_each_place_is_what_one_number_gives(seed: int, kind: Any, most: int) ->
 
 @bare_kernel
 def of_word(word):
-    return segments.bit_count(word), segments.highest_bit(word)
+    return segments.bit_count(word), segments.first_bit(word), segments.last_bit(word)
 
 
-@pytest.mark.parametrize("word", [1, 2, 3, 1 << 63, 2**64 - 1, 0x8000_0001])
-def test_bits_are_counted_and_the_highest_is_found(word: int) -> None:
-    assert of_word(np.uint64(word)) == (bin(word).count("1"), word.bit_length() - 1)
+@pytest.mark.parametrize("word", [0, 1, 2, 3, 1 << 63, 2**64 - 1, 0x8000_0001])
+def test_bits_are_counted_and_the_ends_are_found(word: int) -> None:
+    first = (word & -word).bit_length() - 1 if word else SEGMENT
+    assert of_word(np.uint64(word)) == (bin(word).count("1"), first, word.bit_length() - 1)
 
 
 @bare_kernel

@@ -85,7 +85,7 @@ def _sum_units(flat: NDArray[np.uint16], start: int, stop: int) -> int:
             exponent, mantissa = number >> np.uint32(10), number & np.uint32(1023)
             is_normal = np.uint32(exponent > np.uint32(0))
             part += (mantissa + (is_normal << np.uint32(10))) << (exponent - is_normal)
-        total += np.int64(part)
+        total += int(np.int64(part))
     return total
 
 

@@ -16,9 +16,8 @@ from softlab_cli.kernels.compiling import (
     bare_kernel,
     inlined,
     kernel,
-    lowest_bit,
 )
-from softlab_cli.kernels.segments import bit_count, equal, highest_bit, load
+from softlab_cli.kernels.segments import bit_count, equal, first_bit, last_bit, load
 from softlab_cli.kernels.sizes import SEGMENT
 
 __all__ = ["RUN", "count_values", "find_box", "find_class_boxes", "map_values", "one_value"]
@@ -54,7 +53,7 @@ def count_values(values: NDArray[Any], counts: NDArray[np.int64]) -> None:
         # Each value of a run is counted at once: additions to a counter wait for one another.
         here, left = load(values, run * SEGMENT), ~np.uint64(0)
         while left:
-            value = values[Unsigned(run * SEGMENT + np.int64(lowest_bit(left)))]
+            value = values[Unsigned(run * SEGMENT + first_bit(left))]
             found = equal(here, value)
             counts[Unsigned(value)] += bit_count(found)
             left &= ~found
@@ -135,8 +134,8 @@ def _wanted_part(
         here = load(labels, row + start)
         wanted = ~(equal(here, background) | equal(here, ignore_index))
         if wanted:
-            first = min(first, start + np.int64(lowest_bit(wanted)))
-            last = start + np.int64(highest_bit(wanted))
+            first = min(first, start + first_bit(wanted))
+            last = start + last_bit(wanted)
     return first, last
 
 

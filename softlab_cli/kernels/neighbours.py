@@ -227,8 +227,8 @@ def _count(
     labels: NDArray[Any], here: int, steps: Steps, target: Numbers
 ) -> tuple[Numbers, Numbers]:
     """Codes of each voxel's target class, in two parts."""
-    # Each part of a code fits into eight bits, so that a register holds 32 of them; as one number
-    # of 16, all of SVLS takes 1.x times as long.
+    # Each part of a code fits into the eight bits of a label: as one number of 16, it would take
+    # twice the registers, and labels would have to be widened for every comparison.
     low, high = _beside(none(), labels, here, target, 1), none()
     for dy in range(-1, 2, 2):
         row = here + dy * steps[1]
@@ -250,13 +250,14 @@ def _beside(
     counts: Numbers, labels: NDArray[Any], place: int, target: Numbers, unit: int
 ) -> Numbers:
     """Counts, with the neighbours left and right of a row."""
-    return add_where(add_where(counts, labels, place - 1, target, unit), labels, place + 1, target, unit)
+    left = add_where(counts, labels, place - 1, target, unit)
+    return add_where(left, labels, place + 1, target, unit)
 
 
 @bare_inlined
 def code_at(low: NDArray[np.uint8], high: NDArray[np.uint8], x: int) -> int:
     """A voxel's code from its two parts."""
-    return np.int64(low[Unsigned(x)]) + HIGH_UNIT * np.int64(high[Unsigned(x)])
+    return int(np.int64(low[Unsigned(x)]) + HIGH_UNIT * np.int64(high[Unsigned(x)]))
 
 
 @bare_kernel
@@ -273,7 +274,7 @@ def look_around(labels: NDArray[Any], here: int, steps: Steps, around: NDArray[A
 
 
 @bare_inlined
-def who_has(index: Int, segment: Segment) -> np.uint64:
+def who_has(index: Int, segment: Segment) -> Any:
     """A bit for each voxel of the neighbourhood: whether it has a class."""
     return equal(load(segment.around, 0), index) & EVERYONE
 
@@ -285,4 +286,4 @@ def code_of(bits: np.uint64, segment: Segment) -> int:
     first = segment.code_of[0, Unsigned(bits & mask)]
     second = segment.code_of[1, Unsigned(bits >> np.uint64(PLANE) & mask)]
     third = segment.code_of[0, Unsigned(bits >> np.uint64(2 * PLANE))]
-    return np.int64(first) + np.int64(second) + np.int64(third)
+    return int(np.int64(first) + np.int64(second) + np.int64(third))

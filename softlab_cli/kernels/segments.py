@@ -25,8 +25,9 @@ __all__ = [
     "bit_count",
     "copy",
     "equal",
+    "first_bit",
     "greater",
-    "highest_bit",
+    "last_bit",
     "lesser",
     "load",
     "none",
@@ -229,11 +230,21 @@ def bit_count(typing: Any, word: Any) -> Any:
 
 
 @_inserted
-def highest_bit(typing: Any, word: Any) -> Any:
-    """Place of the highest bit that is set."""
+def first_bit(typing: Any, word: Any) -> Any:
+    """Place of the lowest bit that is set; `SEGMENT` where none is."""
 
     def build(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
-        zeros = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), build
+
+
+@_inserted
+def last_bit(typing: Any, word: Any) -> Any:
+    """Place of the highest bit that is set; -1 where none is."""
+
+    def build(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+        zeros = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
         return builder.sub(_WORD(SEGMENT - 1), zeros)
 
     return types.int64(types.uint64), build

@@ -19,7 +19,6 @@ from softlab_cli.kernels.compiling import (
     bare_inlined,
     bare_kernel,
     kernel,
-    lowest_bit,
 )
 from softlab_cli.kernels.half import HALF, to_half
 from softlab_cli.kernels.neighbours import (
@@ -35,6 +34,7 @@ from softlab_cli.kernels.neighbours import (
     who_has,
 )
 from softlab_cli.kernels.planes import Planes, Tables, fill, plane_size, put
+from softlab_cli.kernels.segments import first_bit
 from softlab_cli.kernels.sizes import SEGMENT
 
 __all__ = ["soften_block"]
@@ -147,11 +147,11 @@ def _soften_segment(
     entropy = ties = 0
     bits = sorts.alone & inside
     while bits:
-        # Inside mixed segments, too, classes come in runs; written voxel by voxel, they
-        # make all of it take 1.1 times as long.
-        x = np.int64(lowest_bit(bits))
+        # Inside mixed segments, too, classes come in runs. Adding the lowest bit carries through
+        # its run: what is left of both is all that is behind it.
+        x = first_bit(bits)
         behind = bits + (np.uint64(1) << np.uint64(x))
-        stop = np.int64(lowest_bit(behind))  # all of them where there is none
+        stop = first_bit(behind)  # all of them where there is none
         e, t = _fill(
             np.int64(own[Unsigned(x)]), there + x, stop - x, ignore_index, tables, planes, blends
         )
@@ -161,7 +161,7 @@ def _soften_segment(
     bits = sorts.two & inside
     while bits:
         # Nearly all voxels at borders end here.
-        x = np.int64(lowest_bit(bits))
+        x = first_bit(bits)
         bits &= bits - np.uint64(1)
         code = code_at(segment.own_low, segment.own_high, x)
         e, t = _put_two(own[Unsigned(x)], other[Unsigned(x)], code, there + x, tables, planes)
@@ -169,14 +169,14 @@ def _soften_segment(
         ties += t
     bits = sorts.more & inside
     while bits:
-        x = np.int64(lowest_bit(bits))
+        x = first_bit(bits)
         bits &= bits - np.uint64(1)
         e, t = _soften_several(labels, here + x, there + x, x, steps, segment, tables, planes)
         entropy += e
         ties += t
     bits = sorts.beside_ignored & inside
     while bits:
-        x = np.int64(lowest_bit(bits))
+        x = first_bit(bits)
         bits &= bits - np.uint64(1)
         e, t = _soften_beside_ignored(
             labels, here + x, there + x, x, steps, ignore_index, segment, tables, planes
@@ -199,7 +199,7 @@ def _put_two(
     planes.flat[Unsigned(second_plane * size + there)] = second_value
     planes.mass[Unsigned(plane)] += np.int64(tables.pairs[Unsigned(row + 2)])
     planes.mass[Unsigned(second_plane)] += np.int64(tables.pairs[Unsigned(row + 3)])
-    return np.int64(tables.pairs[Unsigned(row + 1)]), np.int64(second_value == HALF)
+    return int(np.int64(tables.pairs[Unsigned(row + 1)])), int(second_value == HALF)
 
 
 @bare_inlined
@@ -246,7 +246,7 @@ def _soften_rest(
     """Soft labels of the classes of some voxels around one, none of them its own."""
     entropy = ties = 0
     while left:
-        index = segment.around[Unsigned(lowest_bit(left))]
+        index = segment.around[Unsigned(first_bit(left))]
         found = who_has(index, segment)
         left &= ~found
         value = _soft_label(0, code_of(found, segment), valid, tables)
