@@ -50,7 +50,7 @@ def look(labels, start, steps, ignore_index):
     segment = new_segment(labels)
     sorts = look_at(labels, start, steps, ignore_index, segment)
     look_around(labels, start + 5, steps, segment.around)
-    around = code_of(who_has(segment.own[5], segment), segment)
+    around = code_of(who_has(segment.own[5], segment))
     return segment, sorts, around
 
 

@@ -83,6 +83,17 @@ AROUND = 27
 
 PLANE = 9
 
+
+def _plane_codes() -> NDArray[np.uint16]:
+    units = [unit for row in zip(SIDE_UNITS, MIDDLE_UNITS, SIDE_UNITS, strict=True) for unit in row]
+    words = np.arange(1 << PLANE)[:, None] >> np.arange(PLANE) & 1
+    return np.stack([words @ units[:PLANE], words @ units[PLANE : 2 * PLANE]]).astype(np.uint16)
+
+
+PLANE_CODES = _plane_codes()
+"""(2, 2 ** PLANE): code of the neighbours that a word of bits names, above or below a voxel, and
+in its plane."""
+
 EVERYONE = np.uint64((1 << AROUND) - 1 - (1 << AROUND // 2))
 """A bit for each voxel of a neighbourhood but its own."""
 
@@ -101,9 +112,6 @@ class Segment(NamedTuple):
         (SEGMENT,) uint8, their codes in two parts; see `code_at`.
     around
         (SEGMENT,) the neighbourhood of one voxel, and 0 beyond it.
-    code_of
-        (2, 2 ** PLANE) uint16, code of a word of neighbours: those above or below, and
-        those in the plane.
     """
 
     own: NDArray[Any]
@@ -113,7 +121,6 @@ class Segment(NamedTuple):
     other_low: NDArray[np.uint8]
     other_high: NDArray[np.uint8]
     around: NDArray[Any]
-    code_of: NDArray[np.uint16]
 
 
 class Sorts(NamedTuple):
@@ -164,20 +171,11 @@ def code_sums(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 @kernel
 def new_segment(labels: NDArray[Any]) -> Segment:
     """Scratch memory for segments of a padded block."""
-    code_of = np.zeros((2, 1 << PLANE), np.uint16)
-    for plane in range(2):
-        for word in range(1 << PLANE):
-            for row in range(3):
-                middle, side = MIDDLE_UNITS[3 * plane + row], SIDE_UNITS[3 * plane + row]
-                bits = word >> 3 * row
-                code_of[plane, word] += np.uint16(
-                    (bits & 1) * side + (bits >> 1 & 1) * middle + (bits >> 2 & 1) * side
-                )
     return Segment(
         np.empty(SEGMENT, labels.dtype), np.empty(SEGMENT, labels.dtype),
         np.empty(SEGMENT, np.uint8), np.empty(SEGMENT, np.uint8),
         np.empty(SEGMENT, np.uint8), np.empty(SEGMENT, np.uint8),
-        np.zeros(SEGMENT, labels.dtype), code_of,
+        np.zeros(SEGMENT, labels.dtype),
     )  # fmt: skip
 
 
@@ -280,10 +278,10 @@ def who_has(index: Int, segment: Segment) -> Any:
 
 
 @bare_inlined
-def code_of(bits: np.uint64, segment: Segment) -> int:
+def code_of(bits: np.uint64) -> int:
     """Code of some voxels of a neighbourhood."""
     mask = np.uint64((1 << PLANE) - 1)
-    first = segment.code_of[0, Unsigned(bits & mask)]
-    second = segment.code_of[1, Unsigned(bits >> np.uint64(PLANE) & mask)]
-    third = segment.code_of[0, Unsigned(bits >> np.uint64(2 * PLANE))]
+    first = PLANE_CODES[0, Unsigned(bits & mask)]
+    second = PLANE_CODES[1, Unsigned(bits >> np.uint64(PLANE) & mask)]
+    third = PLANE_CODES[0, Unsigned(bits >> np.uint64(2 * PLANE))]
     return int(np.int64(first) + np.int64(second) + np.int64(third))

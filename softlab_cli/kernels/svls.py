@@ -249,7 +249,7 @@ def _soften_rest(
         index = segment.around[Unsigned(first_bit(left))]
         found = who_has(index, segment)
         left &= ~found
-        value = _soft_label(0, code_of(found, segment), valid, tables)
+        value = _soft_label(0, code_of(found), valid, tables)
         entropy += put(index, there, value, tables, planes)
         ties += int(value == HALF)
     return entropy, ties
@@ -265,7 +265,7 @@ def _soften_beside_ignored(
     look_around(labels, here, steps, segment.around)
     code = code_at(segment.own_low, segment.own_high, x)
     ignored = who_has(ignore_index, segment)
-    valid = FULL - code_of(ignored, segment)
+    valid = FULL - code_of(ignored)
     entropy = put(own, there, _soft_label(1, code, valid, tables), tables, planes)
     left = EVERYONE & ~(who_has(own, segment) | ignored)
     e, t = _soften_rest(there, left, valid, segment, tables, planes)
