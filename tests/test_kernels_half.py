@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT
-from softlab_cli.kernels.half import ONE, entropy_units, mass_units, sum_units, to_half
+from softlab_cli.kernels.half import ONE, entropy_units, mass_units, subtract_outside, to_half
 
 EVERY_HALF = np.arange(0x7C00, dtype=np.uint16).view(np.float16)
 
@@ -57,10 +57,23 @@ def test_units_of_entropy_are_within_half_a_unit() -> None:
     assert np.abs(error).max() <= ENTROPY_UNIT / 2
 
 
-def test_sums_are_exact() -> None:
-    every = np.arange(int(ONE) + 1, dtype=np.uint16).reshape(1, 1, -1)
-    assert sum_units(every, (0, 0, 0), every.shape) == mass_units(2.0**-24).sum()
-    # Rows of ones that no 32 bits hold, and a part of an array.
-    ones = np.full((2, 3, 1000), ONE)
-    assert sum_units(ones, (0, 0, 0), ones.shape) == 6000 << 24
-    assert sum_units(ones, (1, 0, 10), (2, 2, 11)) == 2 << 24
+def test_what_lies_outside_is_subtracted_exactly() -> None:
+    every = np.arange(int(ONE) + 1, dtype=np.uint16).reshape(1, 1, 1, -1)
+    sums = np.array([mass_units(MASS_UNIT).sum()])
+    subtract_outside(every, WHOLE, (0, 0, 5), (1, 1, 9), sums)
+    assert sums == mass_units(MASS_UNIT)[5:9].sum()
+    subtract_outside(every, WHOLE, (0, 0, 0), every.shape[1:], sums)
+    assert sums == mass_units(MASS_UNIT)[5:9].sum()
+
+
+WHOLE = np.array([[0, 0, 0, 0]])
+
+
+def test_planes_are_looked_at_where_they_have_any() -> None:
+    # Rows of ones that no 32 bits hold.
+    ones = np.full((2, 2, 3, 1000), ONE)
+    ones[1, 1] = ones[1, :, 0] = 0
+    boxes = np.array([[0, 1, 0, 2], [0, 0, 1, 2]])
+    sums = np.array([6000 << 24, 2000 << 24])
+    subtract_outside(ones, boxes, (1, 0, 10), (2, 2, 11), sums)
+    assert sums.tolist() == [2 << 24, 0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 __all__ = ["Grid", "Region", "Shape", "clip", "grow", "region_shape", "shift"]
@@ -103,7 +104,7 @@ class Grid:
         z, y, x = (-(-n // s) for n, s in zip(self.shape, self.shard, strict=True))
         return z, y, x
 
-    @property
+    @cached_property  # each chunk is placed by it
     def blocks_per_shard(self) -> Shape:
         """Blocks along each axis of a shard."""
         z, y, x = (s // b for s, b in zip(self.shard, self.block, strict=True))

@@ -114,12 +114,12 @@ class ClassTable:
         """Class names in the order of their indices."""
         return tuple(c.name for c in self.classes)
 
-    @property
+    @cached_property  # metadata ask for it once a class
     def values(self) -> tuple[int, ...]:
         """Label values in the order of their class indices."""
         return tuple(c.value for c in self.classes)
 
-    @property
+    @cached_property
     def background_index(self) -> int | None:
         """Class index of label value 0, or None when 0 is no class."""
         return self.values.index(0) if 0 in self.values else None

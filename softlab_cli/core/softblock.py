@@ -84,6 +84,9 @@ class SoftBlock:
         Classes with one value all over the block: class index to value.
     sums
         The block's share of the case's statistics.
+    boxes
+        (k, 4) int64, where each class of `values` has any: first and last z, first and last
+        y, in the block. It belongs to the workspace, too. None where nobody knows.
     """
 
     region: Region
@@ -91,3 +94,4 @@ class SoftBlock:
     values: NDArray[np.float16]
     constants: dict[int, float] = field(default_factory=dict)
     sums: SoftSums = field(default_factory=lambda: SoftSums.zero(0))
+    boxes: NDArray[np.int64] | None = None

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import Unsigned, inlined, kernel
+from softlab_cli.kernels.compiling import (
+    Unsigned,
+    bare_kernel,
+    inlined,
+    kernel,
+)
+from softlab_cli.kernels.segments import bit_count, equal, first_bit, last_bit, load
+from softlab_cli.kernels.sizes import SEGMENT
 
 __all__ = ["RUN", "count_values", "find_box", "find_class_boxes", "map_values", "one_value"]
 
@@ -41,17 +48,16 @@ def count_values(values: NDArray[Any], counts: NDArray[np.int64]) -> None:
     counts
         Value to number.
     """
-    runs = len(values) // RUN
+    runs = len(values) // SEGMENT
     for run in range(runs):
-        start = run * RUN
-        # Each addition to a counter waits for the one before: without this test, counting takes
-        # 1.3 times as long.
-        if one_value(values, start):
-            counts[Unsigned(values[Unsigned(start)])] += RUN
-        else:
-            for i in range(start, start + RUN):
-                counts[Unsigned(values[Unsigned(i)])] += 1
-    for i in range(runs * RUN, len(values)):
+        # Each value of a run is counted at once: additions to a counter wait for one another.
+        here, left = load(values, run * SEGMENT), ~np.uint64(0)
+        while left:
+            value = values[Unsigned(run * SEGMENT + first_bit(left))]
+            found = equal(here, value)
+            counts[Unsigned(value)] += bit_count(found)
+            left &= ~found
+    for i in range(runs * SEGMENT, len(values)):
         counts[Unsigned(values[Unsigned(i)])] += 1
 
 
@@ -86,35 +92,51 @@ def map_values(values: NDArray[Any], table: NDArray[Any], out: NDArray[Any]) -> 
 
 @kernel
 def find_box(
-    class_indices: NDArray[Any], wanted: NDArray[np.bool_], box: NDArray[np.int64]
+    class_indices: NDArray[Any], background: int, ignore_index: int, box: NDArray[np.int64]
 ) -> None:
-    """Grow a box until it holds all voxels of the wanted classes.
+    """Grow a box until it holds all voxels but those of two indices.
 
     Parameters
     ----------
     class_indices
-        (Z, Y, X) of an unsigned type, each below ``len(wanted)``.
-    wanted
-        Class index to whether it is wanted.
+        (Z, Y, X) of an unsigned type, C-contiguous.
+    background, ignore_index
+        The indices that are not wanted; they may be the same.
     box
         (3, 2), first and last along Z, Y and X; first above last when it is empty.
     """
-    width = class_indices.shape[2]
-    for z in range(class_indices.shape[0]):
-        for y in range(class_indices.shape[1]):
-            row = class_indices[z, y]
-            first, last = box[2, 0], box[2, 1]
-            # Only what lies beyond the box can make it grow.
-            left = _first_wanted(row, 0, first, wanted)
-            behind = max(last + 1, left)
-            right = _last_wanted(row, behind, width, wanted)
-            found = left < first or right >= behind
-            if not found and not (_holds(box[0], z) and _holds(box[1], y)):
-                found = _first_wanted(row, first, last + 1, wanted) <= last
-            if found:
+    labels = class_indices.reshape(-1)
+    depth, height, width = class_indices.shape
+    for z in range(depth):
+        for y in range(height):
+            row = (z * height + y) * width
+            first, last = _wanted_part(labels, row, width, background, ignore_index)
+            if first <= last:
                 _grow(box[0], z, z)
                 _grow(box[1], y, y)
-                _grow(box[2], left, right)
+                _grow(box[2], first, last)
+
+
+@bare_kernel
+def _wanted_part(
+    labels: NDArray[Any], row: int, width: int, background: int, ignore_index: int
+) -> tuple[int, int]:
+    """First and last wanted voxel of a row; first above last when there is none."""
+    first, last = width, -1
+    if width < SEGMENT:
+        for x in range(width):
+            label = labels[Unsigned(row + x)]
+            if label != background and label != ignore_index:
+                first, last = min(first, x), x
+        return first, last
+    for s in range(0, width, SEGMENT):
+        start = min(s, width - SEGMENT)  # what is left is looked at with voxels before it
+        here = load(labels, row + start)
+        wanted = ~(equal(here, background) | equal(here, ignore_index))
+        if wanted:
+            first = min(first, start + first_bit(wanted))
+            last = start + last_bit(wanted)
+    return first, last
 
 
 @kernel
@@ -151,36 +173,6 @@ def find_class_boxes(
                 _grow(box[1], y, y)
                 _grow(box[2], start, stop - 1)
                 start = stop
-
-
-@kernel
-def _first_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.bool_]) -> int:
-    """First wanted voxel of a part of a row; `stop` when there is none."""
-    for begin in range(start, stop, RUN):
-        end = min(begin + RUN, stop)
-        # One voxel tells for all of a run; looking at each takes 5 times as long.
-        is_run = end - begin == RUN and one_value(row, begin)
-        for x in range(begin, begin + 1 if is_run else end):
-            if wanted[Unsigned(row[Unsigned(x)])]:
-                return x
-    return stop
-
-
-@kernel
-def _last_wanted(row: NDArray[Any], start: int, stop: int, wanted: NDArray[np.bool_]) -> int:
-    """Last wanted voxel of a part of a row; ``start - 1`` when there is none."""
-    for end in range(stop, start, -RUN):
-        begin = max(end - RUN, start)
-        is_run = end - begin == RUN and one_value(row, begin)
-        for x in range(end - 1, end - 2 if is_run else begin - 1, -1):
-            if wanted[Unsigned(row[Unsigned(x)])]:
-                return x
-    return start - 1
-
-
-@kernel
-def _holds(ends: NDArray[np.int64], place: int) -> bool:
-    return bool(ends[0] <= place <= ends[1])
 
 
 @kernel

@@ -19,15 +19,17 @@ class Tables(NamedTuple):
     Parameters
     ----------
     sums
-        (2, CODES) float64 from `softlab_cli.kernels.neighbours.code_sums`.
-    halves
-        (2 * CODES,) uint16, `sums` over the sum of the whole kernel, as float16.
+        (CODES,) float64 from `softlab_cli.kernels.neighbours.code_sums`.
+    pairs
+        (CODES * 4,) uint32, for a voxel with one other class around it, by the code of its
+        own: both soft labels (its own in the lower half, as float16), the entropy of both,
+        and what each adds to the mass of its class.
     mass, entropy
         (ONE + 1,) int64 from `softlab_cli.kernels.half`.
     """
 
     sums: NDArray[np.float64]
-    halves: NDArray[np.uint16]
+    pairs: NDArray[np.uint32]
     mass: NDArray[np.int64]
     entropy: NDArray[np.int64]
 

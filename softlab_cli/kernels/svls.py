@@ -13,19 +13,28 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.blends import BlendTable, fill_number
 from softlab_cli.kernels.block import MIXED
-from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, kernel
+from softlab_cli.kernels.compiling import (
+    Int,
+    Unsigned,
+    bare_inlined,
+    bare_kernel,
+    kernel,
+)
 from softlab_cli.kernels.half import HALF, to_half
 from softlab_cli.kernels.neighbours import (
-    CODES,
+    EVERYONE,
     FULL,
     Segment,
     Steps,
-    load,
+    code_at,
+    code_of,
     look_around,
+    look_at,
     new_segment,
-    take,
+    who_has,
 )
-from softlab_cli.kernels.planes import Planes, Tables, fill, put
+from softlab_cli.kernels.planes import Planes, Tables, fill, plane_size, put
+from softlab_cli.kernels.segments import first_bit
 from softlab_cli.kernels.sizes import SEGMENT
 
 __all__ = ["soften_block"]
@@ -132,61 +141,65 @@ def _soften_segment(
     blends: BlendTable | None,
 ) -> tuple[int, int, np.uint64]:  # fmt: skip
     """Entropy, ties and the disputed voxels of one segment."""
-    own, own_code = segment.own, segment.own_code
-    other, other_code = segment.other, segment.other_code
-    load(labels, here, steps, segment)
-    entropy = ties = x = 0
-    disputed = np.uint64(0)
-    while x < count:
-        number, second = np.int64(own[Unsigned(x)]), np.int64(other[Unsigned(x)])
-        e = t = 0
-        stop = x + 1
-        if own_code[Unsigned(x)] == FULL:
-            # Inside mixed segments, too, classes come in runs; written voxel by voxel, they
-            # make all of it take 1.1 times as long.
-            while stop < count and own_code[Unsigned(stop)] == FULL:
-                stop += 1
-            e, t = _fill(number, there + x, stop - x, ignore_index, tables, planes, blends)
-        # `other` is the largest number around, so it tells of blends and ignored voxels.
-        elif number == ignore_index:
-            pass
-        elif max(number, second) > ignore_index:
-            disputed |= np.uint64(1) << np.uint64(x)
-        elif second == ignore_index:
-            e, t = _soften_beside_ignored(
-                labels, here + x, there + x, steps, ignore_index, segment, tables, planes,
-            )  # fmt: skip
-        else:
-            code = np.int64(own_code[Unsigned(x)])
-            second_code = np.int64(other_code[Unsigned(x)])
-            # Nearly all voxels at borders end here. Looking around each of them takes 1.15
-            # times as long, and counting class by class, as beside ignored voxels, 2.5 times.
-            e, t = _put_two(number, second, code, second_code, there + x, tables, planes)
-            if code + second_code != FULL:
-                entropy += e
-                ties += t
-                look_around(labels, here + x, steps, segment.around)
-                e, t = _soften_rest(
-                    there + x, number, second, FULL - code - second_code, FULL,
-                    segment, tables, planes,
-                )  # fmt: skip
+    sorts = look_at(labels, here, steps, ignore_index, segment)
+    inside = ~np.uint64(0) >> np.uint64(SEGMENT - count)
+    own, other = segment.own, segment.other
+    entropy = ties = 0
+    bits = sorts.alone & inside
+    while bits:
+        # Inside mixed segments, too, classes come in runs. Adding the lowest bit carries through
+        # its run: what is left of both is all that is behind it.
+        x = first_bit(bits)
+        behind = bits + (np.uint64(1) << np.uint64(x))
+        stop = first_bit(behind)  # all of them where there is none
+        e, t = _fill(
+            np.int64(own[Unsigned(x)]), there + x, stop - x, ignore_index, tables, planes, blends
+        )
         entropy += e
         ties += t
-        x = stop
-    return entropy, ties, disputed
+        bits &= behind
+    bits = sorts.two & inside
+    while bits:
+        # Nearly all voxels at borders end here.
+        x = first_bit(bits)
+        bits &= bits - np.uint64(1)
+        code = code_at(segment.own_low, segment.own_high, x)
+        e, t = _put_two(own[Unsigned(x)], other[Unsigned(x)], code, there + x, tables, planes)
+        entropy += e
+        ties += t
+    bits = sorts.more & inside
+    while bits:
+        x = first_bit(bits)
+        bits &= bits - np.uint64(1)
+        e, t = _soften_several(labels, here + x, there + x, x, steps, segment, tables, planes)
+        entropy += e
+        ties += t
+    bits = sorts.beside_ignored & inside
+    while bits:
+        x = first_bit(bits)
+        bits &= bits - np.uint64(1)
+        e, t = _soften_beside_ignored(
+            labels, here + x, there + x, x, steps, ignore_index, segment, tables, planes
+        )
+        entropy += e
+        ties += t
+    return entropy, ties, sorts.disputed & inside
 
 
 @bare_inlined
 def _put_two(
-    first: Int, second: Int, code: Int, second_code: Int, there: int,
-    tables: Tables, planes: Planes,
-) -> tuple[int, int]:  # fmt: skip
+    first: Int, second: Int, code: int, there: int, tables: Tables, planes: Planes
+) -> tuple[int, int]:
     """Soft labels of a voxel's own class and of the only other one around."""
-    value = tables.halves[Unsigned(CODES + code)]
-    entropy = put(first, there, value, tables, planes)
-    value = tables.halves[Unsigned(second_code)]
-    entropy += put(second, there, value, tables, planes)
-    return entropy, int(value == HALF)
+    size, row = plane_size(planes), 4 * code
+    values = tables.pairs[Unsigned(row)]
+    value, second_value = np.uint16(values), np.uint16(values >> np.uint32(16))
+    plane, second_plane = planes.plane_of[Unsigned(first)], planes.plane_of[Unsigned(second)]
+    planes.flat[Unsigned(plane * size + there)] = value
+    planes.flat[Unsigned(second_plane * size + there)] = second_value
+    planes.mass[Unsigned(plane)] += np.int64(tables.pairs[Unsigned(row + 2)])
+    planes.mass[Unsigned(second_plane)] += np.int64(tables.pairs[Unsigned(row + 3)])
+    return int(np.int64(tables.pairs[Unsigned(row + 1)])), int(second_value == HALF)
 
 
 @bare_inlined
@@ -197,41 +210,63 @@ def _soft_label(is_own: int, code: int, valid: int, tables: Tables) -> np.uint16
     ignored voxel changes nothing beyond its own neighbourhood.
     """
     if valid == FULL:
-        return np.uint16(tables.halves[Unsigned(is_own * CODES + code)])
-    return to_half(tables.sums[is_own, code] / tables.sums[1, valid])
+        # What the other of two classes has, where the first has the rest of the code.
+        if is_own:
+            return np.uint16(tables.pairs[Unsigned(4 * code)])
+        return np.uint16(tables.pairs[Unsigned(4 * (FULL - code))] >> np.uint32(16))
+    centre = tables.sums[FULL]
+    weight = tables.sums[Unsigned(code)]
+    if is_own:
+        weight += centre
+    return to_half(weight / (tables.sums[Unsigned(valid)] + centre))
 
 
 @bare_kernel
-def _soften_rest(
-    there: int, own: Int, other: Int, remaining: Int, valid: int,
+def _soften_several(
+    labels: NDArray[Any], here: int, there: int, x: int, steps: Steps,
     segment: Segment, tables: Tables, planes: Planes,
 ) -> tuple[int, int]:  # fmt: skip
-    """Soft labels of all classes around a voxel but two; together they have `remaining`."""
-    entropy = ties = n = 0
-    # Codes add up, so it is known when the last class has been met: mostly after a few voxels.
-    while remaining > 0:
-        index = segment.around[Unsigned(n)]
-        n += 1
-        if index != own and index != other:
-            code = take(index, own, segment)
-            value = _soft_label(0, code, valid, tables)
-            entropy += put(index, there, value, tables, planes)
-            ties += int(value == HALF)
-            remaining -= code
+    """Soft labels of all classes around a voxel, three or more."""
+    own, other = segment.own[Unsigned(x)], segment.other[Unsigned(x)]
+    look_around(labels, here, steps, segment.around)
+    code = code_at(segment.own_low, segment.own_high, x)
+    entropy = put(own, there, _soft_label(1, code, FULL, tables), tables, planes)
+    second = code_at(segment.other_low, segment.other_high, x)
+    value = _soft_label(0, second, FULL, tables)
+    entropy += put(other, there, value, tables, planes)
+    left = EVERYONE & ~(who_has(own, segment) | who_has(other, segment))
+    e, t = _soften_rest(there, left, FULL, segment, tables, planes)
+    return entropy + e, t + int(value == HALF)
+
+
+@bare_inlined
+def _soften_rest(
+    there: int, left: np.uint64, valid: int, segment: Segment, tables: Tables, planes: Planes
+) -> tuple[int, int]:
+    """Soft labels of the classes of some voxels around one, none of them its own."""
+    entropy = ties = 0
+    while left:
+        index = segment.around[Unsigned(first_bit(left))]
+        found = who_has(index, segment)
+        left &= ~found
+        value = _soft_label(0, code_of(found), valid, tables)
+        entropy += put(index, there, value, tables, planes)
+        ties += int(value == HALF)
     return entropy, ties
 
 
 @bare_kernel
 def _soften_beside_ignored(
-    labels: NDArray[Any], here: int, there: int, steps: Steps, ignore_index: int,
+    labels: NDArray[Any], here: int, there: int, x: int, steps: Steps, ignore_index: int,
     segment: Segment, tables: Tables, planes: Planes,
 ) -> tuple[int, int]:  # fmt: skip
     """Soft labels of all classes around a voxel with ignored neighbours."""
-    own = labels[Unsigned(here)]
+    own = segment.own[Unsigned(x)]
     look_around(labels, here, steps, segment.around)
-    code = take(own, own, segment)
-    valid = FULL - take(ignore_index, own, segment)
-    value = _soft_label(1, code, valid, tables)
-    entropy = put(own, there, value, tables, planes)
-    e, t = _soften_rest(there, own, own, valid - code, valid, segment, tables, planes)
+    code = code_at(segment.own_low, segment.own_high, x)
+    ignored = who_has(ignore_index, segment)
+    valid = FULL - code_of(ignored)
+    entropy = put(own, there, _soft_label(1, code, valid, tables), tables, planes)
+    left = EVERYONE & ~(who_has(own, segment) | ignored)
+    e, t = _soften_rest(there, left, valid, segment, tables, planes)
     return entropy + e, t

@@ -136,12 +136,10 @@ def foreground_box(class_indices: NDArray[Any], classes: ClassTable) -> Region |
     """
     from softlab_cli.kernels.labels import find_box
 
-    wanted = np.zeros(classes.ignore_index + 1, np.bool_)
-    wanted[: len(classes)] = True
-    if classes.background_index is not None:
-        wanted[classes.background_index] = False
+    ignored = classes.ignore_index
+    background = ignored if classes.background_index is None else classes.background_index
     box = np.array([[n, -1] for n in class_indices.shape], np.int64)
-    find_box(read_only(class_indices), wanted, box)
+    find_box(read_only(np.ascontiguousarray(class_indices)), background, ignored, box)
     if box[0, 1] < 0:
         return None
     z, y, x = (slice(int(first), int(last) + 1) for first, last in box)

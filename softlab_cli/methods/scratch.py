@@ -206,5 +206,6 @@ class Scratch:
         constants: dict[int, float] | None = None,
     ) -> SoftBlock:
         """A `SoftBlock` of the first planes, one for each class."""
-        values = self._values[: len(classes)].view(np.float16)
-        return SoftBlock(region, tuple(classes.tolist()), values, constants or {}, sums)
+        count = len(classes)
+        values, boxes = self._values[:count].view(np.float16), self._written[:count]
+        return SoftBlock(region, tuple(classes.tolist()), values, constants or {}, sums, boxes)

@@ -13,6 +13,7 @@ they lie in space is said in `softlab_cli.store.ngff_place`.
 from __future__ import annotations
 
 import colorsys
+from functools import cache
 from typing import Any
 
 from softlab_cli.core.classes import ClassTable, LabelClass
@@ -165,8 +166,11 @@ def _channels(classes: ClassTable) -> list[dict[str, Any]]:
 
 
 def _colour(entry: LabelClass) -> str:
-    if entry.colour:
-        return entry.colour.upper()
+    return entry.colour.upper() if entry.colour else _hue(entry.index)
+
+
+@cache
+def _hue(index: int) -> str:
     # Steps of the golden ratio keep the hues of any number of neighbours apart.
-    rgb = colorsys.hsv_to_rgb(entry.index * GOLDEN_RATIO % 1, 0.75, 1.0)
+    rgb = colorsys.hsv_to_rgb(index * GOLDEN_RATIO % 1, 0.75, 1.0)
     return "".join(f"{round(255 * part):02X}" for part in rgb)

@@ -16,11 +16,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Grid, Region, Shape, region_shape
+from softlab_cli.core.blocks import Grid, Region, Shape
 from softlab_cli.core.caseid import check_case_id
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
+from softlab_cli.kernels.sizes import read_only
 from softlab_cli.store.codec import encode_chunk, encode_constant
 from softlab_cli.store.documents import case_document, label_documents, read_case_info
 from softlab_cli.store.files import (
@@ -292,12 +293,18 @@ class CaseWriter:
         name: Literal["label", "raters"] = "label" if rater is None else "raters"
         layout = self.arrays[name]
         shard, inside = self.grid.locate(region)
-        z, y, x = region_shape(region)
-        block = np.zeros(self.grid.block, layout.dtype)
-        block[:z, :y, :x] = class_indices
-        data = encode_chunk(block)
+        data = encode_chunk(self._whole(class_indices, layout.dtype))
         slot = layout.slot(rater or 0, inside)
         return EncodedBlock(name, shard, ((slot, data),) if data else ())
+
+    def _whole(self, class_indices: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """A block that is filled up with zeros where the volume ends."""
+        from softlab_cli.kernels.block import copy_with_halo
+
+        shape, block = class_indices.shape, self.grid.block
+        whole = np.empty(block, dtype) if shape == block else np.zeros(block, dtype)
+        copy_with_halo(read_only(class_indices), (0, 0, 0), shape, shape[2], whole)
+        return whole
 
     def append(self, encoded: EncodedBlock) -> None:
         """Add an encoded block; one thread does so.

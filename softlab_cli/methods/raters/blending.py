@@ -152,7 +152,7 @@ class NarrowBlender(SmoothBlender):
         neighbours = narrow_weights(weights)
         self._tables = narrow_tables(neighbours)
         by_group = np.array([neighbours[1 + dz, 1 + dy, 1 + dx] for (dz, dy, dx), _, _ in GROUPS])
-        self._weighing = Weighing(by_group, self._tables.sums[0, -1:], self._total)
+        self._weighing = Weighing(by_group, self._tables.sums[-1:], self._total)
         self._parts = self._new_parts(block)
 
     def _new_parts(self, block: Shape) -> Parts:

@@ -34,8 +34,12 @@ def narrow_tables(weights: NDArray[np.float64]) -> Tables:
 def _tables_of(weights: bytes) -> Tables:
     # They take longer than a small case, and many small cases have the same weights.
     sums = code_sums(np.frombuffer(weights).reshape(3, 3, 3))
-    halves = (sums / sums[1, -1]).astype(np.float16).view(np.uint16)
-    return Tables(sums, halves.reshape(-1), MASS, ENTROPY)
+    own = (sums + sums[-1]) / (sums[-1] + sums[-1])
+    other = sums[::-1] / (sums[-1] + sums[-1])
+    halves = np.stack([own, other]).astype(np.float16).view(np.uint16)
+    both = halves[0] | halves[1].astype(np.uint32) << 16
+    pairs = np.stack([both, ENTROPY[halves].sum(axis=0), *MASS[halves]], axis=1)
+    return Tables(sums, pairs.astype(np.uint32).reshape(-1), MASS, ENTROPY)
 
 
 class NarrowStencil(Stencil):
