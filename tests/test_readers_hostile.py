@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from softlab_cli import readers
-from softlab_cli.core.provenance import describe_source, same_content
+from softlab_cli.core.provenance import describe_sources, same_content
 from softlab_cli.readers import probe, read_image, read_label_map
 from softlab_cli.readers.base import open_input
 from tests.pictures_support import message, write
@@ -201,7 +201,7 @@ def test_ten_to_the_twelfth_voxels(tmp_path) -> None:
 @pytest.mark.parametrize("header", ["a.mhd", "a.nhdr"])
 def test_a_change_of_the_voxels_is_a_change_of_the_case(tmp_path, header) -> None:
     path = write(tmp_path / header, LABELS, packed=False)
-    kept = [describe_source(path, "label")]
+    kept = describe_sources([(path, "label")])
     assert same_content(kept, [(path, "label")])
     (data,) = (f for f in tmp_path.iterdir() if f != path)
     stored = bytearray(data.read_bytes())
@@ -240,7 +240,7 @@ def test_slices_in_files_of_their_own(tmp_path, lines, kind) -> None:
             lines += " 1"
         path.write_bytes(NRRD[:-1] + f"data file: {lines.strip()}\n".encode())
     np.testing.assert_array_equal(read_label_map(path).values, VALUES)
-    assert len({describe_source(path, "label").size, path.stat().st_size}) == 2
+    assert len({describe_sources([(path, "label")])[0].size, path.stat().st_size}) == 2
     (tmp_path / "s3.raw").unlink()
     assert "names 's3.raw' as the file of its voxels, which does not exist" in message(path)
 

@@ -16,7 +16,7 @@ import pytest
 
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.events import StageStarted, StageStepped
-from softlab_cli.core.provenance import describe_source
+from softlab_cli.core.provenance import describe_sources
 from softlab_cli.store.reader import MissingCaseError, Store
 from softlab_cli.store.verify import Defect, verify_store
 from softlab_cli.store.verify_data import sum_tolerance
@@ -605,7 +605,7 @@ class TestSources:
     def with_source(self, tmp_path: Path) -> tuple[Path, Path]:
         file = tmp_path / "a.nii.gz"
         file.write_bytes(b"voxels")
-        info = case_info(CASE, (describe_source(file, "label"),))
+        info = case_info(CASE, describe_sources([(file, "label")]))
         store = StoreWriter.create_or_open(tmp_path / "s", store_info(CASE.classes))
         with store.case("a", CASE.geometry) as writer:
             fill(writer, CASE)

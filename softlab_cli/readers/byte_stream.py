@@ -40,13 +40,13 @@ class ByteStream:
         self.path = path
         self._file = open_input(path)
         self._size = os.fstat(self._file.fileno()).st_size - start
-        if compressed is None:
+        if start:
             self._file.seek(start)
-            compressed = self._file.read(2) == GZIP_MAGIC
-        self._file.seek(start)
+        if compressed is None:  # looking ahead moves nothing, and is one read with what follows
+            compressed = self._file.peek(2)[:2] == GZIP_MAGIC  # type: ignore[attr-defined]
         self._inflater = zlib.decompressobj(GZIP_OR_ZLIB) if compressed else None
         self._input = b""
-        self._output = memoryview(b"")
+        self._output = memoryview(b"")  # of the data, not yet handed out
 
     def __enter__(self) -> ByteStream:
         return self
@@ -57,6 +57,11 @@ class ByteStream:
     def close(self) -> None:
         """Close the file; nothing can be read any more."""
         self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data as the file has them."""
+        return self._size
 
     @property
     def capacity(self) -> int:
@@ -78,6 +83,12 @@ class ByteStream:
         buffer = bytearray(count)
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
+    def peek(self, count: int) -> bytes:
+        """What `read` would give, and gives afterwards."""
+        found = self.read(count)
+        self._output = memoryview(found + self._output)
+        return found
+
     def skip(self, count: int) -> None:
         """Leave out `count` bytes."""
         self.skim(count)
@@ -95,10 +106,11 @@ class ByteStream:
         self._file.seek(count, os.SEEK_CUR)
 
     def _some(self, target: memoryview) -> int:
-        if self._inflater is None:
-            return int(self._file.readinto(target))  # type: ignore[attr-defined]
-        if not self._output and not self._fill():
-            return 0
+        if not self._output:
+            if self._inflater is None:
+                return int(self._file.readinto(target))  # type: ignore[attr-defined]
+            if not self._fill():
+                return 0
         count = min(len(target), len(self._output))
         target[:count] = self._output[:count]
         self._output = self._output[count:]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +117,7 @@ class NiftiHeader:
     @property
     def channels(self) -> int:
         """Values for each voxel: volumes times colours."""
-        return int(np.prod(self.dims[3:], dtype=object)) * self.components
+        return prod(self.dims[3:]) * self.components
 
     @property
     def bytes_promised(self) -> int:

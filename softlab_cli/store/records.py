@@ -149,8 +149,8 @@ def sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts with their seal at the end, the others in order; an older seal is replaced."""
     # As they come back from a file: keys are text there, and sorted as such.
     content = json.loads(json.dumps({k: v for k, v in facts.items() if k != SEAL}))
-    content = json.loads(json.dumps(content, sort_keys=True))
-    return {**content, SEAL: checksum_of(content)}
+    text = json.dumps(content, sort_keys=True)
+    return {**json.loads(text), SEAL: _checksum(text.encode())}
 
 
 def is_sealed(facts: Mapping[str, Any], text: bytes = b"") -> bool:

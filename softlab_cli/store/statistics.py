@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
@@ -102,7 +102,7 @@ class CaseStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """The statistics as the store keeps them."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> CaseStatistics:

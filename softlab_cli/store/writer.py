@@ -6,6 +6,7 @@ once, also over a shared file system, as long as they write different cases.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.codec import encode_chunk, encode_constant
-from softlab_cli.store.documents import case_document, label_documents, read_case_info
+from softlab_cli.store.documents import case_documents, read_case_info
 from softlab_cli.store.files import (
     METADATA,
     has_empty_files,
@@ -247,7 +248,7 @@ class CaseWriter:
             with system_errors(self._folder, "made"):
                 self._folder.mkdir()
                 for name, layout in self.arrays.items():
-                    self._folders[name].mkdir(parents=True)
+                    os.makedirs(self._folders[name])
                     write_json(self._folders[name] / METADATA, layout.to_json())
         except BaseException:  # a signal as well: nobody calls `__exit__` then
             remove(self._folder)
@@ -333,9 +334,8 @@ class CaseWriter:
         """
         arrays = {name: self._record(name) for name in self.arrays}
         case = replace(case, arrays=arrays)
-        for path, group in label_documents(self._case_id, case, self._info).items():
+        for path, group in case_documents(self._case_id, case, self._info).items():
             write_json(self._folder / path / METADATA, group)
-        write_json(self._folder / METADATA, case_document(self._case_id, case, self._info))
         if self._sync:
             sync_tree(self._folder)
         self._rename()
