@@ -16,6 +16,7 @@ __all__ = [
     "PROOFS",
     "case_documents",
     "group_document",
+    "group_paths",
     "label_documents",
     "ome_metadata",
     "read_case_info",
@@ -44,6 +45,12 @@ def case_documents(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, 
 def label_documents(ome: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The ``zarr.json`` of the groups in a case, by their paths, from `ome_metadata`."""
     return {path: group_document({"ome": own}) for path, own in ome.items() if path}
+
+
+def group_paths(store: StoreInfo) -> tuple[str, ...]:
+    """The groups of a case, by their paths below it; the case itself has the empty path."""
+    group, _, _ = LABEL_IMAGE.partition("/")
+    return ("", group, LABEL_IMAGE) if store.has_label_image else ("",)
 
 
 def ome_metadata(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:

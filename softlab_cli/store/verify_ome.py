@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ NEAR_MM = 1e-9
 MENDING = "softlab verify --mend-ome writes it anew"
 
 
-def check_ome(case: Case, store: StoreInfo) -> Iterator[Defect]:
+def check_ome(
+    case: Case, store: StoreInfo, document: Mapping[str, Any]
+) -> Iterator[Defect]:
     """What of the OME metadata differs from what affine and classes say.
 
     Parameters
@@ -43,10 +45,12 @@ def check_ome(case: Case, store: StoreInfo) -> Iterator[Defect]:
         The case; it could be opened.
     store
         What holds for all cases.
+    document
+        The case's ``zarr.json``.
     """
     what = f"OME-NGFF {store.ome}"
     ome = ome_metadata(case.case_id, case.info, store)
-    told = read_json(case.path / METADATA)["attributes"].get("ome")
+    told = document["attributes"].get("ome")
     if store.schema == FIRST_SCHEMA and (earlier := _of_earlier(case, ome[""], told)) is not None:
         yield from (replace(defect, what=what) for defect in earlier)
     elif problem := _image_problem(case, store, ome[""], told):

@@ -35,7 +35,7 @@ from softlab_cli.store.files import (
     write_json,
 )
 from softlab_cli.store.layout import ArrayLayout
-from softlab_cli.store.records import ArrayRecord, checksum_of
+from softlab_cli.store.records import ArrayRecord
 from softlab_cli.store.root import prepare_root, remove_abandoned
 from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo, differences
 from softlab_cli.store.shards import ShardWriter
@@ -346,7 +346,7 @@ class CaseWriter:
 
     def _record(self, name: str) -> ArrayRecord:
         """Finish an array's shards; what the case's record says of them."""
-        return ArrayRecord(checksum_of(self.arrays[name].to_json()), self._shards[name].close())
+        return ArrayRecord(self.arrays[name].checksum, self._shards[name].close())
 
     def _rename(self) -> None:
         """A folder cannot replace another in one step: the old one steps aside first.
