@@ -12,6 +12,7 @@ from typing import Any, Literal
 from softlab_cli.core.detached import detached_files
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import voxels_beside
+from softlab_cli.core.places import resolved
 
 __all__ = [
     "Source",
@@ -130,7 +131,7 @@ def describe_sources(files: Sequence[tuple[Path, Role]]) -> tuple[Source, ...]:
     InputError
         When a file cannot be read.
     """
-    folders: dict[Path, str] = {}  # to resolve one takes a call for each part of its path
+    folders: dict[Path, str] = {}
     found = []
     for path, role in files:
         try:
@@ -139,17 +140,8 @@ def describe_sources(files: Sequence[tuple[Path, Role]]) -> tuple[Source, ...]:
             checksum = _of_parts(path, parts)
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-        found.append(Source(role, _resolved(path, folders), checksum, size, mtime_ns))
+        found.append(Source(role, resolved(path, folders), checksum, size, mtime_ns))
     return tuple(found)
-
-
-def _resolved(path: Path, folders: dict[Path, str]) -> str:
-    """The path without links and dots; `folders` has those of folders that are known."""
-    if path.name in ("", "..") or path.is_symlink():
-        return str(path.resolve())
-    if path.parent not in folders:
-        folders[path.parent] = str(path.parent.resolve())
-    return os.path.join(folders[path.parent], path.name)
 
 
 def same_content(kept: Sequence[Source], now: Sequence[tuple[Path, Role]]) -> bool:

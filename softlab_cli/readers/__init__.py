@@ -97,6 +97,11 @@ def _reader(path: Path) -> Reader:
     return reader
 
 
+def _path(path: str | os.PathLike[str]) -> Path:
+    """The path itself where it is one: to make another of it takes as long as to open a file."""
+    return path if isinstance(path, Path) else Path(path)
+
+
 def probe(path: str | os.PathLike[str]) -> FileProbe:
     """What a file's header says, without reading its voxels.
 
@@ -156,7 +161,7 @@ def open_label_object(path: str | os.PathLike[str] | ClassFiles) -> LabelObject:
     """
     if isinstance(path, ClassFiles):
         return ClassFilesObject(path, Reader(probe, read_label_map, read_image))
-    path = Path(path)
+    path = _path(path)
     suffix = image_suffix(path.name)
     if suffix in NRRD_SUFFIXES and (named := seg_nrrd.find_segmentation(path)) is not None:
         return named
@@ -191,7 +196,7 @@ def read_label_map(path: str | os.PathLike[str], replacing: Replacing | None = N
         When the file is damaged, has several values for each voxel, places its
         voxels nowhere, or holds numbers that are not integers.
     """
-    path = Path(path)
+    path = _path(path)
     _check_room(path, as_image=False)
     return _reader(path).read_label_map(path, replacing)
 
@@ -216,7 +221,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     InputError
         When the file is damaged or places its voxels nowhere.
     """
-    path = Path(path)
+    path = _path(path)
     _check_room(path, as_image=True)
     return _reader(path).read_image(path)
 

@@ -83,7 +83,7 @@ def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
         warnings += surplus_warnings(stream, header.bytes_promised, path)
     metadata = {
         "format": f"NIfTI-{header.version}",
-        "stored_dtype": header.dtype.name,
+        "stored_dtype": header.type_name,
         "affine_source": header.affine_source,
     }
     return LabelMap(values, header.geometry, (*header.warnings, *warnings), metadata)

@@ -11,7 +11,7 @@ Source: nifti1.h and nifti2.h of the NIfTI Data Format Working Group.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -123,6 +123,11 @@ class NiftiHeader:
     def bytes_promised(self) -> int:
         """Bytes of all voxels as stored."""
         return self.voxels * self.channels * self.dtype.itemsize
+
+    @cached_property
+    def type_name(self) -> str:
+        """NumPy's name of the type of one stored number."""
+        return self.dtype.name
 
     @property
     def is_scaled(self) -> bool:
