@@ -34,9 +34,7 @@ NEAR_MM = 1e-9
 MENDING = "softlab verify --mend-ome writes it anew"
 
 
-def check_ome(
-    case: Case, store: StoreInfo, document: Mapping[str, Any]
-) -> Iterator[Defect]:
+def check_ome(case: Case, store: StoreInfo, document: Mapping[str, Any]) -> Iterator[Defect]:
     """What of the OME metadata differs from what affine and classes say.
 
     Parameters
