@@ -26,7 +26,7 @@ def refuse_url(*paths: Path | None) -> None:
             )
 
 
-def resolved(path: Path, folders: dict[Path, str]) -> str:
+def resolved(path: Path, folders: dict[str, str]) -> str:
     """The absolute path without links and dots, as `Path.resolve` has it.
 
     Parameters
@@ -37,8 +37,9 @@ def resolved(path: Path, folders: dict[Path, str]) -> str:
         The same of folders that are known; those met are added. To resolve one takes a
         call of the system for each part of its path, and the files of a case lie in few.
     """
-    if path.name in ("", "..") or os.path.islink(path):
-        return str(path.resolve())
-    if path.parent not in folders:
-        folders[path.parent] = str(path.parent.resolve())
-    return os.path.join(folders[path.parent], path.name)
+    folder, name = os.path.split(path)
+    if name in ("", ".", "..") or os.path.islink(path):
+        return os.path.realpath(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.join(folders[folder], name)

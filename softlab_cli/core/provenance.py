@@ -131,7 +131,7 @@ def describe_sources(files: Sequence[tuple[Path, Role]]) -> tuple[Source, ...]:
     InputError
         When a file cannot be read.
     """
-    folders: dict[Path, str] = {}
+    folders: dict[str, str] = {}
     found = []
     for path, role in files:
         try:

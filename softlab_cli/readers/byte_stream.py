@@ -16,7 +16,7 @@ MOST_INFLATION = 1032
 """Deflate never makes more of one byte: 258 bytes from 2 bits."""
 
 PIECE = 1 << 18
-"""Bytes inflated at a time: they stay in the processor's cache."""
+"""Bytes read, and inflated, at a time: they stay in the processor's cache."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_OR_ZLIB = 47
@@ -40,6 +40,8 @@ class ByteStream:
         self.path = path
         self._file = open_input(path)
         self._size = os.fstat(self._file.fileno()).st_size - start
+        # A read of more than there is would get, and give back, memory for all of it.
+        self._piece = min(PIECE, max(0, self._size)) or PIECE
         if start:
             self._file.seek(start)
         if compressed is None:  # looking ahead moves nothing, and is one read with what follows
@@ -120,7 +122,7 @@ class ByteStream:
         """Inflate the next piece; False at the end of the data."""
         assert self._inflater is not None
         while not self._inflater.eof or self._next_member():
-            data = self._input or self._file.read(PIECE)
+            data = self._input or self._file.read(self._piece)
             try:
                 out = self._inflater.decompress(data, PIECE)
             except zlib.error as error:  # type: ignore[misc]
@@ -144,7 +146,7 @@ class ByteStream:
     def _next_member(self) -> bool:
         """Go on to the next gzip member, which parallel compressors write."""
         assert self._inflater is not None
-        rest = self._inflater.unused_data + self._file.read(PIECE)
+        rest = self._inflater.unused_data + self._file.read(self._piece)
         if not rest.startswith(GZIP_MAGIC):
             return False
         self._inflater = zlib.decompressobj(GZIP_OR_ZLIB)

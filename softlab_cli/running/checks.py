@@ -75,7 +75,7 @@ def refuse_own_output(sources: Iterable[Path], out: Path) -> None:
     out
         The store.
     """
-    own, folders = str(out.resolve()), dict[Path, str]()
+    own, folders = os.path.realpath(out), dict[str, str]()
     for source in sources:
         place = resolved(Path(source), folders)
         if place == own or place.startswith(own.rstrip(os.sep) + os.sep):
