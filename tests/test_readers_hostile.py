@@ -212,6 +212,25 @@ def test_a_change_of_the_voxels_is_a_change_of_the_case(tmp_path, header) -> Non
     assert not same_content(kept, [(path, "label")])
 
 
+def test_the_path_of_a_source_has_no_links_and_no_dots(tmp_path, monkeypatch) -> None:
+    (tmp_path / "data" / "below").mkdir(parents=True)
+    write(tmp_path / "data" / "a.nii", LABELS)
+    (tmp_path / "linked").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "b.nii").symlink_to("a.nii")
+    monkeypatch.chdir(tmp_path / "data")
+    named = [
+        "a.nii",
+        "b.nii",
+        "below/../a.nii",
+        str(tmp_path / "linked" / "a.nii"),
+        "../linked/b.nii",
+    ]
+    sources = describe_sources([(Path(name), "label") for name in named])
+    assert {source.path for source in sources} == {str((tmp_path / "data" / "a.nii").resolve())}
+    (folder,) = describe_sources([(Path("."), "image")])
+    assert folder.path == str((tmp_path / "data").resolve())
+
+
 @pytest.mark.parametrize("name", ["/etc/hostname", "../b.raw", "x/../../b.raw", "..\\b.raw"])
 def test_voxels_lie_below_their_header(tmp_path, name) -> None:
     (tmp_path / "b.raw").write_bytes(LABELS.tobytes())
