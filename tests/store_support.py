@@ -21,7 +21,7 @@ from softlab_cli.core.provenance import Source
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader
-from softlab_cli.store.documents import PROOFS, case_document, store_document
+from softlab_cli.store.documents import PROOFS, case_documents, store_document
 from softlab_cli.store.files import METADATA, read_json, write_json
 from softlab_cli.store.reader import Store
 from softlab_cli.store.records import ArrayRecord, checksum_of, sealed
@@ -176,7 +176,7 @@ def as_first_schema(path: Path) -> None:
         }
         if info.has_label_image:
             shutil.rmtree(case.path / "labels")
-        document = case_document(case_id, replace(case.info, arrays=records), first)
+        document = case_documents(case_id, replace(case.info, arrays=records), first)[""]
         write_json(case.path / METADATA, document)
     write_json(path / METADATA, store_document(first))
 

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from softlab_cli import readers
-from softlab_cli.core.provenance import describe_source, same_content
+from softlab_cli.core.provenance import describe_sources, same_content
 from softlab_cli.readers import probe, read_image, read_label_map
 from softlab_cli.readers.base import open_input
 from tests.pictures_support import message, write
@@ -201,7 +201,7 @@ def test_ten_to_the_twelfth_voxels(tmp_path) -> None:
 @pytest.mark.parametrize("header", ["a.mhd", "a.nhdr"])
 def test_a_change_of_the_voxels_is_a_change_of_the_case(tmp_path, header) -> None:
     path = write(tmp_path / header, LABELS, packed=False)
-    kept = [describe_source(path, "label")]
+    kept = describe_sources([(path, "label")])
     assert same_content(kept, [(path, "label")])
     (data,) = (f for f in tmp_path.iterdir() if f != path)
     stored = bytearray(data.read_bytes())
@@ -210,6 +210,25 @@ def test_a_change_of_the_voxels_is_a_change_of_the_case(tmp_path, header) -> Non
     os.utime(data, ns=(1, 1))
     os.utime(path, ns=(kept[0].mtime_ns + 5, kept[0].mtime_ns + 5))
     assert not same_content(kept, [(path, "label")])
+
+
+def test_the_path_of_a_source_has_no_links_and_no_dots(tmp_path, monkeypatch) -> None:
+    (tmp_path / "data" / "below").mkdir(parents=True)
+    write(tmp_path / "data" / "a.nii", LABELS)
+    (tmp_path / "linked").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "b.nii").symlink_to("a.nii")
+    monkeypatch.chdir(tmp_path / "data")
+    named = [
+        "a.nii",
+        "b.nii",
+        "below/../a.nii",
+        str(tmp_path / "linked" / "a.nii"),
+        "../linked/b.nii",
+    ]
+    sources = describe_sources([(Path(name), "label") for name in named])
+    assert {source.path for source in sources} == {str((tmp_path / "data" / "a.nii").resolve())}
+    (folder,) = describe_sources([(Path("."), "image")])
+    assert folder.path == str((tmp_path / "data").resolve())
 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "../b.raw", "x/../../b.raw", "..\\b.raw"])
@@ -240,7 +259,7 @@ def test_slices_in_files_of_their_own(tmp_path, lines, kind) -> None:
             lines += " 1"
         path.write_bytes(NRRD[:-1] + f"data file: {lines.strip()}\n".encode())
     np.testing.assert_array_equal(read_label_map(path).values, VALUES)
-    assert len({describe_source(path, "label").size, path.stat().st_size}) == 2
+    assert len({describe_sources([(path, "label")])[0].size, path.stat().st_size}) == 2
     (tmp_path / "s3.raw").unlink()
     assert "names 's3.raw' as the file of its voxels, which does not exist" in message(path)
 

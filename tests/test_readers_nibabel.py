@@ -10,7 +10,7 @@ import pytest
 
 import softlab_cli
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.provenance import describe_source, same_content
+from softlab_cli.core.provenance import describe_sources, same_content
 from softlab_cli.readers import probe, read_image, read_label_map
 
 VALUES = np.random.default_rng(2).integers(0, 2000, (5, 4, 3)).astype(np.int16)
@@ -126,7 +126,7 @@ def test_headers_that_promise_too_much_are_refused(tmp_path) -> None:
 
 def test_a_pair_is_one_source(tmp_path) -> None:
     path = saved(tmp_path / "a.hdr")
-    kept = describe_source(path, "label")
+    kept = describe_sources([(path, "label")])[0]
     assert same_content([kept], [(path, "label")])
     raw = bytearray((tmp_path / "a.img").read_bytes())
     raw[0] ^= 1

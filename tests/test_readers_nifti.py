@@ -24,6 +24,7 @@ from softlab_cli.readers import (
     read_image,
     read_label_map,
 )
+from softlab_cli.readers.base import open_input
 
 CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768,
          "i8": 1024, "u8": 1280}  # fmt: skip
@@ -158,6 +159,23 @@ def test_a_picture_has_one_slice_and_two_axes(tmp_path) -> None:
     assert label_map.geometry.ndim == 2
     assert label_map.geometry.shape == (1, 3, 4)
     np.testing.assert_allclose(label_map.geometry.spacing_mm, (1, 0.8, 0.7))
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_file_is_opened_once_to_be_read(tmp_path, monkeypatch, name) -> None:
+    values = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    path, opened = write(tmp_path / name, values), []
+
+    def counted(path: Path) -> Any:
+        opened.append(path)
+        return open_input(path)
+
+    monkeypatch.setattr("softlab_cli.readers.byte_stream.open_input", counted)
+    monkeypatch.setattr("softlab_cli.readers.base.open_input", counted)
+    assert (nifti.read_label_map(path).values == values).all()
+    assert (nifti.read_image(path).intensities == values).all()
+    assert nifti.probe(path).geometry.shape == values.shape
+    assert opened == [path] * 3
 
 
 @pytest.mark.parametrize("further", [(1,), (1, 1), (1, 1, 1, 1)])

@@ -16,7 +16,8 @@ import pytest
 
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.events import StageStarted, StageStepped
-from softlab_cli.core.provenance import describe_source
+from softlab_cli.core.provenance import describe_sources
+from softlab_cli.store.differing import first_difference
 from softlab_cli.store.reader import MissingCaseError, Store
 from softlab_cli.store.verify import Defect, verify_store
 from softlab_cli.store.verify_data import sum_tolerance
@@ -51,6 +52,23 @@ def store(tmp_path: Path) -> Path:
     """A store with two cases, sound."""
     write_store(tmp_path / "soft.zarr", a=CASE, b=example((5, 5, 5), seed=1))
     return tmp_path / "soft.zarr"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected", "same"),
+    [
+        ({"a": [1, 2.5, "x", None]}, {"a": (1, 2.5, "x", None)}, True),
+        ({"a": 1, "b": 2}, {"b": 2.0, "a": 1}, True),
+        ([1.0 + 1e-15], [1.0], True),
+        ([1], [True], False),
+        ([0.0], [-0.0], False),
+        ([1], ["1"], False),
+        ({"a": 1}, {"a": 1, "b": None}, False),
+    ],
+)
+def test_what_counts_as_a_difference(told: Any, expected: Any, same: bool) -> None:
+    assert (first_difference(told, expected) == "") == same
+    assert first_difference(told, told) == first_difference(expected, expected) == ""
 
 
 def constant(label: int) -> Example:
@@ -320,6 +338,26 @@ class TestMetadata:
         defect, _ = verify_store(store)
         assert defect.what == "zarr-python"
         assert "cannot open label" in defect.detail
+
+    def test_what_zarr_python_cannot_open_beside_cases_that_it_can(self, tmp_path: Path) -> None:
+        def edit(document: Any) -> None:
+            document["codecs"][0]["configuration"]["codecs"][1]["configuration"]["level"] = 999
+
+        store = write_store(tmp_path / "soft.zarr", a=CASE, b=CASE, c=CASE).path
+        as_earlier_version(store)
+        edit_json(store / "b/label/zarr.json", edit)
+        defects = verify_store(store)
+        assert [d.case_id for d in defects if d.what == "zarr-python"] == ["b"]
+
+    def test_zarr_python_opens_cases_that_are_alike_once(self, tmp_path: Path, monkeypatch) -> None:
+        import zarr
+
+        opened: list[Path] = []
+        actual = zarr.open_group
+        monkeypatch.setattr(zarr, "open_group", lambda p, **k: opened.append(p) or actual(p, **k))
+        store = write_store(tmp_path / "soft.zarr", a=CASE, b=example((5, 5, 5)), c=CASE).path
+        assert not verify_store(store)
+        assert [path.name for path in opened] == ["a", "b"]
 
     @pytest.mark.parametrize(
         ("name", "entry", "said"),
@@ -605,7 +643,7 @@ class TestSources:
     def with_source(self, tmp_path: Path) -> tuple[Path, Path]:
         file = tmp_path / "a.nii.gz"
         file.write_bytes(b"voxels")
-        info = case_info(CASE, (describe_source(file, "label"),))
+        info = case_info(CASE, describe_sources([(file, "label")]))
         store = StoreWriter.create_or_open(tmp_path / "s", store_info(CASE.classes))
         with store.case("a", CASE.geometry) as writer:
             fill(writer, CASE)

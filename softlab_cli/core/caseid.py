@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from softlab_cli.core.errors import InputError
 
@@ -45,6 +46,8 @@ PARTIAL_MARK = ".partial-"
 LONGEST_CASE_ID = 200
 """Bytes: a file name has 255, and the mark of an unfinished case must fit."""
 
+NAMES_KEPT = 4096
+
 LONGEST_NUMBER = 4000
 """Digits of a number in a name; Python refuses to count further."""
 
@@ -55,6 +58,7 @@ def natural_order(text: str) -> tuple[list[str | int], str]:
     return [int(p[:LONGEST_NUMBER]) if i % 2 else p for i, p in enumerate(parts)], text
 
 
+@lru_cache(maxsize=NAMES_KEPT)
 def image_suffix(name: str) -> str:
     """The image ending of a file name in lower case, or an empty string.
 

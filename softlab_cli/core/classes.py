@@ -109,7 +109,7 @@ class ClassTable:
     def __len__(self) -> int:
         return len(self.classes)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Class names in the order of their indices."""
         return tuple(c.name for c in self.classes)
@@ -124,12 +124,12 @@ class ClassTable:
         """Class index of label value 0, or None when 0 is no class."""
         return self.values.index(0) if 0 in self.values else None
 
-    @property
+    @cached_property
     def index_dtype(self) -> np.dtype[Any]:
         """uint8 while every index and the ignore mark fit in it, else uint16."""
         return np.dtype(np.uint8 if len(self) <= 255 else np.uint16)
 
-    @property
+    @cached_property
     def ignore_index(self) -> int:
         """The mark of ignored voxels among class indices: 255 or 65535."""
         return int(np.iinfo(self.index_dtype).max)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.core.detached import detached_files
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import voxels_beside
+from softlab_cli.core.places import resolved
 
-__all__ = ["Source", "describe_source", "same_content", "sha256_of", "size_and_mtime"]
+__all__ = [
+    "Source",
+    "describe_sources",
+    "same_content",
+    "sha256_of",
+    "size_and_mtime",
+]
+
+PIECE_BYTES = 1 << 18
 
 Role = Literal["label", "image"]
 
@@ -43,7 +53,7 @@ class Source:
 
     def to_json(self) -> dict[str, Any]:
         """The source as the store keeps it."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Source:
@@ -63,7 +73,10 @@ def sha256_of(path: str | Path) -> str:
     A header whose voxels lie in other files is summed like a folder with all of them.
     """
     path = Path(path)
-    parts = _parts(path)
+    return _of_parts(path, _parts(path))
+
+
+def _of_parts(path: Path, parts: Sequence[Path]) -> str:
     if parts == [path]:
         return _of_bytes(path)
     folder = path if path.is_dir() else path.parent
@@ -72,8 +85,12 @@ def sha256_of(path: str | Path) -> str:
 
 
 def _of_bytes(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    # Without a buffer to be filled and cleared, which takes longer than to read a small file.
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _parts(path: Path) -> list[Path]:
@@ -98,24 +115,33 @@ def _files(folder: Path) -> list[Path]:
 
 def size_and_mtime(path: Path) -> tuple[int, int]:
     """Size in bytes and time of the last change, nanoseconds; of several files, of all."""
-    facts = [file.stat() for file in _parts(path)]
+    return _size_and_mtime(_parts(path))
+
+
+def _size_and_mtime(parts: Sequence[Path]) -> tuple[int, int]:
+    facts = [os.stat(file) for file in parts]
     return sum(f.st_size for f in facts), max((f.st_mtime_ns for f in facts), default=-1)
 
 
-def describe_source(path: Path, role: Role) -> Source:
-    """The source as it is now.
+def describe_sources(files: Sequence[tuple[Path, Role]]) -> tuple[Source, ...]:
+    """The sources of a case as they are now, in their order.
 
     Raises
     ------
     InputError
-        When the file cannot be read.
+        When a file cannot be read.
     """
-    try:
-        size, mtime_ns = size_and_mtime(path)
-        checksum = sha256_of(path)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-    return Source(role, str(path.resolve()), checksum, size, mtime_ns)
+    folders: dict[str, str] = {}
+    found = []
+    for path, role in files:
+        try:
+            parts = _parts(path)
+            size, mtime_ns = _size_and_mtime(parts)
+            checksum = _of_parts(path, parts)
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+        found.append(Source(role, resolved(path, folders), checksum, size, mtime_ns))
+    return tuple(found)
 
 
 def same_content(kept: Sequence[Source], now: Sequence[tuple[Path, Role]]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -69,6 +70,12 @@ class Geometry:
     ndim: int = 3
     missing: str = ""
 
+    def equals(self, other: Geometry) -> bool:
+        """Whether two grids are the same to the last bit, whatever else is known of them."""
+        if self is other:
+            return True
+        return self.shape == other.shape and np.array_equal(self.affine, other.affine)
+
     @property
     def is_default(self) -> bool:
         """Whether the affine is what tools write that know none: 1 mm from the origin on."""
@@ -94,7 +101,7 @@ class Geometry:
         """Why the file may have no geometry of its own; empty when it seems to."""
         return self.missing or ("identity affine" if self.is_default else "")
 
-    @property
+    @cached_property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxels along (Z, Y, X), in millimetres."""
         x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))

@@ -19,7 +19,7 @@ from softlab_cli.core.events import (
     StageStepped,
     ignore,
 )
-from softlab_cli.core.provenance import describe_source
+from softlab_cli.core.provenance import describe_sources
 from softlab_cli.evaluation.calibrations import Calibration, refuse_existing
 from softlab_cli.evaluation.case import EvaluationTask, fingerprints_of, opened, refuses_sums
 from softlab_cli.evaluation.fitting import (
@@ -253,7 +253,7 @@ def count_case(task: EvaluationTask) -> Votes | CaseFinished:
     """Count the votes of one case; never raises."""
     started = time.perf_counter()
     try:
-        sources = [describe_source(file, role) for file, role in task.files]
+        sources = describe_sources(task.files)
         _check_soft(task)
         path = task.members[0].label_maps[0]
         with opened(task, task.out) as found, naming(path):

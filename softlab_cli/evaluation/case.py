@@ -15,7 +15,7 @@ from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError, naming
 from softlab_cli.core.events import CaseFinished
-from softlab_cli.core.provenance import Role, Source, describe_source
+from softlab_cli.core.provenance import Role, Source, describe_sources
 from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation.calibrated import Calibrated
 from softlab_cli.evaluation.calibrations import Calibration, fingerprint
@@ -128,7 +128,7 @@ def evaluate_case(task: EvaluationTask) -> CaseFinished:
     """Judge one case and keep what was found; never raises."""
     started = time.perf_counter()
     try:
-        sources = [describe_source(file, role) for file, role in task.files]
+        sources = describe_sources(task.files)
         found = _evaluated(task)
         if task.calibration is not None and task.calibration.knows(fingerprints_of(task, sources)):
             found = replace(found, warnings=(*found.warnings, FITTED_HERE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import Any
 
@@ -114,7 +114,7 @@ class RaterStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """The statistics as the store keeps them."""
-        return asdict(self)
+        return {**vars(self), "pairs": [dict(vars(pair)) for pair in self.pairs]}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> RaterStatistics:

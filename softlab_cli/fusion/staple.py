@@ -294,7 +294,9 @@ def _all_rows(
 ) -> tuple[Shares, int]:
     """Posteriors of all patterns, those that are certain included; and the ties."""
     rows, classes, fractions = model.posteriors()
-    certain = np.setdiff1d(np.arange(len(patterns.labels)), used)
+    is_certain = np.ones(len(patterns.labels), bool)
+    is_certain[used] = False
+    certain = np.flatnonzero(is_certain)
     winners, _ = count_votes(patterns.labels[certain]).largest()
     certain, winners = certain[winners != UNLABELLED], winners[winners != UNLABELLED]
     rows = np.concatenate([used[rows], certain])

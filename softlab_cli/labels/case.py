@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from softlab_cli.labels.indices import (
 )
 from softlab_cli.labels.numbering import number_as
 from softlab_cli.labels.read import ReadingOptions, probe_labels, read_labels
-from softlab_cli.readers import path_of
+from softlab_cli.readers import FileProbe, path_of
 from softlab_cli.store.statistics import LabelCounts
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "RaterLabels",
     "count_indexed",
     "count_labels",
+    "probe_raters",
     "rater_grid",
     "read_hard_labels",
     "read_rater_labels",
@@ -137,10 +139,27 @@ def rater_grid(case: Case, options: ReadingOptions) -> Geometry:
 
     So a rater whose file is a crop is padded, whoever comes first.
     """
-    grids = [
-        probe_labels(source, case.images, options).geometry for source in case.drawings.values()
+    return _largest_grid(_probe_each(case, options))
+
+
+def probe_raters(case: Case, options: ReadingOptions) -> list[FileProbe]:
+    """What the headers say of the raters' label maps, once they are on the grid of all."""
+    probes = _probe_each(case, options)
+    onto = _largest_grid(probes)
+    return [
+        seen
+        if seen.geometry.equals(onto)
+        else probe_labels(source, case.images, options, onto=onto)
+        for source, seen in zip(case.drawings.values(), probes, strict=True)
     ]
-    return max(grids, key=lambda grid: prod(grid.shape))
+
+
+def _probe_each(case: Case, options: ReadingOptions) -> list[FileProbe]:
+    return [probe_labels(source, case.images, options) for source in case.drawings.values()]
+
+
+def _largest_grid(probes: Sequence[FileProbe]) -> Geometry:
+    return max((seen.geometry for seen in probes), key=lambda grid: prod(grid.shape))
 
 
 def count_labels(

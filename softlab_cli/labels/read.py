@@ -156,6 +156,8 @@ def read_labels(
         label_map = to_grid(
             label_map, target, resample=options.resample_labels, names=names, path=path
         )
+    if not chosen.warnings:
+        return label_map
     return replace(label_map, warnings=(*chosen.warnings, *label_map.warnings))
 
 
@@ -188,7 +190,9 @@ def probe_labels(
     source, path = open_labels(path), path_of(path)
     chosen = choose_segments(source, options, path)
     series = series_for(source, images, chosen.options)
-    seen = replace(source.probe(series), names=chosen.names or {})
+    seen = source.probe(series)
+    if chosen.names or seen.names:
+        seen = replace(seen, names=chosen.names or {})
     seen = with_spacing(seen, options.spacing_mm)
     target = _target(series, images, options, onto)
     turn = target and find_turn(seen.geometry, target)

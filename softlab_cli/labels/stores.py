@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -32,7 +33,7 @@ CHUNK_BYTES = 1 << 26
 
 def is_store_case(path: Path) -> bool:
     """Whether a path is the folder of a case in a store."""
-    return (path / METADATA).is_file()
+    return os.path.isfile(os.path.join(path, METADATA))
 
 
 def open_labels(source: LabelSource) -> LabelObject:

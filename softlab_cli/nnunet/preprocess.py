@@ -13,7 +13,7 @@ from softlab_cli.core.caseid import check_case_id
 from softlab_cli.core.errors import InputError, SoftlabError, StoreError, UsageError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, RunFinished, ignore
 from softlab_cli.core.memory import available_bytes, available_cores
-from softlab_cli.core.provenance import describe_source, same_content
+from softlab_cli.core.provenance import describe_sources, same_content
 from softlab_cli.methods.base import Fitting, Method
 from softlab_cli.methods.registry import method_class
 from softlab_cli.nnunet.case import HookCase, hook_methods, make_method
@@ -232,7 +232,7 @@ def _is_unchanged(kept: CaseInfo, task: HookTask) -> bool:
 
 def _make_case(task: HookTask) -> CaseFinished:
     case = _case_input(task)
-    sources = tuple(describe_source(file, "label") for _, file in task.raters)
+    sources = describe_sources([(file, "label") for _, file in task.raters])
     with_image = task.method.takes == "label map and image"
     details = case.case.describe(with_image=with_image)
     outcome = write_case(task.method, case, case.store, sources, details)

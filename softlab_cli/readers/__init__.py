@@ -10,6 +10,7 @@ import os
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from stat import S_ISREG
 
 from softlab_cli.core.caseid import (
     DICOM_SUFFIXES,
@@ -96,6 +97,11 @@ def _reader(path: Path) -> Reader:
     return reader
 
 
+def _path(path: str | os.PathLike[str]) -> Path:
+    """The path itself where it is one: to make another of it takes as long as to open a file."""
+    return path if isinstance(path, Path) else Path(path)
+
+
 def probe(path: str | os.PathLike[str]) -> FileProbe:
     """What a file's header says, without reading its voxels.
 
@@ -114,20 +120,22 @@ def probe(path: str | os.PathLike[str]) -> FileProbe:
     InputError
         When the file cannot be read, or is shorter than its header says.
     """
-    path = Path(path)
-    if not path.is_file():  # a DICOM folder, or nothing
-        return _reader(path).probe(path)
-    facts = path.stat()
-    return _probe_file(path, facts.st_size, facts.st_mtime_ns)
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):  # there is nothing: the reader says so
+        facts = None
+    if facts is None or not S_ISREG(facts.st_mode):  # a DICOM folder, or nothing
+        return _reader(Path(path)).probe(Path(path))
+    return _probe_file(os.fspath(path), facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=HEADERS_KEPT)
-def _probe_file(path: Path, size: int, mtime_ns: int) -> FileProbe:
+def _probe_file(path: str, size: int, mtime_ns: int) -> FileProbe:
     """A file's header, read once as long as the file stays what it is.
 
     A plan, a scan and a case all ask for the grid of the image and of each rater.
     """
-    return _reader(path).probe(path)
+    return _reader(Path(path)).probe(Path(path))
 
 
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:
@@ -153,7 +161,7 @@ def open_label_object(path: str | os.PathLike[str] | ClassFiles) -> LabelObject:
     """
     if isinstance(path, ClassFiles):
         return ClassFilesObject(path, Reader(probe, read_label_map, read_image))
-    path = Path(path)
+    path = _path(path)
     suffix = image_suffix(path.name)
     if suffix in NRRD_SUFFIXES and (named := seg_nrrd.find_segmentation(path)) is not None:
         return named
@@ -188,8 +196,9 @@ def read_label_map(path: str | os.PathLike[str], replacing: Replacing | None = N
         When the file is damaged, has several values for each voxel, places its
         voxels nowhere, or holds numbers that are not integers.
     """
-    _check_room(Path(path), as_image=False)
-    return _reader(Path(path)).read_label_map(Path(path), replacing)
+    path = _path(path)
+    _check_room(path, as_image=False)
+    return _reader(path).read_label_map(path, replacing)
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
@@ -212,8 +221,9 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     InputError
         When the file is damaged or places its voxels nowhere.
     """
-    _check_room(Path(path), as_image=True)
-    return _reader(Path(path)).read_image(Path(path))
+    path = _path(path)
+    _check_room(path, as_image=True)
+    return _reader(path).read_image(path)
 
 
 ALWAYS_THERE = 32 * MIB
@@ -226,7 +236,7 @@ def _check_room(path: Path, *, as_image: bool) -> None:
     Some kilobytes can inflate to gigabytes, and a system that hands out memory which it
     does not have ends some process later.
     """
-    if not image_suffix(path.name) or not path.is_file():
+    if not image_suffix(path.name):
         return
     seen = probe(path)
     voxels = prod(seen.geometry.shape)

@@ -24,6 +24,7 @@ __all__ = [
     "check_promise",
     "file_size",
     "open_input",
+    "refuse_empty",
 ]
 
 FETCH_AGAIN = "Fetch or export the file again."
@@ -113,9 +114,14 @@ def file_size(path: Path) -> int:
     """Bytes of a file that can be opened and is not empty."""
     with open_input(path) as file:
         size = os.fstat(file.fileno()).st_size
+    refuse_empty(size, path)
+    return size
+
+
+def refuse_empty(size: int, path: Path) -> None:
+    """Refuse a file of no bytes."""
     if not size:
         raise InputError("is an empty file (0 bytes).", remedy=FETCH_AGAIN, path=path)
-    return size
 
 
 def check_promise(promised: int, at_most: int, path: Path) -> None:

@@ -16,7 +16,7 @@ MOST_INFLATION = 1032
 """Deflate never makes more of one byte: 258 bytes from 2 bits."""
 
 PIECE = 1 << 18
-"""Bytes inflated at a time: they stay in the processor's cache."""
+"""Bytes read, and inflated, at a time: they stay in the processor's cache."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_OR_ZLIB = 47
@@ -40,13 +40,15 @@ class ByteStream:
         self.path = path
         self._file = open_input(path)
         self._size = os.fstat(self._file.fileno()).st_size - start
-        if compressed is None:
+        # A read of more than there is would get, and give back, memory for all of it.
+        self._piece = min(PIECE, max(0, self._size)) or PIECE
+        if start:
             self._file.seek(start)
-            compressed = self._file.read(2) == GZIP_MAGIC
-        self._file.seek(start)
+        if compressed is None:  # looking ahead moves nothing, and is one read with what follows
+            compressed = self._file.peek(2)[:2] == GZIP_MAGIC  # type: ignore[attr-defined]
         self._inflater = zlib.decompressobj(GZIP_OR_ZLIB) if compressed else None
         self._input = b""
-        self._output = memoryview(b"")
+        self._output = memoryview(b"")  # of the data, not yet handed out
 
     def __enter__(self) -> ByteStream:
         return self
@@ -57,6 +59,11 @@ class ByteStream:
     def close(self) -> None:
         """Close the file; nothing can be read any more."""
         self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data as the file has them."""
+        return self._size
 
     @property
     def capacity(self) -> int:
@@ -78,6 +85,12 @@ class ByteStream:
         buffer = bytearray(count)
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
+    def peek(self, count: int) -> bytes:
+        """What `read` would give, and gives afterwards."""
+        found = self.read(count)
+        self._output = memoryview(found + self._output)
+        return found
+
     def skip(self, count: int) -> None:
         """Leave out `count` bytes."""
         self.skim(count)
@@ -95,10 +108,11 @@ class ByteStream:
         self._file.seek(count, os.SEEK_CUR)
 
     def _some(self, target: memoryview) -> int:
-        if self._inflater is None:
-            return int(self._file.readinto(target))  # type: ignore[attr-defined]
-        if not self._output and not self._fill():
-            return 0
+        if not self._output:
+            if self._inflater is None:
+                return int(self._file.readinto(target))  # type: ignore[attr-defined]
+            if not self._fill():
+                return 0
         count = min(len(target), len(self._output))
         target[:count] = self._output[:count]
         self._output = self._output[count:]
@@ -108,7 +122,7 @@ class ByteStream:
         """Inflate the next piece; False at the end of the data."""
         assert self._inflater is not None
         while not self._inflater.eof or self._next_member():
-            data = self._input or self._file.read(PIECE)
+            data = self._input or self._file.read(self._piece)
             try:
                 out = self._inflater.decompress(data, PIECE)
             except zlib.error as error:  # type: ignore[misc]
@@ -132,7 +146,7 @@ class ByteStream:
     def _next_member(self) -> bool:
         """Go on to the next gzip member, which parallel compressors write."""
         assert self._inflater is not None
-        rest = self._inflater.unused_data + self._file.read(PIECE)
+        rest = self._inflater.unused_data + self._file.read(self._piece)
         if not rest.startswith(GZIP_MAGIC):
             return False
         self._inflater = zlib.decompressobj(GZIP_OR_ZLIB)

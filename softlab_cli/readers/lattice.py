@@ -137,7 +137,7 @@ def find_placement(source: Geometry, target: Geometry) -> Placement | None:
         corner of the target lies further than `GRID_TOLERANCE_VOXELS` from its
         counterpart. They need not overlap.
     """
-    if source.shape == target.shape and np.array_equal(source.affine, target.affine):
+    if source.equals(target):
         return Placement(UNTURNED, (0, 0, 0), source.shape, target.shape)
     matrix = target_to_source(source, target)
     if matrix is None or float(np.abs(matrix).max()) > np.iinfo(np.int32).max:

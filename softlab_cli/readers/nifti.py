@@ -26,7 +26,7 @@ from softlab_cli.readers.base import (
     FileProbe,
     check_one_value,
     check_promise,
-    file_size,
+    refuse_empty,
 )
 from softlab_cli.readers.byte_stream import ByteStream
 from softlab_cli.readers.label_values import (
@@ -46,7 +46,8 @@ __all__ = ["Volumes", "probe", "read_image", "read_label_map"]
 
 def probe(path: Path) -> FileProbe:
     """What the header says; see `FileProbe`."""
-    header = _read_header(path)
+    with ByteStream(path) as stream:
+        header = _header_of(stream)
     dtype = header.dtype.newbyteorder("=")
     return FileProbe(
         path=path,
@@ -75,14 +76,14 @@ def read_label_map(path: Path, replacing: Replacing | None = None) -> LabelMap:
         When the file is damaged, has several values for each voxel, or values
         that are not integers.
     """
-    header = _read_header(path)
-    check_one_value(header.channels, header.components, path)
-    with _at_voxels(path, header) as stream:
+    with ByteStream(path) as stream:
+        header = _to_voxels(stream)
+        check_one_value(header.channels, header.components, path)
         values, warnings = _labels(stream, header, path, replacing or Replacing())
         warnings += surplus_warnings(stream, header.bytes_promised, path)
     metadata = {
         "format": f"NIfTI-{header.version}",
-        "stored_dtype": header.dtype.name,
+        "stored_dtype": header.type_name,
         "affine_source": header.affine_source,
     }
     return LabelMap(values, header.geometry, (*header.warnings, *warnings), metadata)
@@ -101,11 +102,11 @@ def read_image(path: Path) -> Image:
     InputError
         When the file is damaged or stores complex numbers.
     """
-    header = _read_header(path)
-    volumes = header.channels // header.components
-    values = np.empty((volumes, header.components, header.voxels), np.float32)
     # What float32 cannot hold becomes infinite; who needs finite numbers says so.
-    with _at_voxels(path, header) as stream, np.errstate(over="ignore"):
+    with ByteStream(path) as stream, np.errstate(over="ignore"):
+        header = _to_voxels(stream)
+        volumes = header.channels // header.components
+        values = np.empty((volumes, header.components, header.voxels), np.float32)
         for volume in values:
             start = 0
             for piece in _pieces(stream, header):
@@ -136,7 +137,8 @@ class Volumes:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.header = _read_header(path)
+        with ByteStream(path) as stream:
+            self.header = _header_of(stream)
         check_one_value(self.header.components, self.header.components, path)
         if sum(length > 1 for length in self.header.dims[3:]) > 1:
             axes = " x ".join(map(str, self.header.dims[3:]))
@@ -153,7 +155,8 @@ class Volumes:
         header = self.header
         if self._stream is None or index < self._next:
             self._close()
-            self._stream, self._next = _at_voxels(self.path, header), 0
+            self._stream, self._next = ByteStream(self.path), 0
+            self._stream.skip(header.offset)
         self._stream.skip((index - self._next) * header.voxels * header.dtype.itemsize)
         values, start = np.empty(header.voxels, np.float32), 0
         with np.errstate(over="ignore"):
@@ -172,19 +175,19 @@ class Volumes:
         self._stream = None
 
 
-def _read_header(path: Path) -> NiftiHeader:
-    """The header of a file that may be long enough for its voxels."""
-    file_size(path)
-    with ByteStream(path) as stream:
-        header = parse_header(stream.read(LONGEST_HEADER), path)
-        check_promise(header.bytes_promised, max(0, stream.capacity - header.offset), path)
+def _header_of(stream: ByteStream) -> NiftiHeader:
+    """The header of a file that may be long enough for its voxels; the stream stays before it."""
+    refuse_empty(stream.size, stream.path)
+    header = parse_header(stream.peek(LONGEST_HEADER), stream.path)
+    check_promise(header.bytes_promised, max(0, stream.capacity - header.offset), stream.path)
     return header
 
 
-def _at_voxels(path: Path, header: NiftiHeader) -> ByteStream:
-    stream = ByteStream(path)
+def _to_voxels(stream: ByteStream) -> NiftiHeader:
+    """The header; the stream is at the first voxel then."""
+    header = _header_of(stream)
     stream.skip(header.offset)
-    return stream
+    return header
 
 
 def _labels(

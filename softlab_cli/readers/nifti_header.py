@@ -11,7 +11,8 @@ Source: nifti1.h and nifti2.h of the NIfTI Data Format Working Group.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,12 +117,17 @@ class NiftiHeader:
     @property
     def channels(self) -> int:
         """Values for each voxel: volumes times colours."""
-        return int(np.prod(self.dims[3:], dtype=object)) * self.components
+        return prod(self.dims[3:]) * self.components
 
     @property
     def bytes_promised(self) -> int:
         """Bytes of all voxels as stored."""
         return self.voxels * self.channels * self.dtype.itemsize
+
+    @cached_property
+    def type_name(self) -> str:
+        """NumPy's name of the type of one stored number."""
+        return self.dtype.name
 
     @property
     def is_scaled(self) -> bool:

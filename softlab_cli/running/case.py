@@ -15,7 +15,7 @@ from typing import Any
 
 from softlab_cli.core.errors import naming
 from softlab_cli.core.events import CaseFinished
-from softlab_cli.core.provenance import Source, describe_source
+from softlab_cli.core.provenance import Source, describe_sources
 from softlab_cli.methods.base import CaseInput, Method
 from softlab_cli.running.prepare import CaseTask
 from softlab_cli.running.scan import case_files, failure
@@ -33,7 +33,7 @@ def process_case(task: CaseTask) -> CaseFinished:
         if task.case.problem is not None:
             raise task.case.problem
         with naming(task.case.label_maps[0]):
-            sources = tuple(describe_source(file, role) for file, role in case_files(task.case))
+            sources = describe_sources(case_files(task.case))
             case = task.case_input()
             outcome = write_case(task.method, case, case.store, sources)
         seconds = time.perf_counter() - started

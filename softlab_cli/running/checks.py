@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.choices import NGFF_VERSIONS
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import some_of
+from softlab_cli.core.places import resolved
 from softlab_cli.methods.base import Method, Takes
 from softlab_cli.methods.registry import local_method
 from softlab_cli.running.request import Request
@@ -73,9 +75,10 @@ def refuse_own_output(sources: Iterable[Path], out: Path) -> None:
     out
         The store.
     """
-    resolved = out.resolve()
+    own, folders = os.path.realpath(out), dict[str, str]()
     for source in sources:
-        if Path(source).resolve().is_relative_to(resolved):
+        place = resolved(Path(source), folders)
+        if place == own or place.startswith(own.rstrip(os.sep) + os.sep):
             raise UsageError(
                 f"is read by the run and lies in its output, --out {out}, where it would be "
                 "overwritten or removed.",

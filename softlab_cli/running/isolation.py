@@ -23,12 +23,12 @@ Result = TypeVar("Result")
 
 def may_crash_on(path: Path) -> bool:
     """Whether a file, or what a folder holds, is read by a decoder that may crash."""
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        return False
     if is_probabilities(path):
         beside = segmentation_beside(path)
         return beside is not None and may_crash_on(beside)
-    if (path / METADATA).is_file():
-        return False
-    return not path.name.lower().endswith(NIFTI_SUFFIXES)
+    return not (path / METADATA).is_file()
 
 
 def may_crash(case: Case) -> bool:

@@ -12,10 +12,10 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.events import CaseFinished, Listener, Notice
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
-from softlab_cli.labels.case import rater_grid
+from softlab_cli.labels.case import probe_raters
 from softlab_cli.labels.fractions import probe_fractions
 from softlab_cli.labels.numbering import Occurring, common_classes
-from softlab_cli.labels.read import ReadingOptions, probe_labels
+from softlab_cli.labels.read import ReadingOptions
 from softlab_cli.methods.base import Method, Needs
 from softlab_cli.readers import FileProbe, path_of
 from softlab_cli.running.checks import (
@@ -172,16 +172,14 @@ def _probe_case(case: Case, options: ReadingOptions) -> tuple[FileProbe, list[Fi
 
     Then the names of the segments of each file that has any.
     """
-    onto = rater_grid(case, options) if len(case.drawings) > 1 else None
-    probes = [
-        probe_labels(source, case.images, options, onto=onto) for source in case.drawings.values()
-    ]
+    drawings = case.drawings
+    probes = probe_raters(case, options)
     most = replace(
         probes[0],
         bytes_on_read=max(seen.bytes_on_read for seen in probes),
         bytes_held=max(seen.bytes_held for seen in probes),
     )
-    files = zip(map(path_of, case.drawings.values()), probes, strict=True)
+    files = zip(map(path_of, drawings.values()), probes, strict=True)
     return most, [FileNames(case.case_id, path, p.names) for path, p in files if p.names]
 
 

@@ -14,7 +14,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import decode_chunk
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.layout import ArrayLayout, blocks_touching
-from softlab_cli.store.records import ANEW, ArrayRecord, checksum_of
+from softlab_cli.store.records import ANEW, ArrayRecord
 from softlab_cli.store.shards import Shard
 
 __all__ = ["ArrayReader", "common", "corner"]
@@ -30,6 +30,13 @@ class ArrayReader:
     record
         What the case's record says of its files; None in stores of earlier versions.
 
+    Attributes
+    ----------
+    document
+        The array's ``zarr.json``, as it is.
+    layout
+        What that says.
+
     Raises
     ------
     StoreError
@@ -39,13 +46,14 @@ class ArrayReader:
 
     def __init__(self, folder: Path, record: ArrayRecord | None = None) -> None:
         self.folder = folder
-        self.layout = ArrayLayout.from_json(read_json(folder / METADATA), folder)
+        self.document = read_json(folder / METADATA)
+        self.layout = ArrayLayout.from_json(self.document, folder)
         self.record = record
         self._shards: dict[Shape, Shard | None] = {}
         if self.layout.checksums == (record is None):
             raise StoreError("is not in the record of its case.", remedy=ANEW, path=folder)
         if record is not None:
-            if checksum_of(self.layout.to_json()) != record.layout:
+            if self.layout.checksum != record.layout:
                 problem = (
                     f"is {self.layout.dtype.name} {self.layout.shape} in blocks of "
                     f"{self.layout.grid.block}, and the case's record tells otherwise."

@@ -27,6 +27,12 @@ LONGEST_CONSTANT = 128
 
 MOST_CONSTANTS = 4096
 
+LONGEST_SHORT = 4096
+"""Of a small volume little is in a block but zeros: to make room for them takes far longer
+than to look up the bytes of the last few chunks, which `verify` asks for twice."""
+
+SHORT_KEPT = 8
+
 _context = threading.local()
 _constants: dict[tuple[bytes, str, Shape, bool], NDArray[Any]] = {}
 
@@ -115,7 +121,8 @@ def decode_chunk(
         chunk of this shape.
     """
     if len(data) > LONGEST_CONSTANT:
-        return _decode(bytes(data), dtype, shape, checksum)
+        decode = _decode if len(data) > LONGEST_SHORT else _decode_short
+        return decode(bytes(data), dtype, shape, checksum)
     key = (bytes(data), dtype.str, shape, checksum)
     known = _constants.get(key)
     if known is None:
@@ -123,6 +130,11 @@ def decode_chunk(
         if known.strides == (0, 0, 0) and len(_constants) < MOST_CONSTANTS:
             _constants[key] = known
     return known
+
+
+@lru_cache(maxsize=SHORT_KEPT)
+def _decode_short(data: bytes, dtype: np.dtype[Any], shape: Shape, checksum: bool) -> NDArray[Any]:
+    return _decode(data, dtype, shape, checksum)
 
 
 def _decode(data: bytes, dtype: np.dtype[Any], shape: Shape, checksum: bool) -> NDArray[Any]:

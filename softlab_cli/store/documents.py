@@ -14,8 +14,9 @@ from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo
 
 __all__ = [
     "PROOFS",
-    "case_document",
+    "case_documents",
     "group_document",
+    "group_paths",
     "label_documents",
     "ome_metadata",
     "read_case_info",
@@ -33,18 +34,23 @@ def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
-def case_document(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, Any]:
-    """The ``zarr.json`` of a complete case."""
+def case_documents(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:
+    """The ``zarr.json`` of the groups in a complete case, by their paths, and its own, the last."""
     made = {"schema": store.schema, "recipe": store.recipe, "complete": True}
     facts = {"case_id": case_id, **case.to_json(), **made}
-    ome = ome_metadata(case_id, case, store)[""]
-    return group_document({"ome": ome, "softlab": sealed(facts)})
+    ome = ome_metadata(case_id, case, store)
+    return {**label_documents(ome), "": group_document({"ome": ome[""], "softlab": sealed(facts)})}
 
 
-def label_documents(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:
-    """The ``zarr.json`` of the groups in a case, by their paths."""
-    every = ome_metadata(case_id, case, store)
-    return {path: group_document({"ome": ome}) for path, ome in every.items() if path}
+def label_documents(ome: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The ``zarr.json`` of the groups in a case, by their paths, from `ome_metadata`."""
+    return {path: group_document({"ome": own}) for path, own in ome.items() if path}
+
+
+def group_paths(store: StoreInfo) -> tuple[str, ...]:
+    """The groups of a case, by their paths below it; the case itself has the empty path."""
+    group, _, _ = LABEL_IMAGE.partition("/")
+    return ("", group, LABEL_IMAGE) if store.has_label_image else ("",)
 
 
 def ome_metadata(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:

@@ -69,7 +69,7 @@ def refuse_in_store(out: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def system_errors(path: Path, doing: str) -> Iterator[None]:
+def system_errors(path: str | Path, doing: str) -> Iterator[None]:
     """Turn an `OSError` into a `StoreError` with a path and a remedy.
 
     Parameters
@@ -149,11 +149,11 @@ def find_partials(store: str | Path, name: str = "") -> list[Path]:
     name
         Only those of this case; empty for all.
     """
-    with system_errors(Path(store), "read"), os.scandir(store) as entries:
-        found = [Path(e.path) for e in entries if is_partial(e.name)]
-    if name:
-        found = [p for p in found if p.name.split(PARTIAL_MARK)[0] == name]
-    return sorted(found)
+    with system_errors(Path(store), "read"):
+        found = [entry for entry in os.listdir(store) if PARTIAL_MARK in entry]
+    return sorted(
+        Path(store, entry) for entry in found if not name or entry.split(PARTIAL_MARK)[0] == name
+    )
 
 
 def is_marked(partial: Path) -> bool:
@@ -247,7 +247,7 @@ def parse_json(text: bytes, path: Path) -> dict[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file; infinite and undefined numbers are refused, as JSON has none."""
     with system_errors(path, "written"):
-        path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+        path.write_bytes(json.dumps(content, allow_nan=False).encode())
 
 
 def sync_tree(folder: Path) -> None:
@@ -260,17 +260,17 @@ def sync_tree(folder: Path) -> None:
     """
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
-            sync_file(Path(place, name))
-        sync_folder(Path(place))
+            sync_file(f"{place}{os.sep}{name}")
+        sync_folder(place)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Wait until the names in a folder are on the disk, where the system can say so."""
     if os.name == "posix":
         sync_file(folder)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: str | Path) -> None:
     """Wait until a file is on the disk."""
     with system_errors(path, "written"):
         descriptor = os.open(path, os.O_RDONLY)

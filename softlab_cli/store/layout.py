@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from softlab_cli.core.blocks import Grid, Region, Shape
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import ZSTD_LEVEL
+from softlab_cli.store.records import checksum_of
 
 __all__ = ["ArrayLayout", "blocks_touching"]
 
@@ -25,6 +27,8 @@ FIRST_AXES = ("c", "r")
 SEPARATORS = (".", "/")
 CHECKED_CODECS = ["bytes", "zstd", "crc32c"]
 """Of a chunk; stores of earlier versions end with the second."""
+
+LAYOUTS_KEPT = 256
 
 DATA_TYPES = {"float16": "<f2", "uint8": "|u1", "uint16": "<u2"}
 
@@ -135,6 +139,11 @@ class ArrayLayout:
         z, y, x = self.grid.shards
         return (self.shard_path((i, j, k)) for i in range(z) for j in range(y) for k in range(x))
 
+    @property
+    def checksum(self) -> str:
+        """What the record of a case keeps of the layout."""
+        return _checksum(self)
+
     def to_json(self) -> dict[str, Any]:
         """The array's ``zarr.json``."""
         chunk = self._with_first(self.grid.block, 1)
@@ -224,6 +233,12 @@ class ArrayLayout:
     def _with_first(self, spatial: Shape, first: int) -> tuple[int, ...]:
         kept = spatial[3 - self.ndim :]
         return (first, *kept) if self.count else kept
+
+
+@lru_cache(maxsize=LAYOUTS_KEPT)
+def _checksum(layout: ArrayLayout) -> str:
+    """Worked out once for all cases of one size."""
+    return checksum_of(layout.to_json())
 
 
 def _volume(sizes: Sequence[int], ndim: int) -> Shape:

@@ -86,11 +86,11 @@ def _axis(name: str, towards: str = "") -> dict[str, Any]:
 
 def _towards(geometry: Geometry) -> list[str]:
     """What the axes (x, y, z) run towards; no two along one axis of the world."""
-    columns = directions(geometry)
+    columns = directions(geometry).tolist()
     # At 45 degrees two axes may be nearest to one of the world, and RFC-4 forbids that.
-    every = [(sum(abs(columns[w, a]) for a, w in enumerate(p)), p) for p in permutations(range(3))]
+    every = [(sum(abs(columns[w][a]) for a, w in enumerate(p)), p) for p in permutations(range(3))]
     _, along = max(every)
-    return [TOWARDS[world][int(columns[world, axis] < 0)] for axis, world in enumerate(along)]
+    return [TOWARDS[world][int(columns[world][axis] < 0)] for axis, world in enumerate(along)]
 
 
 def world_axes(geometry: Geometry) -> list[dict[str, Any]]:

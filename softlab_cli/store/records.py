@@ -148,8 +148,8 @@ def _checksum(text: bytes) -> str:
 def sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts with their seal at the end, the others in order; an older seal is replaced."""
     # As they come back from a file: keys are text there, and sorted as such.
-    content = json.loads(json.dumps({k: v for k, v in facts.items() if k != SEAL}))
-    content = json.loads(json.dumps(content, sort_keys=True))
+    text = json.dumps({k: v for k, v in facts.items() if k != SEAL})
+    content = json.loads(text, object_pairs_hook=lambda pairs: dict(sorted(pairs)))
     return {**content, SEAL: checksum_of(content)}
 
 

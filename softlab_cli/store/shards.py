@@ -9,6 +9,7 @@ pass over them: with them a shard is known for what it is without touching its c
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,8 @@ class ShardWriter:
     def _open(self, shard: Shape) -> _OpenShard:
         path = self._folder / self._layout.shard_path(shard)
         with system_errors(path, "written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.isdir(path.parent):
+                os.makedirs(path.parent, exist_ok=True)
         index = np.full((self._layout.slots, 2), ABSENT, "<u8")
         checksums = np.zeros(self._layout.slots, np.uint32)
         return self._shards.setdefault(shard, _OpenShard(path, index, checksums))

@@ -11,7 +11,7 @@ from softlab_cli.core.events import Listener, StageStarted, StageStepped, ignore
 from softlab_cli.core.provenance import Source, same_content, sha256_of
 from softlab_cli.store.defects import Defect, Severity
 from softlab_cli.store.documents import softlab_facts
-from softlab_cli.store.files import METADATA, is_partial, list_cases, system_errors
+from softlab_cli.store.files import METADATA, is_partial, list_cases, read_json, system_errors
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.store.records import SEAL, is_sealed
 from softlab_cli.store.softening import LocalSoftener
@@ -88,7 +88,7 @@ def verify_store(
     wanted = list(store) if cases is None else list(cases)
     tell = listen or ignore
     tell(StageStarted("verify", len(wanted)))
-    unproven = 0
+    unproven, opened = 0, set[str]()
     for case_id in wanted:
         case, defects = _open(store, case_id)
         defects += check_link(case_id, store.path / case_id, store.path)
@@ -97,7 +97,7 @@ def verify_store(
             if mend and mend_ome(case, store.info):
                 detail = f"written anew from the affine: {case.geometry.describe()}"
                 defects.append(Defect(case_id, f"OME-NGFF {store.info.ome}", detail, "note"))
-            defects += _check_case(store, case, quick, softener)
+            defects += _check_case(store, case, quick, softener, opened)
             defects += _check_sources(case, check_sources, (expected or {}).get(case_id))
         found += defects
         tell(StageStepped("verify", case_id))
@@ -111,7 +111,8 @@ def verify_store(
 
 def _check_root(store: Store) -> Iterator[Defect]:
     """Metadata of the root, and its files and folders that are not cases."""
-    yield from check_group("", store.path)
+    root = store.path / METADATA
+    yield from check_group("", root, read_json(root))
     facts = softlab_facts(store.path / METADATA)
     if SEAL in facts and not is_sealed(facts):
         yield Defect("", "metadata", f"{store.path / METADATA} has changed since it was written")
@@ -142,9 +143,9 @@ def _open(store: Store, case_id: str) -> tuple[Case | None, list[Defect]]:
 
 
 def _check_case(
-    store: Store, case: Case, quick: bool, softener: LocalSoftener | None
+    store: Store, case: Case, quick: bool, softener: LocalSoftener | None, opened: set[str]
 ) -> list[Defect]:
-    found = [*check_group(case.case_id, case.path), *check_files(case, store.info)]
+    found = list(check_files(case, store.info, opened))
     if quick:
         return [*found, *check_shards(case)]
     found += check_voxels(case, sums_to_one=store.info.sums_to_one)

@@ -260,6 +260,8 @@ def _mass(values: NDArray[np.float16]) -> int:
 def _entropy(bits: NDArray[np.uint16], units: NDArray[np.int64]) -> int:
     if bits.strides == (0, 0, 0):
         return int(units[bits.flat[0]]) * bits.size
+    if bits.size < len(units):  # to count every number there is takes longer than to look them up
+        return int(units[bits].sum())
     counts = np.bincount(bits.ravel(), minlength=len(units))
     return int(counts @ units)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.store.arrays import ArrayReader
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.differing import first_difference
-from softlab_cli.store.documents import group_document, ome_metadata
+from softlab_cli.store.documents import group_document, group_paths
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.reader import Case
 from softlab_cli.store.schema import StoreInfo
@@ -21,13 +22,22 @@ from softlab_cli.store.verify_ome import check_ome
 __all__ = ["check_files", "check_group", "check_link", "check_shards"]
 
 
-def check_group(case_id: str, folder: Path) -> Iterator[Defect]:
-    """What makes a ``zarr.json`` the one of a group, besides its attributes."""
-    content = read_json(folder / METADATA)
+def check_group(case_id: str, path: Path, content: Mapping[str, Any]) -> Iterator[Defect]:
+    """What makes a ``zarr.json`` the one of a group, besides its attributes.
+
+    Parameters
+    ----------
+    case_id
+        The case, for the defects; empty for the store.
+    path
+        The document.
+    content
+        What it holds.
+    """
     kept = {k: v for k, v in content.items() if k != "consolidated_metadata"}
     expected = group_document(content.get("attributes") or {})
     if problem := first_difference(kept, expected):
-        yield Defect(case_id, "metadata", f"{folder / METADATA}: {problem}")
+        yield Defect(case_id, "metadata", f"{path}: {problem}")
 
 
 def check_link(case_id: str, path: Path, store: Path) -> Iterator[Defect]:
@@ -43,7 +53,7 @@ def check_link(case_id: str, path: Path, store: Path) -> Iterator[Defect]:
         yield Defect(case_id, "symbolic link out of the store", shown)
 
 
-def check_files(case: Case, store: StoreInfo) -> Iterator[Defect]:
+def check_files(case: Case, store: StoreInfo, opened: set[str]) -> Iterator[Defect]:
     """Metadata of a case and its arrays, and files that belong to none of them.
 
     Parameters
@@ -52,11 +62,22 @@ def check_files(case: Case, store: StoreInfo) -> Iterator[Defect]:
         The case; it could be opened.
     store
         What holds for all cases.
+    opened
+        What zarr-python has opened of other cases; what it opens of this one is added.
     """
-    yield from check_ome(case, store)
+    path = case.path / METADATA
+    document = read_json(path)
+    yield from check_group(case.case_id, path, document)
+    yield from check_ome(case, store, document)
     for array in case.arrays:
         yield from _check_array(case.case_id, array)
-    yield from _check_with_zarr(case)
+    # All that zarr-python looks at; whatever attributes a group has, it takes them as they are.
+    seen = [{**document, "attributes": None}, *(array.document for array in case.arrays)]
+    if (key := json.dumps(seen)) not in opened:
+        defects = list(_check_with_zarr(case))
+        yield from defects
+        if not defects:
+            opened.add(key)
     yield from _check_names(case, store)
 
 
@@ -77,7 +98,7 @@ def _check_array(case_id: str, array: ArrayReader) -> Iterator[Defect]:
     if array.record is None:
         return
     path = array.folder / METADATA
-    if problem := first_difference(read_json(path), array.layout.to_json()):
+    if problem := first_difference(array.document, array.layout.to_json()):
         yield Defect(case_id, "metadata", f"{path}: {problem}")
 
 
@@ -104,15 +125,16 @@ def _check_with_zarr(case: Case) -> Iterator[Defect]:
 
 def _check_names(case: Case, store: StoreInfo) -> Iterator[Defect]:
     """Links, and files that belong to no array and no group."""
-    groups = ome_metadata(case.case_id, case.info, store)
-    expected = {Path(path, METADATA).as_posix() for path in groups}
+    expected = {Path(path, METADATA).as_posix() for path in group_paths(store)}
     for array in case.arrays:
         name, layout = array.folder.relative_to(case.path).as_posix(), array.layout
         expected |= {f"{name}/{METADATA}", *(f"{name}/{key}" for key in layout.shard_paths())}
     present = []
     for place, folders, files in os.walk(case.path):
         for name in (*folders, *files):
-            yield from check_link(case.case_id, Path(place, name), case.path.parent)
-        present += [Path(place, name).relative_to(case.path).as_posix() for name in files]
+            if os.path.islink(os.path.join(place, name)):
+                yield from check_link(case.case_id, Path(place, name), case.path.parent)
+        inside = Path(place).relative_to(case.path)
+        present += [(inside / name).as_posix() for name in files]
     for name in sorted(set(present) - expected):
         yield Defect(case.case_id, "unknown file", name, "note")

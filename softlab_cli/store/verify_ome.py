@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ NEAR_MM = 1e-9
 MENDING = "softlab verify --mend-ome writes it anew"
 
 
-def check_ome(case: Case, store: StoreInfo) -> Iterator[Defect]:
+def check_ome(case: Case, store: StoreInfo, document: Mapping[str, Any]) -> Iterator[Defect]:
     """What of the OME metadata differs from what affine and classes say.
 
     Parameters
@@ -43,14 +43,17 @@ def check_ome(case: Case, store: StoreInfo) -> Iterator[Defect]:
         The case; it could be opened.
     store
         What holds for all cases.
+    document
+        The case's ``zarr.json``.
     """
     what = f"OME-NGFF {store.ome}"
-    told = read_json(case.path / METADATA)["attributes"].get("ome")
-    if store.schema == FIRST_SCHEMA and (earlier := _of_earlier(case, store, told)) is not None:
+    ome = ome_metadata(case.case_id, case.info, store)
+    told = document["attributes"].get("ome")
+    if store.schema == FIRST_SCHEMA and (earlier := _of_earlier(case, ome[""], told)) is not None:
         yield from (replace(defect, what=what) for defect in earlier)
-    elif problem := _image_problem(case, store, told):
+    elif problem := _image_problem(case, store, ome[""], told):
         yield Defect(case.case_id, what, problem)
-    for path, document in label_documents(case.case_id, case.info, store).items():
+    for path, document in label_documents(ome).items():
         place = case.path / path / METADATA
         try:
             problem = first_difference(read_json(place), document, near=NEAR_MM)
@@ -60,19 +63,18 @@ def check_ome(case: Case, store: StoreInfo) -> Iterator[Defect]:
             yield Defect(case.case_id, what, f"{path}/{METADATA}: {problem}")
 
 
-def _image_problem(case: Case, store: StoreInfo, told: Any) -> str:
+def _image_problem(case: Case, store: StoreInfo, expected: dict[str, Any], told: Any) -> str:
     arrays = {a.folder.relative_to(case.path).as_posix(): a.layout.axes for a in case.arrays}
     problems = ngff_problems(told, arrays) if store.ome == "0.5" else []
-    expected = ome_metadata(case.case_id, case.info, store)[""]
     return next(iter(problems), "") or first_difference(told, expected, near=NEAR_MM)
 
 
-def _of_earlier(case: Case, store: StoreInfo, told: Any) -> list[Defect] | None:
+def _of_earlier(case: Case, expected: dict[str, Any], told: Any) -> list[Defect] | None:
     """What is wrong with metadata as versions wrote them that named no axes; None for others.
 
     They put the first voxel where it is in the world, and let all axes run to RAS.
     """
-    expected = copy.deepcopy(ome_metadata(case.case_id, case.info, store)[""])
+    expected = copy.deepcopy(expected)
     multiscale, geometry = expected["multiscales"][0], case.geometry
     for axis in multiscale["axes"]:
         axis.pop("orientation", None)
@@ -112,8 +114,8 @@ def mend_ome(case: Case, store: StoreInfo) -> bool:
     StoreError
         When it cannot be written.
     """
-    expected = ome_metadata(case.case_id, case.info, store)[""]
-    documents = label_documents(case.case_id, case.info, store)
+    ome = ome_metadata(case.case_id, case.info, store)
+    expected, documents = ome[""], label_documents(ome)
     whole = read_json(case.path / METADATA)
     changed = {path: d for path, d in documents.items() if _differs(case.path / path, d)}
     if first_difference(whole["attributes"].get("ome"), expected, near=NEAR_MM):

@@ -6,6 +6,7 @@ once, also over a shared file system, as long as they write different cases.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
 from softlab_cli.kernels.sizes import read_only
 from softlab_cli.store.codec import encode_chunk, encode_constant
-from softlab_cli.store.documents import case_document, label_documents, read_case_info
+from softlab_cli.store.documents import case_documents, read_case_info
 from softlab_cli.store.files import (
     METADATA,
     has_empty_files,
@@ -35,7 +36,7 @@ from softlab_cli.store.files import (
     write_json,
 )
 from softlab_cli.store.layout import ArrayLayout
-from softlab_cli.store.records import ArrayRecord, checksum_of
+from softlab_cli.store.records import ArrayRecord
 from softlab_cli.store.root import prepare_root, remove_abandoned
 from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo, differences
 from softlab_cli.store.shards import ShardWriter
@@ -248,7 +249,7 @@ class CaseWriter:
             with system_errors(self._folder, "made"):
                 self._folder.mkdir()
                 for name, layout in self.arrays.items():
-                    self._folders[name].mkdir(parents=True)
+                    os.makedirs(self._folders[name])
                     write_json(self._folders[name] / METADATA, layout.to_json())
         except BaseException:  # a signal as well: nobody calls `__exit__` then
             remove(self._folder)
@@ -340,9 +341,8 @@ class CaseWriter:
         """
         arrays = {name: self._record(name) for name in self.arrays}
         case = replace(case, arrays=arrays)
-        for path, group in label_documents(self._case_id, case, self._info).items():
+        for path, group in case_documents(self._case_id, case, self._info).items():
             write_json(self._folder / path / METADATA, group)
-        write_json(self._folder / METADATA, case_document(self._case_id, case, self._info))
         if self._sync:
             sync_tree(self._folder)
         self._rename()
@@ -353,7 +353,7 @@ class CaseWriter:
 
     def _record(self, name: str) -> ArrayRecord:
         """Finish an array's shards; what the case's record says of them."""
-        return ArrayRecord(checksum_of(self.arrays[name].to_json()), self._shards[name].close())
+        return ArrayRecord(self.arrays[name].checksum, self._shards[name].close())
 
     def _rename(self) -> None:
         """A folder cannot replace another in one step: the old one steps aside first.

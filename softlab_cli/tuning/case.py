@@ -14,7 +14,7 @@ from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import naming
 from softlab_cli.core.events import CaseFinished
-from softlab_cli.core.provenance import Role, describe_source
+from softlab_cli.core.provenance import Role, describe_sources
 from softlab_cli.core.volume import Image
 from softlab_cli.evaluation.folders import CASES
 from softlab_cli.labels.case import RaterLabels, rater_grid, read_rater_labels
@@ -83,7 +83,7 @@ def tune_case(task: TuneTask) -> CaseFinished:
         if task.case.problem is not None:
             raise task.case.problem
         with naming(task.case.label_maps[0]):
-            sources = tuple(describe_source(file, role) for file, role in task.files)
+            sources = describe_sources(task.files)
             drawn = read_rater_labels(task.case, task.classes, task.reading)
             found, moved = _tried(task, drawn)
         kept = Kept(

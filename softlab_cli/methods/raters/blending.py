@@ -48,6 +48,16 @@ def _blend_table(fused: FusedMap) -> BlendTable:
     )  # fmt: skip
 
 
+def _largest_region(fused: FusedMap, block: Shape) -> Shape:
+    """Voxels of the largest part that is met, in whole segments.
+
+    A picture may be far smaller than a block, and to clear memory for all of one takes
+    longer than to soften it.
+    """
+    z, y, x = map(min, fused.indices.shape, block)
+    return z, y, -(-x // SEGMENT) * SEGMENT
+
+
 class Blender(GroupedWorkspace[BlendBlock]):
     """Workspace of the methods that write fused label maps.
 
@@ -121,11 +131,11 @@ class SmoothBlender(Blender):
     def __init__(self, fused: FusedMap, block: Shape, weights: Weights) -> None:
         z, y, x = (len(w) // 2 for w in weights)
         super().__init__(fused, block, (z, y, x))
+        met = _largest_region(fused, block)
         self._largest = Largest(
-            np.zeros(block, np.uint16), np.zeros(block, bool), np.zeros(block, np.uint16),
-            fused.hard,
-        )  # fmt: skip
-        self._disputed = np.zeros((*block[:2], -(-block[2] // SEGMENT)), np.uint64)
+            np.zeros(met, np.uint16), np.zeros(met, bool), np.zeros(met, np.uint16), fused.hard
+        )
+        self._disputed = np.zeros((*met[:2], met[2] // SEGMENT), np.uint64)
 
     def _disputed_of(self, block: BlendBlock) -> NDArray[np.uint64]:
         z, y, segments = block.inner.shape
@@ -153,17 +163,17 @@ class NarrowBlender(SmoothBlender):
         self._tables = narrow_tables(neighbours)
         by_group = np.array([neighbours[1 + dz, 1 + dy, 1 + dx] for (dz, dy, dx), _, _ in GROUPS])
         self._weighing = Weighing(by_group, self._tables.sums[-1:], self._total)
-        self._parts = self._new_parts(block)
+        self._parts = self._new_parts(_largest_region(fused, block))
 
-    def _new_parts(self, block: Shape) -> Parts:
-        z, y, segments = block[0] + 2, block[1] + 2, -(-block[2] // SEGMENT)
+    def _new_parts(self, met: Shape) -> Parts:
+        z, y, segments = met[0] + 2, met[1] + 2, met[2] // SEGMENT
         return Parts(
             part_of=np.zeros(len(self.scratch.plane_of), np.int32),
             rows=np.zeros(3 * y * segments * ROW, np.int32),
             known=np.zeros((z, y, segments), np.uint8),
             around=np.zeros(4 * ROW, np.int32),
             sums=np.zeros(SEGMENT),
-            wholes=np.zeros(block),
+            wholes=np.zeros(met),
         )
 
     def _fill(self, block: BlendBlock, group: slice) -> tuple[NDArray[np.int64], SoftSums]:
