@@ -28,7 +28,7 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, StoreError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store import files
+from softlab_cli.store import files, root
 from softlab_cli.store.files import find_partials, is_abandoned, partial_path
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.reader import Store
@@ -319,7 +319,7 @@ def test_a_kill_leaves_no_half_case(tmp_path: Path, when: str) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     assert "a" not in Store(path)
-    partials = find_partials(path, "a")
+    partials = [partial for partial in find_partials(path) if partial.name.startswith("a.")]
     assert len(partials) == (2 if when == "between renames" else 1)
     StoreWriter.create_or_open(path, store_info(case.classes))
     assert find_partials(path) == [], "the next run on this machine clears up"
@@ -327,9 +327,12 @@ def test_a_kill_leaves_no_half_case(tmp_path: Path, when: str) -> None:
     np.testing.assert_array_equal(Store(path)["a"].read(), case.soft)
 
 
-def test_a_case_that_is_done_again_clears_up_after_a_worker_that_died(tmp_path: Path) -> None:
+def test_a_case_that_is_done_again_clears_up_after_a_worker_that_died(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
     case = example()
     store = write_store(tmp_path / "s", other=case)
+    monkeypatch.setattr(root, "LISTED_AGAIN_SECONDS", 0)  # it was a while ago
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     mark = partial_path(tmp_path / "s", "a").name.replace(str(os.getpid()), str(dead.pid))
@@ -354,6 +357,16 @@ def test_partials_of_living_processes_stay(tmp_path: Path, monkeypatch: Any) -> 
     os.utime(partial, (1, 1))
     write_store(tmp_path / "s", a=case)
     assert find_partials(tmp_path / "s") == []
+
+
+def test_a_store_is_not_listed_for_each_case(tmp_path: Path, monkeypatch: Any) -> None:
+    """A listing takes as long as its cases are many."""
+    listed = []
+    find = root.find_partials
+    monkeypatch.setattr(root, "find_partials", lambda path: listed.append(path) or find(path))
+    monkeypatch.setattr(root, "LISTED_AGAIN_SECONDS", 1000)
+    write_store(tmp_path / "s", **{f"case{i}": example() for i in range(5)})
+    assert len(listed) == 1
 
 
 class TestRoot:

@@ -139,21 +139,10 @@ def is_partial(name: str) -> bool:
     return PARTIAL_MARK in name
 
 
-def find_partials(store: str | Path, name: str = "") -> list[Path]:
-    """Unfinished cases, sorted; they may be in work, or left over from a run that ended.
-
-    Parameters
-    ----------
-    store
-        The store's folder.
-    name
-        Only those of this case; empty for all.
-    """
+def find_partials(store: str | Path) -> list[Path]:
+    """Unfinished cases, sorted; they may be in work, or left over from a run that ended."""
     with system_errors(Path(store), "read"):
-        found = [entry for entry in os.listdir(store) if PARTIAL_MARK in entry]
-    return sorted(
-        Path(store, entry) for entry in found if not name or entry.split(PARTIAL_MARK)[0] == name
-    )
+        return sorted(Path(store, entry) for entry in os.listdir(store) if is_partial(entry))
 
 
 def is_marked(partial: Path) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from softlab_cli.core.caseid import PARTIAL_MARK
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.documents import read_store_info, softlab_facts, store_document
 from softlab_cli.store.files import (
@@ -34,6 +36,11 @@ OWN_FILE = re.compile(
     rf"((labels|{LABEL_IMAGE}|{_ARRAY})/)?{re.escape(METADATA)}|{_ARRAY}/c([./][0-9]+)+"
 )
 OTHERS_NAMED = 5
+
+LISTED_AGAIN_SECONDS = 1.0
+
+_listed: dict[Path, tuple[float, list[Path]]] = {}
+"""What is unfinished in a store, and when that was looked up."""
 
 
 def prepare_root(path: Path, info: StoreInfo, *, overwrite: bool, sync: bool = True) -> StoreInfo:
@@ -89,10 +96,24 @@ def remove_abandoned(path: Path, case_id: str = "", *, before: float = 0) -> Non
         For what another machine has left, and nobody here can say whether it is
         still in work: only what is older than this moment, in seconds since 1970.
     """
-    for partial in _ours(find_partials(path, case_id)):
+    for partial in _unfinished(path, case_id):
         abandoned = is_abandoned(partial)
         if _is_older(partial, before) if abandoned is None else abandoned:
             remove(partial)
+
+
+def _unfinished(path: Path, case_id: str) -> list[Path]:
+    """What is unfinished; of one case, as it was a moment ago.
+
+    To list a store of 50,000 cases takes longer than to write a small one. What began in that
+    moment is not old enough to be removed, and what a worker of ours leaves goes in the end.
+    """
+    listed_at, partials = _listed.get(path, (0.0, []))
+    now = time.monotonic()
+    if not case_id or not listed_at or now - listed_at > LISTED_AGAIN_SECONDS:
+        partials = _ours(find_partials(path))
+        _listed[path] = now, partials
+    return [p for p in partials if not case_id or p.name.split(PARTIAL_MARK)[0] == case_id]
 
 
 def refuse_foreign(path: Path) -> None:
