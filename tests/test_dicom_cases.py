@@ -328,7 +328,12 @@ def test_another_grid_is_refused_and_resampled_on_demand(softlab, tmp_path, how)
     command = ["onehot", "--in", tmp_path / "labels", "--images", tmp_path / "ct", "--out", out]
     refused = softlab(*command)
     assert refused.exit_code == 1
-    for text in ("label map: shape 6x9x11", "image a.nii.gz: shape 6x9x11", "--resample-labels", "0.2 mm"):
+    for text in (
+        "label map: shape 6x9x11",
+        "image a.nii.gz: shape 6x9x11",
+        "--resample-labels",
+        "0.2 mm",
+    ):
         assert text in refused.output, text
     done = softlab(*command, "--resample-labels", how, "--overwrite")
     assert done.exit_code == 0, done.output
