@@ -55,10 +55,14 @@ def main() -> None:
     names = args.only or [n for n, t in TABLES.items() if t.in_quick or not args.quick]
     _make_inputs(names)
     began = time.perf_counter()
-    sections = []
+    sections, failed = [], []
     for name in names:
         started = time.perf_counter()
-        sections.append(TABLES[name].make(args.quick))
+        try:
+            sections.append(TABLES[name].make(args.quick))
+        except SystemExit as failure:  # a peer that does not work spoils no other table
+            failed.append(name)
+            sections.append(f"## {name}\n\nNot measured:\n\n```\n{failure}\n```")
         print(f"\n{sections[-1]}", flush=True)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
     minutes = (time.perf_counter() - began) / 60
@@ -67,6 +71,8 @@ def main() -> None:
     if args.write:
         text = "\n\n".join(sections) + "\n" + _kept(args.write)
         args.write.write_text(text, encoding="utf-8")
+    if failed:
+        raise SystemExit(f"Not measured: {', '.join(failed)}.")
 
 
 def _kept(path: Path) -> str:

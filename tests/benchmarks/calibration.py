@@ -205,7 +205,7 @@ def _job(name: str, classes: int, shape: tuple[int, ...]) -> Job:
     make_case(classes, shape)
     command = [sys.executable, "-m", "tests.benchmarks.calibration", name,
                "--classes", str(classes), "--shape", *map(str, shape)]  # fmt: skip
-    return Job(name, command)
+    return Job(name, command, has_torchvision=name == "torchmetrics")
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ ONE_THREAD = {
         "ZARR_THREADING__MAX_WORKERS",
     )
 }
+TORCHVISION_ON_CPU = Path(__file__).parents[2] / "examples" / "nnunet" / "torchvision_on_cpu"
+
 # Linux counts in KiB, macOS in bytes.
 MIB_PER_MAXRSS = 1 / 2**20 if sys.platform == "darwin" else 1 / 2**10
 
@@ -59,6 +61,8 @@ class Job:
     whole
         It does the whole job, file to store. If not, only the part that it
         timed itself is of interest.
+    has_torchvision
+        It imports torchvision, which beside a CPU build of PyTorch needs help.
     """
 
     name: str
@@ -68,6 +72,15 @@ class Job:
     warm: Job | None = None
     one_core: bool = True
     whole: bool = True
+    has_torchvision: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """What the program finds in its environment."""
+        found = {**os.environ, **(ONE_THREAD if self.one_core else {})}
+        if self.has_torchvision:
+            paths = [TORCHVISION_ON_CPU, *filter(None, [found.get("PYTHONPATH")])]
+            found["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+        return found
 
 
 @dataclass
@@ -173,14 +186,13 @@ class _Run:
 def _run_process(job: Job) -> _Run:
     for path in filter(None, (job.out, job.log)):
         _remove(path)
-    environment = {**os.environ, **(ONE_THREAD if job.one_core else {})}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.perf_counter()
         process = subprocess.Popen(
             job.command,
             stdout=out,
             stderr=err,
-            env=environment,
+            env=job.environment(),
             preexec_fn=_pin if job.one_core else None,
         )
         _, status, usage = os.wait4(process.pid, 0)

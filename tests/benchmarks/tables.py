@@ -354,7 +354,7 @@ def loaders(quick: bool) -> str:
 def nnunet_loader(quick: bool) -> str:
     """What soft labels cost nnU-Net's loader."""
     command = [PYTHON, "-m", "tests.benchmarks.nnunet_loader", *(["--count", "6"] * quick)]
-    facts = facts_of(Job("", command))
+    facts = facts_of(Job("", command, has_torchvision=True))
     rows = [
         ["stock", number(facts["stock"]), "1"],
         ["with soft labels", number(facts["soft"]), number(facts["ratio"])],
