@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softlab_cli.kernels.compiling import kernel
 from softlab_cli.kernels.half import ONE
 from softlab_cli.kernels.neighbours import (
     CODES,
@@ -25,6 +24,7 @@ from softlab_cli.kernels.neighbours import (
     who_has,
 )
 from softlab_cli.methods.svls.narrow import narrow_tables
+from tests.compiled import compiled_with_arrays
 
 STEPS = np.array([0.5, 0.0, 0.5])
 WEIGHTS = np.exp(-(STEPS[:, None, None] * 3 + STEPS[:, None] * 2 + STEPS))
@@ -45,7 +45,7 @@ def test_a_code_stands_for_the_weights_of_its_neighbours(bits: int) -> None:
     np.testing.assert_allclose(sums[sum(units)], sum(WEIGHTS[p] for p in chosen))
 
 
-@kernel
+@compiled_with_arrays
 def look(labels, start, steps, ignore_index):
     segment = new_segment(labels)
     sorts = look_at(labels, start, steps, ignore_index, segment)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softlab_cli.kernels import lanes
-from softlab_cli.kernels.compiling import bare_kernel
 from softlab_cli.kernels.sizes import LANES
+from tests.compiled import compiled
 
 NUMBERS = st.one_of(
     st.floats(0, 1e6, width=32), st.sampled_from([0.0, 1.0, 1e-40, float("inf"), float("nan")])
@@ -17,7 +17,7 @@ NUMBERS = st.one_of(
 ROWS = st.lists(NUMBERS, min_size=LANES, max_size=LANES).map(lambda row: np.array(row, np.float32))
 
 
-@bare_kernel
+@compiled
 def reckon(a, b, out):
     x, y = lanes.load(a, 0), lanes.load(b, 0)
     lanes.store(out, 0, x + y)
@@ -70,7 +70,7 @@ def test_each_lane_is_what_one_number_gives(a, b) -> None:
     assert least == np.float32(smallest).view(np.int32)
 
 
-@bare_kernel
+@compiled
 def gathered(a, place, out):
     lanes.store(out, 0, lanes.gather(a, place))
 
@@ -82,7 +82,7 @@ def test_gather_takes_one_of_each_row(place) -> None:
     np.testing.assert_array_equal(out, a[place::LANES][:LANES])
 
 
-@bare_kernel
+@compiled
 def second_row(a, out):
     lanes.store(out, 0, lanes.load(a, a.shape[1] + 1))
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softlab_cli.kernels import segments
-from softlab_cli.kernels.compiling import bare_kernel
 from softlab_cli.kernels.sizes import SEGMENT
+from tests.compiled import compiled
 
 KINDS = st.sampled_from([np.uint8, np.uint16])
 
 
-@bare_kernel
+@compiled
 def reckon(a, b, number, out, counts):
     x, y = segments.load(a, 0), segments.load(b, 1)
     segments.store(out, 0, segments.lesser(x, y))
@@ -49,7 +49,7 @@ def test_each_place_is_what_one_number_gives(seed: int, kind: Any, most: int) ->
     assert (equal, above) == (bits_of(a == number), bits_of(a > number))
 
 
-@bare_kernel
+@compiled
 def of_word(word):
     return segments.bit_count(word), segments.first_bit(word), segments.last_bit(word)
 
@@ -60,7 +60,7 @@ def test_bits_are_counted_and_the_ends_are_found(word: int) -> None:
     assert of_word(np.uint64(word)) == (bin(word).count("1"), first, word.bit_length() - 1)
 
 
-@bare_kernel
+@compiled
 def copied(target, source, count):
     segments.copy(target[1], 2, source[2], 3, count)
 
