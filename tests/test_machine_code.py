@@ -91,3 +91,21 @@ def test_a_full_disk_ends_nothing(tmp_path, monkeypatch) -> None:
     keep_in(tmp_path, monkeypatch)
     monkeypatch.setattr(numba.core.caching.IndexDataCacheFile, "save", full)
     assert kernel(twice)(3.0) == 6.0
+
+
+def test_a_change_in_any_kernel_compiles_all_again(tmp_path, monkeypatch) -> None:
+    keep_in(tmp_path, monkeypatch)
+    for stamp, hits in (("one", 0), ("one", 1), ("other", 0)):
+        monkeypatch.setattr(machine_code, "stamp_of", lambda folder, stamp=stamp: stamp)
+        compiled = kernel(twice)
+        assert compiled(3.0) == 6.0
+        assert sum(compiled.stats.cache_hits.values()) == hits
+
+
+def test_a_stamp_tells_of_every_source(tmp_path) -> None:
+    (tmp_path / "deep").mkdir()
+    stamps = set()
+    for text in ("a = 1", "a = 22"):
+        (tmp_path / "deep" / "one.py").write_text(text)
+        stamps.add(machine_code.stamp_of.__wrapped__(str(tmp_path)))
+    assert len(stamps) == 2

@@ -7,12 +7,14 @@ these; a folder for temporary files does then, or nothing.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import multiprocessing
 import os
 import stat
 import tempfile
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,28 @@ def _is_kept(compiled: Any) -> bool:
         compiled.enable_caching()
     except RuntimeError:
         return False
+    _watch_all(compiled._cache)
     _forgive(compiled._cache)
     return True
+
+
+def _watch_all(cache: Any) -> None:
+    """Compile anew once any kernel's source is another one.
+
+    Numba looks at the file of the function itself, and not at those that it calls: after an
+    update of those alone it would go on with what they were.
+    """
+    with suppress(AttributeError):
+        index = cache._cache_file
+        index._source_stamp = (index._source_stamp, stamp_of(str(Path(__file__).parent)))
+
+
+@lru_cache(maxsize=1)
+def stamp_of(folder: str) -> str:
+    """A short text that is another one once a source in a folder has changed."""
+    facts = [(str(path), path.stat()) for path in sorted(Path(folder).rglob("*.py"))]
+    told = repr([(name, found.st_mtime_ns, found.st_size) for name, found in facts])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _forgive(cache: Any) -> None:
