@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import (
-    Unsigned,
-    bare_inlined,
-    bare_kernel,
-    kernel,
-)
+from softlab_cli.kernels.compiling import Unsigned, bare_inlined, bare_kernel, kernel
 from softlab_cli.kernels.segments import copy, equal, first_bit, load
 from softlab_cli.kernels.sizes import SEGMENT
 

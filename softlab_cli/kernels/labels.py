@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.kernels.compiling import (
-    Unsigned,
-    bare_kernel,
-    inlined,
-    kernel,
-)
+from softlab_cli.kernels.compiling import Unsigned, bare_kernel, inlined, kernel
 from softlab_cli.kernels.segments import bit_count, equal, first_bit, last_bit, load
 from softlab_cli.kernels.sizes import SEGMENT
 

@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.blends import BlendTable, fill_number
 from softlab_cli.kernels.block import MIXED
-from softlab_cli.kernels.compiling import (
-    Int,
-    Unsigned,
-    bare_inlined,
-    bare_kernel,
-    kernel,
-)
+from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, kernel
 from softlab_cli.kernels.half import HALF, to_half
 from softlab_cli.kernels.neighbours import (
     EVERYONE,
