@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+import softlab_cli
+from softlab_cli.methods import SVLS
 from tests.campaign.__main__ import CAMPAIGNS, main
 from tests.campaign.damages import NOT_TOLD, Outcome, damage, table
 
@@ -39,3 +42,19 @@ def test_the_list_of_campaigns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(CAMPAIGNS)
     assert main(["nothing"]) == 2
+
+
+def test_the_remedy_for_a_damaged_chunk_mends_it(softlab, labels: Path, tmp_path: Path) -> None:
+    """To run again is not enough: what has its size counts as whole."""
+    store = tmp_path / "soft.zarr"
+    softlab_cli.run(SVLS(), labels, store, workers=1)
+    shard = store / "case1" / "soft" / "c.0.0.0.0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 4] ^= 1
+    shard.write_bytes(content)
+    refused = softlab("export", store, "--out", tmp_path / "nifti")
+    assert refused.exit_code == 1
+    assert "Remove the folder of the case and run the command again" in refused.output
+    shutil.rmtree(store / "case1")
+    softlab_cli.run(SVLS(), labels, store, workers=1)
+    assert softlab("verify", store).exit_code == 0

@@ -34,7 +34,9 @@ __all__ = [
     "sealed",
 ]
 
-ANEW = "Run the command again to compute the case anew."
+ANEW = "Remove the folder of the case and run the command again, which computes it anew."
+"""A remedy for all of it: sizes alone are looked at when a run asks what is whole already."""
+
 SEAL = "seal"
 FACTS = b'"softlab": {'
 """What the facts begin with in a file; inside a text of JSON, quotes look otherwise."""
