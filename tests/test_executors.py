@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,58 @@ def test_ordered_map_keeps_the_order(threads: int) -> None:
         return x
 
     assert list(ordered_map(slow_first, range(20), threads)) == list(range(20))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_ordered_map_works_in_as_many_threads(threads: int) -> None:
+    together = threading.Barrier(threads)
+
+    def meet(x: int) -> int:
+        together.wait(timeout=20)  # ends only when as many are at work at once
+        return threading.get_ident()
+
+    used = set(ordered_map(meet, range(3 * threads), threads))
+    assert len(used) == threads
+    assert threading.get_ident() in used
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 40])
+def test_ordered_map_ends_with_the_items(threads: int, count: int) -> None:
+    assert list(ordered_map(square, iter(range(count)), threads)) == [x * x for x in range(count)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("where", ["function", "items"])
+def test_ordered_map_raises_in_order(threads: int, where: str) -> None:
+    def items() -> Iterator[int]:
+        for x in range(20):
+            if where == "items" and x == 7:
+                raise ValueError(x)
+            yield x
+
+    def fail_at_seven(x: int) -> int:
+        time.sleep(0.002 if x < 7 else 0)
+        if x in (7, 8):
+            raise ValueError(x)
+        return x
+
+    before = threading.active_count()
+    results = ordered_map(fail_at_seven, items(), threads)
+    assert list(islice(results, 7)) == list(range(7))
+    with pytest.raises(ValueError, match="7"):
+        next(results)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_ordered_map_ends_its_threads_when_it_is_left(threads: int) -> None:
+    before, done = threading.active_count(), []
+    results = ordered_map(done.append, range(1000), threads)
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+    assert len(done) < 100
 
 
 def test_ordered_map_bounds_the_work_in_flight() -> None:
