@@ -15,6 +15,7 @@ from softlab_cli.kernels.block import (
     copy_with_halo,
     find_classes,
     find_uniform_rows,
+    is_uniform,
 )
 from softlab_cli.kernels.sizes import SEGMENT
 from tests.strategies import Labels, label_maps
@@ -37,6 +38,29 @@ def test_a_copy_repeats_the_edge(labels: Labels, data: st.DataObject) -> None:
     last = padded[: shape[0], : shape[1], shape[2] - 1 :]
     assert (last == last[..., :1]).all()
     assert (padded[shape[0] :] == 99).all()
+
+
+@given(label_maps(), st.integers(1, 150), st.sampled_from([np.uint8, np.uint16]), st.data())
+def test_a_region_is_uniform_when_it_has_one_class(
+    labels: Labels, width: int, dtype: type[np.unsignedinteger[Any]], data: st.DataObject
+) -> None:
+    shape = (*labels.indices.shape[:2], width)
+    volume = np.full(shape, 7, dtype)
+    assert is_uniform(volume)
+    place = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
+    volume[place] = 7 + 256 % np.iinfo(dtype).max  # whose lower half is the same
+    assert is_uniform(volume) == (volume.size == 1)
+    start = [data.draw(st.integers(0, n - 1)) for n in shape]
+    region = volume[tuple(slice(a, data.draw(st.integers(a + 1, n)))
+                          for a, n in zip(start, shape, strict=True))]  # fmt: skip
+    for part in (region, np.asfortranarray(region)):
+        assert is_uniform(part) == (len(np.unique(part)) == 1)
+
+
+def test_what_lies_between_the_voxels_of_a_region_is_no_matter() -> None:
+    volume = np.tile(np.array([3, 4], np.uint8), (2, 2, SEGMENT))
+    assert is_uniform(volume[:, :, ::2])
+    assert not is_uniform(volume)
 
 
 def examine(padded: np.ndarray, halo_x: int) -> tuple[np.ndarray, dict[int, list[int]]]:

@@ -29,6 +29,7 @@ from softlab_cli.core.errors import InputError, StoreError
 from softlab_cli.core.softblock import SoftBlock
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store import files, root
+from softlab_cli.store.codec import CHECKSUM_BYTES
 from softlab_cli.store.files import find_partials, is_abandoned, partial_path
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.reader import Store
@@ -146,6 +147,22 @@ class TestChunks:
         values = np.frombuffer(zstandard.decompress(data), np.float16)
         assert values.tolist() == [1.0] * 64
         assert list(shard.chunks((0, 0, 0))) == []
+
+    @pytest.mark.parametrize("index", [0, 2])
+    @pytest.mark.parametrize("odd", [False, True])
+    @pytest.mark.parametrize("depth", [2, 4])
+    def test_hard_labels_are_0_beyond_the_volume(
+        self, tmp_path: Path, index: int, odd: bool, depth: int
+    ) -> None:
+        region = (slice(4, 4 + depth), slice(0, 4), slice(0, 4))
+        expected = np.zeros((4, 4, 4), np.uint8)
+        expected[:depth] = index
+        expected[0, 0, 1] += odd
+        store = StoreWriter.create_or_open(tmp_path, store_info(ClassTable.from_values(range(4))))
+        with store.case("a", Geometry((4 + depth, 4, 4), AFFINE)) as writer:
+            encoded = writer.encode_label(region, expected[:depth])
+        values = [zstandard.decompress(data[:-CHECKSUM_BYTES]) for _, data in encoded.chunks]
+        assert values == ([expected.tobytes()] if expected.any() else [])
 
     def test_groups_of_classes_in_any_order(self, tmp_path: Path) -> None:
         region = (slice(0, 4), slice(0, 4), slice(0, 4))

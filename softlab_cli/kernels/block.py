@@ -23,6 +23,7 @@ __all__ = [
     "copy_with_halo",
     "find_classes",
     "find_uniform_rows",
+    "is_uniform",
 ]
 
 MIXED = -1
@@ -65,6 +66,34 @@ def copy_with_halo(
                 row[Unsigned(x)] = row[Unsigned(first)]
             for x in range(stop, width):
                 row[Unsigned(x)] = row[Unsigned(stop - 1)]
+
+
+@bare_kernel
+def is_uniform(region: NDArray[Any]) -> bool:
+    """Whether one class fills a region.
+
+    Most that are not are known by their first rows; one that is needs no copy.
+
+    Parameters
+    ----------
+    region
+        (Z, Y, X) class indices, at least one.
+    """
+    first = int(region[0, 0, 0])
+    width = region.shape[2]
+    has_segments = region.strides[2] == region.itemsize and width >= SEGMENT
+    for z in range(region.shape[0]):
+        for y in range(region.shape[1]):
+            row, x = region[z, y], 0
+            while has_segments and x < width:
+                if ~equal(load(row, min(x, width - SEGMENT)), first):
+                    return False
+                x += SEGMENT
+            while x < width:
+                if row[Unsigned(x)] != first:
+                    return False
+                x += 1
+    return True
 
 
 @kernel

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.core.blocks import Region, Shape, region_shape
+from softlab_cli.core.blocks import Region, Shape, clip, grow, region_shape
 from softlab_cli.core.softblock import ENTROPY_UNIT, MASS_UNIT, SoftBlock, SoftSums
 from softlab_cli.kernels.block import (
     clear_boxes,
     copy_with_halo,
     find_classes,
     find_uniform_rows,
+    is_uniform,
 )
 from softlab_cli.kernels.half import entropy_units, mass_units
 from softlab_cli.kernels.sizes import MAX_CLASSES_AT_ONCE, SEGMENT, read_only
@@ -40,10 +41,10 @@ class PaddedBlock:
     region
         The block.
     padded
-        (z, y, x) class indices with the halo.
+        (z, y, x) class indices with the halo; not made when they are all alike.
     inner
         (z, y, segments) class that fills a segment and its neighbourhood, or `MIXED`;
-        not made when there is one class only.
+        not made then either.
     classes
         Classes that occur in `padded`, ascending; ignored voxels are no class.
     boxes
@@ -134,18 +135,20 @@ class Scratch:
         region
             The block.
         """
-        self._slot_of[self._classes[: self._count]] = -1
         padded, rows, inner = self._views(region_shape(region))
-        z, y, x = (s.start - h for s, h in zip(region, self.halo, strict=True))
-        width = region[2].stop - region[2].start + 2 * self.halo[2]
-        copy_with_halo(
-            read_only(class_indices), (z, y, x), (*padded.shape[:2], width),
-            padded.shape[2], padded,
-        )  # fmt: skip
-        self._count = find_classes(
-            padded, self.halo[2], rows, self._slot_of, self._classes, self._boxes
-        )
-        if self._count > 1:  # nobody asks for the rows of a uniform block
+        self._slot_of[self._classes[: self._count]] = -1
+        volume = read_only(class_indices)
+        around = volume[clip(grow(region, self.halo), volume.shape)]
+        if is_uniform(around):
+            self._count, self._classes[0] = 1, around[0, 0, 0]
+            self._boxes[0] = 0, padded.shape[0] - 1, 0, padded.shape[1] - 1
+        else:
+            width = region[2].stop - region[2].start + 2 * self.halo[2]
+            z, y, x = (s.start - h for s, h in zip(region, self.halo, strict=True))
+            copy_with_halo(volume, (z, y, x), (*padded.shape[:2], width), padded.shape[2], padded)
+            self._count = find_classes(
+                padded, self.halo[2], rows, self._slot_of, self._classes, self._boxes
+            )
             find_uniform_rows(rows, self.halo[0], self.halo[1], inner)
         order = np.argsort(self._classes[: self._count])
         classes, boxes = self._classes[order], self._boxes[order]

@@ -294,18 +294,21 @@ class CaseWriter:
         name: Literal["label", "raters"] = "label" if rater is None else "raters"
         layout = self.arrays[name]
         shard, inside = self.grid.locate(region)
-        data = encode_chunk(self._whole(class_indices, layout.dtype))
+        data = self._encode_hard(read_only(class_indices), layout.dtype)
         slot = layout.slot(rater or 0, inside)
         return EncodedBlock(name, shard, ((slot, data),) if data else ())
 
-    def _whole(self, class_indices: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """A block that is filled up with zeros where the volume ends."""
-        from softlab_cli.kernels.block import copy_with_halo
+    def _encode_hard(self, class_indices: NDArray[Any], dtype: np.dtype[Any]) -> bytes:
+        from softlab_cli.kernels.block import copy_with_halo, is_uniform
 
         shape, block = class_indices.shape, self.grid.block
+        first = int(class_indices[0, 0, 0])
+        # Beyond the volume a block is 0.
+        if (first == 0 or shape == block) and is_uniform(class_indices):
+            return encode_constant(first, dtype.str, block)
         whole = np.empty(block, dtype) if shape == block else np.zeros(block, dtype)
-        copy_with_halo(read_only(class_indices), (0, 0, 0), shape, shape[2], whole)
-        return whole
+        copy_with_halo(class_indices, (0, 0, 0), shape, shape[2], whole)
+        return encode_chunk(whole)
 
     def append(self, encoded: EncodedBlock) -> None:
         """Add an encoded block; one thread does so.
