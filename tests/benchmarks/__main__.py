@@ -27,8 +27,8 @@ is pinned to one core and told to use one thread, unless said otherwise.
   clock starts.
 - *times softlab's*: above 1, softlab is faster. The ratio is to softlab's runs in turns with
   that peer.
-- *only writing* and *floor* do less than the whole job (the floor does not wait for the disk); of
-  them only *job s* can be compared.
+- *only writing* and *floor* do less than the whole job; of them only *job s* can be compared. The
+  floor does not wait for the disk, so its ratio is to `softlab --no-sync`, which does not either.
 - *spread*: the largest of the runs over the smallest, of *job s* unless the table says otherwise.
 - *store MiB*: softlab's holds the hard labels and the metadata too.
 - peers read the file with SimpleITK, compute in float32 and store float16.

@@ -34,6 +34,8 @@ Values = NDArray[Any]
 Softener = Callable[[list[Values], slice], Values]
 
 GIB = 2**30
+INFLATED_BYTES = 2**18
+"""Inflated at a time: they stay in the cache, which takes half as long as all at once."""
 BUDGET = 10 * GIB
 TORCH_BYTES = 21
 """Bytes that the convolution needs for a voxel and class, as measured."""
@@ -280,7 +282,10 @@ def floor(args: argparse.Namespace) -> Clock:
     clock = Clock()
     packed = args.source[0].read_bytes()
     hashlib.sha256(packed).hexdigest()
-    isal_zlib.decompress(packed, isal_zlib.MAX_WBITS | 16)
+    inflater = isal_zlib.decompressobj(isal_zlib.MAX_WBITS | 16)
+    while not inflater.eof:
+        inflater.decompress(packed, INFLATED_BYTES)
+        packed = inflater.unconsumed_tail
     clock.fixed_s += clock.lap()
     for name, finished in enumerate(arrays):
         todo = boxes(finished.shape, finished.shards or finished.chunks, BUDGET / 6)

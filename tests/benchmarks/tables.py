@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from .calibration import calibration_tools
@@ -23,6 +24,7 @@ __all__ = ["TABLES", "Table"]
 OUT = ROOT / "out"
 QUIET = 0.85
 """Share of its time that an undisturbed program has the processor."""
+ALONE = ("--workers", "1", "--threads", "1")
 PYTHON = sys.executable
 SOFTLAB = str(Path(PYTHON).with_name("softlab"))
 
@@ -97,21 +99,22 @@ def softlab_job(name: str, *options: str, label: str = "softlab", one_core: bool
     labels = f"0-{INPUTS[name].classes - 1}"
     command = [
         SOFTLAB, "svls", "--in", str(INPUTS[name].folder), "--out", str(out), "--labels", labels,
-        "--no-progress", "--log-json", str(log), *(options or ("--workers", "1", "--threads", "1")),
+        "--no-progress", "--log-json", str(log), *(options or ALONE),
     ]  # fmt: skip
     return Job(label, command, out=out, log=log, one_core=one_core)
 
 
-def softlab_one_case(name: str) -> Job:
+def softlab_one_case(
+    name: str, *options: str, label: str = "softlab", one_core: bool = True
+) -> Job:
     """softlab on one case, with the time of the job taken from a second one."""
-    return replace(softlab_job(name), warm=softlab_job(f"twice-{name}"))
+    warm = softlab_job(f"twice-{name}", *options, one_core=one_core)
+    return replace(softlab_job(name, *options, label=label, one_core=one_core), warm=warm)
 
 
 def _on_two_threads(name: str) -> Job:
     options = ("--workers", "1", "--threads", "2")
-    warm = softlab_job(f"twice-{name}", *options, one_core=False)
-    job = softlab_job(name, *options, label="softlab, 2 threads", one_core=False)
-    return replace(job, warm=warm)
+    return softlab_one_case(name, *options, label="softlab, 2 threads", one_core=False)
 
 
 def peer_job(name: str, plan: Plan) -> Job:
@@ -137,18 +140,20 @@ def whole_tool(name: str, title: str) -> Callable[[bool], str]:
 
     def make(quick: bool) -> str:
         ours = softlab_one_case(name)
+        unwaiting = softlab_one_case(name, *ALONE, "--no-sync", label="softlab --no-sync")
         everything, pairs, remarks = Result(ours), [], []
         for plan in (QUICK_PLANS if quick else PLANS)[name]:
             peer = peer_job(name, plan)
-            with_peer, result = alternate((ours, peer), plan.repeats)
-            pairs.append((with_peer, result))
-            everything.add(with_peer)
+            jobs = (ours, unwaiting, peer) if plan.peer == "floor" else (ours, peer)
+            results = alternate(jobs, plan.repeats)
+            pairs += pairwise(results)
+            everything.add(results[0])
             if name == "aal-5" and peer.whole:
                 store, array = OUT / f"softlab-{name}.zarr", OUT / f"{plan.peer}-{name}"
                 remarks.append(agreement(plan.peer, store, array))
             shutil.rmtree(OUT / f"{plan.peer}-{name}")
         if name.startswith("large"):
-            pairs.append(tuple(alternate((ours, _on_two_threads(name)), 3)))
+            pairs += pairwise(alternate((ours, _on_two_threads(name)), 3))
         remarks += extrapolated([peer for _, peer in pairs])
         remarks += disturbed([everything, *(peer for _, peer in pairs)])
         commands = [show_command(job.command) for job in (ours, *(p.job for _, p in pairs))]
