@@ -275,8 +275,8 @@ def linger(task: tuple[int, Path]) -> None:
     number, folder = task
     if number == 0:
         return
-    (folder / f"begun-{number}").write_text(str(os.getpid()))
-    try:
+    try:  # before anybody can see that it has begun, and interrupt it
+        (folder / f"begun-{number}").write_text(str(os.getpid()))
         time.sleep(60)
     finally:
         time.sleep(0.3)
