@@ -11,7 +11,7 @@ ROOT = Path("bench-data")
 AAL_SHAPE = (181, 217, 181)
 LARGE = 512
 RATERS = 4
-MANY = 96
+MANY = 192
 
 
 @dataclass(frozen=True)

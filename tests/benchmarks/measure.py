@@ -77,6 +77,7 @@ class Job:
     def environment(self) -> dict[str, str]:
         """What the program finds in its environment."""
         found = {**os.environ, **(ONE_THREAD if self.one_core else {})}
+        found.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled, so are we
         if self.has_torchvision:
             paths = [TORCHVISION_ON_CPU, *filter(None, [found.get("PYTHONPATH")])]
             found["PYTHONPATH"] = os.pathsep.join(map(str, paths))
