@@ -276,9 +276,11 @@ def floor(args: argparse.Namespace) -> Clock:
     from isal import isal_zlib
     from zstandard import ZstdCompressor
 
+    from softlab_cli.store.codec import COMPRESSION
+
     arrays = [zarr.open_array(finished, mode="r") for finished in args.finished]
     args.out.mkdir(parents=True)
-    compressor = ZstdCompressor(level=1)
+    compressor = ZstdCompressor(compression_params=COMPRESSION)
     clock = Clock()
     packed = args.source[0].read_bytes()
     hashlib.sha256(packed).hexdigest()

@@ -33,7 +33,7 @@ TITLES = {
     "convolve": "scipy.ndimage.convolve by class, then zarr-python with our layout",
     "gaussian": "scipy.ndimage.gaussian_filter by class, then zarr-python with our layout",
     "write-only": "only writing: zarr-python, the finished array, our layout",
-    "floor": "floor: sha256, inflate, zstd level 1 of both arrays' chunks, plain files",
+    "floor": "floor: sha256, inflate, zstd of both arrays' chunks as in our store, plain files",
 }
 
 
