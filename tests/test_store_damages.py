@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import softlab_cli
+from softlab_cli.core.errors import StoreError
 from softlab_cli.methods import SVLS
 from tests.campaign.__main__ import CAMPAIGNS, main
 from tests.campaign.damages import NOT_TOLD, Outcome, damage, table
+from tests.conftest import blobs, write_image
 
 
 def test_sixty_damages(tmp_path: Path) -> None:
@@ -58,3 +62,69 @@ def test_the_remedy_for_a_damaged_chunk_mends_it(softlab, labels: Path, tmp_path
     shutil.rmtree(store / "case1")
     softlab_cli.run(SVLS(), labels, store, workers=1)
     assert softlab("verify", store).exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two small cases."""
+    folder = tmp_path_factory.mktemp("small")
+    for case_id in ("a", "b"):
+        write_image(folder / "in" / f"{case_id}.nii.gz", blobs((6, 7, 8), 3))
+    softlab_cli.run(SVLS(), folder / "in", folder / "soft.zarr", workers=1)
+    return folder / "soft.zarr"
+
+
+def spoilt(small: Path, tmp_path: Path, document: str, content: str | dict[str, Any]) -> Path:
+    """A copy of the store with a text, or other entries, in one of its documents."""
+    store = tmp_path / "spoilt.zarr"
+    shutil.copytree(small, store)
+    path = store / document
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_text(content)
+    return store
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"attributes": ', "", "[1]", '{"attributes": {"softlab": {"schema": 1.1}}}',
+     '{"attributes": {"softlab": {"schema": 7}}}', '{"attributes": 3}', "\x00\x1b[31m"],
+    ids=["cut", "empty", "a list", "damaged", "newer", "foreign", "binary"],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["verify", "info", "export", "svls"])
+def test_a_broken_root_has_a_remedy(softlab, small, tmp_path, content, command) -> None:
+    store = spoilt(small, tmp_path, "zarr.json", content)
+    words = {
+        "export": ("export", store, "--out", tmp_path / "files"),
+        "svls": ("svls", "--in", small.parent / "in", "--out", store, "--labels", "0-2"),
+    }.get(command, (command, store))
+    done = softlab(*words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {store}")
+    assert "\x1b" not in done.stderr
+    remedies = ("Take it from a copy of the store, or remove the store and run", "Read it with the "
+                "version", "Give the folder that softlab wrote")  # fmt: skip
+    assert any(remedy in done.stderr for remedy in remedies)
+
+
+@pytest.mark.parametrize("array", ["soft", "labels/label/0"])
+@pytest.mark.parametrize("names", [["x"], ["q"], ["z", "y", "q"], [], "zyx", None, [[], 1], 7])
+def test_the_dimensions_of_an_array_are_said_in_full(
+    small: Path, tmp_path: Path, array: str, names: object
+) -> None:
+    store = spoilt(small, tmp_path, f"a/{array}/zarr.json", {"dimension_names": names})
+    with pytest.raises(StoreError) as told:
+        softlab_cli.open_store(store)["a"]
+    known = "['c', 'z', 'y', 'x'] or ['r', 'z', 'y', 'x']"
+    if array != "soft":
+        known = "['z', 'y', 'x'] or ['c', 'y', 'x'] or ['r', 'y', 'x']"
+    assert told.value.problem.endswith(f"dimensions {names!r} where {known} are known.")
+    assert told.value.remedy
+
+
+def test_arrays_of_other_dimensions_have_no_names_that_are_known(
+    small: Path, tmp_path: Path
+) -> None:
+    store = spoilt(small, tmp_path, "a/soft/zarr.json", {"shape": [1, 3, 6, 7, 8]})
+    with pytest.raises(StoreError, match="where 2 to 4 of them are known"):
+        softlab_cli.open_store(store)["a"]

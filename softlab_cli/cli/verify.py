@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import debug, progress, store_argument
 from softlab_cli.cli.wording import say
 from softlab_cli.report.tables import counted
@@ -21,7 +22,7 @@ from softlab_cli.running.progress import listeners
 @click.option(
     "--in",
     "inputs",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     multiple=True,
     help="The label maps of the run: their cases must be in the store, and made from these "
     "files. May be repeated.  [default: what the store says, as a note]",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.errors import ClassError, InputError, UsageError
 from softlab_cli.core.names import title_of
 from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
+from softlab_cli.core.system import unreadable
 
 __all__ = [
     "ClassTable",
@@ -287,16 +288,18 @@ def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:
     names: dict[int, str] = {}
     ignore: int | None = None
     for key, entry in labels.items():
-        if isinstance(entry, list):
-            for value in entry:
-                names.setdefault(int(value), f"label_{int(value)}")
-            continue
-        pair = (entry, key) if isinstance(entry, int) else (key, entry)
         try:
+            if isinstance(entry, list):
+                for value in map(int, entry):
+                    names.setdefault(value, f"label_{value}")
+                continue
+            pair = (entry, key) if isinstance(entry, int) else (key, entry)
             value, name = int(pair[0]), str(pair[1])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
-                f"labels: {key!r}: {entry!r} has no label value.", path=path
+                f"labels: {key!r}: {entry!r} has no label value.",
+                remedy='Expected {"labels": {"background": 0, "liver": 1}} as in nnU-Net.',
+                path=path,
             ) from error
         if name == "ignore":
             ignore = value
@@ -354,7 +357,8 @@ def _load(path: str | Path) -> tuple[Path, dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+        raise unreadable(error, path) from error
     except ValueError as error:
-        raise InputError(f"is not JSON ({error}).", path=path) from error
+        problem = f"is not JSON ({error})."
+        raise InputError(problem, remedy="Correct the file there.", path=path) from error
     return path, content if isinstance(content, dict) else {}

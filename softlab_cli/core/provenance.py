@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.core.detached import detached_files
-from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import voxels_beside
 from softlab_cli.core.places import resolved
+from softlab_cli.core.system import unreadable
 
 __all__ = [
     "Source",
@@ -139,7 +139,7 @@ def describe_sources(files: Sequence[tuple[Path, Role]]) -> tuple[Source, ...]:
             size, mtime_ns = _size_and_mtime(parts)
             checksum = _of_parts(path, parts)
         except OSError as error:
-            raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+            raise unreadable(error, path) from error
         found.append(Source(role, resolved(path, folders), checksum, size, mtime_ns))
     return tuple(found)
 

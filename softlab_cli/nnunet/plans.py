@@ -10,6 +10,7 @@ from typing import Any
 
 from softlab_cli.core.classes import ClassTable, read_class_names
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.system import unreadable
 from softlab_cli.nnunet.paths import find_dataset
 
 __all__ = ["Configuration", "class_table", "read_configuration"]
@@ -131,6 +132,9 @@ def _read(path: Path, command: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError("does not exist.", remedy=f"Run {command}.", path=path) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error}).", path=path) from error
+    except OSError as error:
+        raise unreadable(error, path) from error
+    except ValueError as error:
+        problem = f"is not JSON ({error})."
+        raise InputError(problem, remedy=f"Run {command} again.", path=path) from error
     return content

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import ClassError, InputError, SoftlabError
-from softlab_cli.core.folders import files_in, holds_probabilities, is_probabilities
+from softlab_cli.core.folders import (
+    files_in,
+    holds_probabilities,
+    is_probabilities,
+    may_be_file,
+)
 from softlab_cli.core.places import refuse_url
+from softlab_cli.core.system import unreadable
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.labels.indices import check_range, distinct_values, wide_values
 from softlab_cli.labels.likeness import looks_like_image
@@ -39,12 +45,16 @@ from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.running.names import merging_hint
 from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA
+from softlab_cli.store.reader import Store
 
 __all__ = ["Found", "Label", "inspect_path"]
 
 
 UNREADABLE = "unreadable"
 """The kind of what cannot be read."""
+
+FOLDER, STORE, LIST = CONTAINERS = "folder", "store", "list of cases"
+"""The kinds of what holds cases."""
 
 LIST_SUFFIXES = (".json", ".csv", ".tsv")
 
@@ -97,8 +107,15 @@ class Found:
 
     @property
     def is_readable(self) -> bool:
-        """Whether it and all its parts can be read."""
-        return self.kind != UNREADABLE and all(part.is_readable for part in self.parts)
+        """Whether there is anything, and it and all its parts can be read."""
+        if self.kind == UNREADABLE or self.is_empty:
+            return False
+        return all(part.is_readable for part in self.parts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it should hold something and holds nothing."""
+        return self.kind in CONTAINERS and not self.parts and not self.facts["cases"]
 
     def to_json(self) -> dict[str, Any]:
         """All of it for other programs."""
@@ -142,8 +159,10 @@ def inspect_path(
     inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
         return inspect(path, None if images is None else Path(images), most_files)
-    except (SoftlabError, OSError) as error:
-        return Found(path, UNREADABLE, problems=(_words(error),))
+    except SoftlabError as error:
+        return Found(path, UNREADABLE, problems=(_words(error, path),))
+    except OSError as error:
+        return Found(path, UNREADABLE, problems=(_words(unreadable(error, path), path),))
     except Exception as error:  # a bad file must not end the command that looks for bad files
         problem = f"unforeseen {type(error).__name__}: {error}"
         return Found(path, UNREADABLE, problems=(problem,))
@@ -153,11 +172,11 @@ def _is_file_that_may_crash(path: Path) -> bool:
     return path.is_file() and may_crash_on(path) and path.suffix.lower() not in LIST_SUFFIXES
 
 
-def _words(error: Exception) -> str:
-    if not isinstance(error, SoftlabError):
-        return str(error)
+def _words(error: SoftlabError, path: Path | None = None) -> str:
+    """What is wrong and what can be done; and with which file, where that is not `path`."""
+    where = "" if path is None or error.path in (None, path) else f"{error.path}: "
     gap = "\n  " if "\n" in error.problem else " "
-    return f"{error.problem.rstrip()}{gap}{error.remedy}".strip()
+    return f"{where}{error.problem.rstrip()}{gap}{error.remedy}".strip()
 
 
 def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
@@ -167,7 +186,7 @@ def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
         return _folder(path, most_files)
     if path.suffix.lower() in LIST_SUFFIXES:
         cases = [case.case_id for case in discover_cases([path])]
-        return Found(path, "list of cases", facts={"cases": cases})
+        return Found(path, LIST, facts={"cases": cases})
     if is_probabilities(path):
         return _probabilities(path)
     if is_dicom(path):
@@ -183,9 +202,18 @@ def _store(path: Path) -> Found:
     store = open_store(path)
     info = store.info
     labels = tuple(Label(c.value, c.name) for c in info.classes.classes)
-    parts = tuple(Found(case.path, "case", case.geometry) for case in store.values())
-    return Found(path, "store", None, labels, {"method": info.method, "cases": len(parts)},
-                 parts=parts)  # fmt: skip
+    parts = tuple(_case_of(store, case_id) for case_id in store)
+    facts = {"method": info.method, "cases": len(parts)}
+    problems = () if parts else ("is a store without a case. Fill it first.",)
+    return Found(path, STORE, None, labels, facts, problems, parts)
+
+
+def _case_of(store: Store, case_id: str) -> Found:
+    path = store.path / case_id
+    try:
+        return Found(path, "case", store[case_id].geometry)
+    except SoftlabError as error:
+        return Found(path, UNREADABLE, problems=(_words(error, path),))
 
 
 def _file(path: Path) -> Found:
@@ -335,7 +363,7 @@ def _series(path: Path) -> list[Found]:
 
 def _folder(path: Path, most_files: int | None) -> Found:
     looked_at = [*image_files(path), *(f for f in files_in(path) if is_probabilities(f))]
-    files = sorted(file for file in looked_at if file.is_file())
+    files = sorted(filter(may_be_file, looked_at))
     seen = files[:most_files]
     parts = [inspect_path(p) for p in seen]
     if not files or holds_dicom_files(path):
@@ -345,11 +373,12 @@ def _folder(path: Path, most_files: int | None) -> Found:
     looked_into = _class_files(drawn, most_files)
     parts += looked_into
     notes += merging_hint(_names_of(parts))
-    problems = () if parts else ("holds no image, no label map and no DICOM file.",)
+    nothing = "holds no image, no label map and no DICOM file. Name a folder that holds some."
+    problems = () if parts or cases else (nothing,)
     facts = {"cases": [case.case_id for case in cases], "notes": notes}
     unseen = len(files) - len(seen)
     unseen += sum(len(files_of.files) for files_of in drawn[len(looked_into) :])
-    return Found(path, "folder", None, (), facts, problems, tuple(parts), unseen)
+    return Found(path, FOLDER, None, (), facts, problems, tuple(parts), unseen)
 
 
 def _names_of(parts: Sequence[Found]) -> list[list[str]]:
@@ -402,5 +431,5 @@ def _cases(path: Path) -> tuple[list[Case], list[str]]:
     try:
         cases = discover_cases([path], soft=holds_probabilities(path), tell=notes.append)
     except SoftlabError as error:
-        return [], [*notes, f"no case: {_words(error)}"]
+        return [], [*notes, f"no case: {_words(error, path)}"]
     return cases, notes

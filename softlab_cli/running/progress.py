@@ -22,6 +22,7 @@ from softlab_cli.core.events import (
     StageStepped,
     to_json,
 )
+from softlab_cli.core.system import remedy_of
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.warned import Warned
 from softlab_cli.store.files import system_errors
@@ -154,7 +155,10 @@ def listeners(
             try:
                 file = stack.enter_context(log_json.open("ab", buffering=0))
             except OSError as error:
-                raise UsageError(f"--log-json {log_json}: {error.strerror}.") from error
+                raise UsageError(
+                    f"--log-json {log_json}: {error.strerror}.",
+                    remedy=remedy_of(error, "written") or "Check the path.",
+                ) from error
             every.append(JsonLog(file, log_json))
         yield _all_of(every)
 

@@ -13,6 +13,7 @@ from softlab_cli.core.errors import SoftlabError, naming
 from softlab_cli.core.events import CaseFinished, Listener, StageStarted, StageStepped
 from softlab_cli.core.folders import is_probabilities, segmentation_beside
 from softlab_cli.core.provenance import Role
+from softlab_cli.core.text import shown
 from softlab_cli.labels.fractions import occurring_fractions
 from softlab_cli.labels.indices import check_range, wide_values
 from softlab_cli.labels.likeness import check_no_image
@@ -124,6 +125,6 @@ def failure(case_id: str, error: Exception, started: float | None = None) -> Cas
     if isinstance(error, MemoryError):
         message = "not enough memory. Lower --workers or --threads."
     else:
-        message = f"unforeseen {type(error).__name__}: {error} (--debug shows where)"
+        message = f"unforeseen {type(error).__name__}: {shown(error)} (--debug shows where)"
     trace = "".join(traceback.format_exception(error))
     return CaseFinished(case_id, "failed", message, seconds=seconds, traceback=trace)

@@ -24,7 +24,7 @@ from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
 from softlab_cli.store.documents import read_case_info, read_store_info
-from softlab_cli.store.files import METADATA, is_case_id, list_cases
+from softlab_cli.store.files import is_case_id, is_complete, list_cases
 from softlab_cli.store.records import ANEW, checksum_of
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.softening import LocalSoftener, soften_region
@@ -379,7 +379,7 @@ class Store(Mapping[str, Case]):
 
     def __contains__(self, case_id: object) -> bool:
         name = str(case_id)
-        return is_case_id(name) and (self.path / name / METADATA).is_file()
+        return is_case_id(name) and is_complete(self.path / name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(list_cases(self.path))

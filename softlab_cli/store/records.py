@@ -25,6 +25,7 @@ from softlab_cli.core.errors import StoreError
 
 __all__ = [
     "ANEW",
+    "COPY",
     "SEAL",
     "ArrayRecord",
     "ShardRecord",
@@ -36,6 +37,9 @@ __all__ = [
 
 ANEW = "Remove the folder of the case and run the command again, which computes it anew."
 """A remedy for all of it: sizes alone are looked at when a run asks what is whole already."""
+
+COPY = "Take it from a copy of the store, or remove the store and run its command again."
+"""A remedy for the ``zarr.json`` of a store's root, of which no case has what it says."""
 
 SEAL = "seal"
 FACTS = b'"softlab": {'
