@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import softlab_cli
 from softlab_cli.core.errors import StoreError
 from softlab_cli.methods import SVLS
+from softlab_cli.store.records import ANEW
 from tests.campaign.__main__ import CAMPAIGNS, main
 from tests.campaign.damages import NOT_TOLD, Outcome, damage, table
 from tests.conftest import blobs, write_image
@@ -128,3 +131,50 @@ def test_arrays_of_other_dimensions_have_no_names_that_are_known(
     store = spoilt(small, tmp_path, "a/soft/zarr.json", {"shape": [1, 3, 6, 7, 8]})
     with pytest.raises(StoreError, match="where 2 to 4 of them are known"):
         softlab_cli.open_store(store)["a"]
+
+
+def test_verify_says_each_remedy_once(softlab, small: Path, tmp_path: Path) -> None:
+    store = spoilt(small, tmp_path, "a/zarr.json", '{"attributes": ')
+    shutil.copytree(store / "a", store / "c")
+    (store / "b" / "soft" / "c.0.0.0.0").unlink()
+    (store / "odd\x1b").mkdir()
+    done = softlab("verify", store, "--no-sources")
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 1
+    assert [line.split(": ", 1)[0] for line in lines] == [
+        "defect", "defect", "defect", "defect", "remedy", "remedy", str(store)
+    ]  # fmt: skip
+    assert lines[4].startswith(f"remedy: {store}: folder that is no case: Move it elsewhere; or")
+    assert lines[5] == "remedy: a, b, c: metadata: " + ANEW
+    assert "\x1b" not in done.stdout
+    found = json.loads(softlab("verify", store, "--no-sources", "--json").stdout)
+    assert [d["remedy"] for d in found][1:] == [ANEW] * 3
+
+
+def test_verify_says_how_ome_metadata_are_mended(softlab, small: Path, tmp_path: Path) -> None:
+    store = spoilt(small, tmp_path, "a/labels/zarr.json", "{}")
+    done = softlab("verify", store, "--no-sources")
+    remedy = "softlab verify --mend-ome writes such metadata anew, and nothing else."
+    assert f"\nremedy: a: OME-NGFF 0.5: {remedy}\n" in done.stdout
+    assert softlab("verify", store, "--no-sources", "--mend-ome").exit_code == 0
+    assert softlab("verify", store, "--no-sources").exit_code == 0
+
+
+def test_a_case_that_cannot_be_mended_spoils_no_other(
+    softlab, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = spoilt(small, tmp_path, "a/labels/zarr.json", "{}")
+    (store / "b/labels/zarr.json").write_text("{}")
+    replace = os.replace
+
+    def fail(source: str, target: str) -> None:
+        if "/a/" in str(target):
+            raise OSError(errno.EROFS, "Read-only file system", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    done = softlab("verify", store, "--no-sources", "--mend-ome")
+    assert done.exit_code == 1
+    assert "defect: a: OME-NGFF 0.5: " in done.stdout
+    assert "remedy: a: OME-NGFF 0.5: Ask for the right to write there" in done.stdout
+    assert "note: b: OME-NGFF 0.5: written anew" in done.stdout
