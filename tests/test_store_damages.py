@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import softlab_cli
-from softlab_cli.core.errors import StoreError
+from softlab_cli.core.errors import StoreError, UsageError
 from softlab_cli.methods import SVLS
-from softlab_cli.store.records import ANEW
+from softlab_cli.output.cases import export_cases
+from softlab_cli.store.remedies import ANEW
 from tests.campaign.__main__ import CAMPAIGNS, main
 from tests.campaign.damages import NOT_TOLD, Outcome, damage, table
 from tests.conftest import blobs, write_image
@@ -178,3 +179,53 @@ def test_a_case_that_cannot_be_mended_spoils_no_other(
     assert "defect: a: OME-NGFF 0.5: " in done.stdout
     assert "remedy: a: OME-NGFF 0.5: Ask for the right to write there" in done.stdout
     assert "note: b: OME-NGFF 0.5: written anew" in done.stdout
+
+
+KINDS = [("nifti",), ("nifti", "--per-class"), ("nifti", "--hard"), ("npz",), ("seg-nrrd",)]
+
+
+@pytest.mark.parametrize("to", KINDS, ids=" ".join)
+@pytest.mark.parametrize("damage", ["metadata", "chunks"])
+def test_export_goes_on_after_a_damaged_case(softlab, small, tmp_path, to, damage) -> None:
+    store = spoilt(small, tmp_path, "a/zarr.json", '{"attributes": ') if damage == "metadata" else (
+        spoilt(small, tmp_path, "a/soft/zarr.json", {})
+    )  # fmt: skip
+    if damage == "chunks":
+        for shard in (store / "a").rglob("c.*"):
+            content = bytearray(shard.read_bytes())
+            content[len(content) // 3] ^= 1  # in a chunk that is not the first
+            shard.write_bytes(content)
+    shutil.copytree(small / "b", store / "c")
+    out = tmp_path / "out"
+    done = softlab("export", store, "--out", out, "--to", *to)
+    assert (done.exit_code, done.stdout) == (1, "")
+    failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert [line[:11] for line in failed] == ["failed: a: ", "failed: c: "]
+    assert failed[0].endswith(ANEW)
+    assert f"error: {out}: 2 of 3 cases could not be written: a, c. Do what is" in done.stderr
+    assert {path.name[0] for path in out.iterdir()} == {"b"}
+
+
+def test_export_names_what_is_there_already_and_writes_the_others(
+    softlab, small: Path, tmp_path: Path
+) -> None:
+    assert softlab("export", small, "a", "--out", tmp_path).exit_code == 0
+    again = softlab("export", small, "a", "--out", tmp_path)
+    assert again.stderr == (
+        f"error: {tmp_path / 'a.nii.gz'}: exists already. Add --overwrite, or write into another "
+        "folder.\n"
+    )
+    both = softlab("export", small, "a", "b", "a", "--out", tmp_path)
+    assert both.exit_code == 1
+    assert both.stderr.startswith(f"failed: a: {tmp_path / 'a.nii.gz'}: exists already.")
+    assert "1 of 2 cases could not be written: a." in both.stderr
+    assert (tmp_path / "b.nii.gz").exists()
+    assert softlab("export", small, "--out", tmp_path, "--overwrite").exit_code == 0
+
+
+def test_export_of_an_unknown_case_writes_none(softlab, small: Path, tmp_path: Path) -> None:
+    done = softlab("export", small, "a", "q", "--out", tmp_path / "out")
+    assert (done.exit_code, "has no case 'q'. It has: a, b." in done.stderr) == (1, True)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="cannot export to 'mha'"):
+        export_cases(softlab_cli.open_store(small), tmp_path / "out", to="mha")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from softlab_cli.core.errors import SoftlabError, UsageError
+from softlab_cli.core.system import explained
 from softlab_cli.core.text import printable, shown
 from softlab_cli.methods.registry import METHODS
 from softlab_cli.version import __version__
@@ -79,8 +80,6 @@ class CommandUsageError(CommandError):
 
 def unforeseen(error: Exception) -> str:
     """What is said of an error that nobody raised on purpose."""
-    from softlab_cli.store.files import explained
-
     known = explained(error) if isinstance(error, OSError) else None
     if isinstance(error, MemoryError):
         return "not enough memory. Lower --workers or --threads."

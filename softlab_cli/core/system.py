@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from softlab_cli.core.errors import InputError
+from softlab_cli.core.errors import InputError, StoreError
 
-__all__ = ["place_of", "reading", "remedy_of", "unreadable"]
+__all__ = ["explained", "place_of", "reading", "remedy_of", "unreadable"]
 
 _FULL = "Free some space, then run the same command again: finished cases are kept."
 _FORBIDDEN = "Ask for the right to write there, or choose another place."
@@ -84,6 +84,15 @@ def place_of(error: OSError, path: str | Path) -> Path:
     if isinstance(error, PermissionError):
         return next((p for p in (place, *place.parents) if os.path.lexists(p)), place)
     return place
+
+
+def explained(error: OSError) -> StoreError | None:
+    """What the system refused, with a remedy, wherever it was; None where there is no remedy."""
+    remedy = remedy_of(error)
+    if not remedy:
+        return None
+    path = place_of(error, error.filename) if error.filename else None
+    return StoreError(f"the system says: {error.strerror}.", remedy=remedy, path=path)
 
 
 def unreadable(error: OSError, path: str | Path, remedy: str = "") -> InputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from softlab_cli.store.records import ANEW
+from softlab_cli.store.remedies import ANEW
 
 __all__ = ["Defect", "Severity"]
 

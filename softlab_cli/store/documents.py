@@ -9,7 +9,8 @@ from typing import Any
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json, system_errors
 from softlab_cli.store.ngff import image_metadata, label_metadata, labels_metadata
-from softlab_cli.store.records import ANEW, COPY, SEAL, is_sealed, sealed
+from softlab_cli.store.records import SEAL, is_sealed, sealed
+from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo
 
 __all__ = [

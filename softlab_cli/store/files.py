@@ -17,11 +17,10 @@ from typing import Any
 from softlab_cli.core.caseid import PARTIAL_MARK, check_case_id
 from softlab_cli.core.errors import InputError, StoreError, UsageError
 from softlab_cli.core.system import place_of, remedy_of
-from softlab_cli.store.records import ANEW
+from softlab_cli.store.remedies import ANEW
 
 __all__ = [
     "METADATA",
-    "explained",
     "find_partials",
     "folder_bytes",
     "has_empty_files",
@@ -99,15 +98,6 @@ def written_whole(path: Path) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror) from error
         finally:
             partial.unlink(missing_ok=True)
-
-
-def explained(error: OSError) -> StoreError | None:
-    """What the system refused, with a remedy, wherever it was; None where there is no remedy."""
-    remedy = remedy_of(error)
-    if not remedy:
-        return None
-    path = place_of(error, error.filename) if error.filename else None
-    return StoreError(f"the system says: {error.strerror}.", remedy=remedy, path=path)
 
 
 def is_case_id(name: str) -> bool:

@@ -18,7 +18,8 @@ import numpy as np
 from softlab_cli.core.blocks import Grid, Region, Shape
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import ZSTD_LEVEL
-from softlab_cli.store.records import ANEW, checksum_of
+from softlab_cli.store.records import checksum_of
+from softlab_cli.store.remedies import ANEW
 
 __all__ = ["ArrayLayout", "blocks_touching"]
 

@@ -25,7 +25,8 @@ from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
 from softlab_cli.store.documents import read_case_info, read_store_info
 from softlab_cli.store.files import is_case_id, is_complete, list_cases
-from softlab_cli.store.records import ANEW, checksum_of
+from softlab_cli.store.records import checksum_of
+from softlab_cli.store.remedies import ANEW
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.softening import LocalSoftener, soften_region
 from softlab_cli.store.statistics import CaseStatistics

@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import StoreError
+from softlab_cli.store.remedies import ANEW
 
 __all__ = [
-    "ANEW",
-    "COPY",
     "SEAL",
     "ArrayRecord",
     "ShardRecord",
@@ -34,12 +33,6 @@ __all__ = [
     "is_sealed",
     "sealed",
 ]
-
-ANEW = "Remove the folder of the case and run the command again, which computes it anew."
-"""A remedy for all of it: sizes alone are looked at when a run asks what is whole already."""
-
-COPY = "Take it from a copy of the store, or remove the store and run its command again."
-"""A remedy for the ``zarr.json`` of a store's root, of which no case has what it says."""
 
 SEAL = "seal"
 FACTS = b'"softlab": {'

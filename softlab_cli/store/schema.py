@@ -42,7 +42,8 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store.records import ANEW, COPY, ArrayRecord
+from softlab_cli.store.records import ArrayRecord
+from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.statistics import CaseStatistics
 from softlab_cli.version import __version__
 

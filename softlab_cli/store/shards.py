@@ -24,7 +24,8 @@ from softlab_cli.core.system import remedy_of
 from softlab_cli.store.codec import CHECKSUM_BYTES
 from softlab_cli.store.files import system_errors
 from softlab_cli.store.layout import ArrayLayout
-from softlab_cli.store.records import ANEW, ShardRecord, digest_of
+from softlab_cli.store.records import ShardRecord, digest_of
+from softlab_cli.store.remedies import ANEW
 
 __all__ = ["Shard", "ShardWriter"]
 

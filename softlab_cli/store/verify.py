@@ -13,7 +13,8 @@ from softlab_cli.store.defects import Defect, Severity
 from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA, is_partial, list_cases, read_json, system_errors
 from softlab_cli.store.reader import Case, Store
-from softlab_cli.store.records import COPY, SEAL, is_sealed
+from softlab_cli.store.records import SEAL, is_sealed
+from softlab_cli.store.remedies import COPY
 from softlab_cli.store.softening import LocalSoftener
 from softlab_cli.store.verify_data import check_raters, check_voxels
 from softlab_cli.store.verify_files import (

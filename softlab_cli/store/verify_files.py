@@ -16,7 +16,7 @@ from softlab_cli.store.differing import first_difference
 from softlab_cli.store.documents import group_document, group_paths
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.reader import Case
-from softlab_cli.store.records import ANEW, COPY
+from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.verify_ome import check_ome
 
