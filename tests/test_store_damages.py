@@ -225,7 +225,33 @@ def test_export_names_what_is_there_already_and_writes_the_others(
 
 def test_export_of_an_unknown_case_writes_none(softlab, small: Path, tmp_path: Path) -> None:
     done = softlab("export", small, "a", "q", "--out", tmp_path / "out")
-    assert (done.exit_code, "has no case 'q'. It has: a, b." in done.stderr) == (1, True)
+    assert (done.exit_code, "has no case 'q'. It has: a, b." in done.stderr) == (2, True)
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="cannot export to 'mha'"):
         export_cases(softlab_cli.open_store(small), tmp_path / "out", to="mha")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("info", "q"), ("verify", "q"), ("preview", "q"),
+     ("preview", "a", "q"), ("preview", "--class", "q"), ("export", "q", "--out", "out")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_that_is_nowhere_is_a_bad_argument(softlab, small, words) -> None:
+    done = softlab(words[0], small, *words[1:])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "'q'" in done.stderr
+    assert "It has: a, b." in done.stderr or "There are: 0 background" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--model", "--calibration", "--classes-from", "--groups"])
+def test_a_file_that_cannot_be_used_is_no_bad_argument(softlab, small, tmp_path, option) -> None:
+    labels = small.parent / "in"
+    (tmp_path / "file").write_text("\x1b[31mno")
+    command: tuple[object, ...] = ("evaluate", "--pred", labels, "--ref", labels)
+    if option == "--model":
+        command = ("vls", "--in", labels, "--images", labels)
+    done = softlab(*command, "--out", tmp_path / "out", option, tmp_path / "file")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {tmp_path / 'file'}: ")
+    assert "\x1b" not in done.stderr

@@ -101,9 +101,7 @@ def export_cases(
     refuse_in_store(folder)
     store.check_filled()
     names = list(dict.fromkeys(case_ids)) or list(store)
-    for case_id in names:
-        if case_id not in store:
-            store[case_id]  # says which there are
+    store.check_known(names)
     remove_leftovers(Path(folder))
     export = _exporter(Path(folder), to, per_class, overwrite, images, series, hard)
     written, errors = _each(store, names, export, listen)

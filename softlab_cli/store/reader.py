@@ -7,7 +7,7 @@ be pickled (as their path) and used after a fork and from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Region, clip, region_shape, shift
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.folders import some_of
 from softlab_cli.core.places import refuse_url
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
@@ -83,7 +84,7 @@ def _check_array(array: ArrayReader, dtype: np.dtype[Any], count: int, geometry:
         )
 
 
-class MissingCaseError(StoreError, KeyError):
+class MissingCaseError(UsageError, StoreError, KeyError):
     """A case id that the store does not have; also a `KeyError`, as for any mapping."""
 
 
@@ -368,14 +369,7 @@ class Store(Mapping[str, Case]):
         return self.info.classes
 
     def __getitem__(self, case_id: str) -> Case:
-        if case_id not in self:
-            known = list(self)
-            more = "" if len(known) <= CASES_NAMED else f" and {len(known) - CASES_NAMED} more"
-            raise MissingCaseError(
-                f"has no case {case_id!r}.",
-                remedy=f"It has: {', '.join(known[:CASES_NAMED]) or 'none'}{more}.",
-                path=self.path,
-            )
+        self.check_known([case_id])
         return self._case(case_id)
 
     def __contains__(self, case_id: object) -> bool:
@@ -392,6 +386,16 @@ class Store(Mapping[str, Case]):
         """Raise `StoreError` where there is no case yet."""
         if not list_cases(self.path):
             raise StoreError("is a store without a case.", remedy="Fill it first.", path=self.path)
+
+    def check_known(self, case_ids: Iterable[str]) -> None:
+        """Raise `MissingCaseError` for the first case that the store does not have."""
+        for case_id in case_ids:
+            if case_id not in self:
+                raise MissingCaseError(
+                    f"has no case {case_id!r}.",
+                    remedy=f"It has: {some_of(list(self), CASES_NAMED) or 'none'}.",
+                    path=self.path,
+                )
 
     def read_info(self, case_id: str) -> CaseInfo:
         """What the store keeps about a case, without a look at its arrays.
