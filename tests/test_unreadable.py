@@ -17,10 +17,11 @@ import softlab_cli
 from softlab_cli.cases import discover_cases
 from softlab_cli.core.errors import InputError, StoreError
 from softlab_cli.core.folders import files_below
-from softlab_cli.core.system import place_of, remedy_of, unreadable
+from softlab_cli.core.provenance import sha256_of
+from softlab_cli.core.system import explained, place_of, remedy_of, unreadable
 from softlab_cli.methods import OneHot
 from softlab_cli.readers.dicom import find_label_objects
-from softlab_cli.store.files import explained, system_errors
+from softlab_cli.store.files import system_errors
 from tests.conftest import write_image
 
 ASK = "Ask for the right to read it"
@@ -239,3 +240,56 @@ def test_errors_about_files_name_a_remedy() -> None:
                 if "remedy" not in keywords:
                     found.add((path.name, name))
     assert found == set(WITHOUT)
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("name", ["a.json", "dataset.json", "classes.json", "plan.toml"])
+def test_a_text_of_lists_in_lists_in_lists(softlab, organs: Path, tmp_path: Path, name) -> None:
+    """The parser gives up; what it says is not what softlab says."""
+    file = tmp_path / "data" / name
+    (tmp_path / "data" / "labelsTr").mkdir(parents=True)
+    file.write_text(f"a = {DEEP}" if name == "plan.toml" else DEEP)
+    done = softlab(*{
+        "classes.json": ("onehot", "--in", organs, "--classes-from", file),
+        "plan.toml": ("run", file, "--", "--in", organs),
+    }.get(name, ("onehot", "--in", file)), "--out", tmp_path / "o.zarr")  # fmt: skip
+    assert done.exit_code == 1
+    assert done.output.startswith(f"error: {file}: is not ")
+    assert done.output.endswith(". Correct the file there.\n")
+
+
+def test_pipes_and_devices_are_no_files(softlab, organs: Path, tmp_path: Path) -> None:
+    """To open a pipe waits for a writer, for ever perhaps; /dev/zero never ends."""
+    mixed = tmp_path / "mixed"
+    write_image(mixed / "good.nii.gz", np.eye(4, dtype=np.uint8)[None])
+    os.mkfifo(mixed / "pipe.nii.gz")
+    (mixed / "zero.png").symlink_to("/dev/zero")
+    done = softlab("onehot", "--in", mixed, "--out", tmp_path / "o.zarr", "--labels", "0-1")
+    assert done.exit_code == 1
+    assert done.output.count("cannot be read (No file, but a pipe or a device). Name a file") == 2
+    assert list(softlab_cli.open_store(tmp_path / "o.zarr")) == ["good"]
+    shown = softlab("inspect", mixed)
+    assert shown.exit_code == 1
+    assert shown.output.count("No file, but a pipe or a device") == 2
+    with pytest.raises(OSError, match="pipe or a device"):
+        sha256_of(mixed / "pipe.nii.gz")
+    assert sha256_of(mixed)  # of a series, what lies beside it does not count
+
+
+def test_a_table_with_a_column_twice(organs: Path, tmp_path: Path) -> None:
+    table = tmp_path / "cases.csv"
+    table.write_text("case_id,label,note,note,label\na,b.nii.gz,,,c.nii.gz\n")
+    with pytest.raises(InputError, match="line 1 has the column label twice"):
+        discover_cases([table])
+
+
+def test_results_where_a_file_lies(softlab, organs: Path, tmp_path: Path) -> None:
+    softlab_cli.run(OneHot(), organs, tmp_path / "o.zarr", workers=1)
+    (tmp_path / "file").write_text("kept")
+    done = softlab("export", tmp_path / "o.zarr", "--out", tmp_path / "file")
+    assert done.output == f"error: {tmp_path / 'file'}: is a file. Give --out a folder.\n"
+    done = softlab("preview", tmp_path / "o.zarr", "--all", "--out", tmp_path / "file")
+    assert "Choose another place: something of that name is there already." in done.output
+    assert (tmp_path / "file").read_text() == "kept"

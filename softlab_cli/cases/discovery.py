@@ -20,7 +20,6 @@ from softlab_cli.cases.folders import (
     find_in_dataset,
     find_in_folder,
     is_dataset,
-    load_json,
 )
 from softlab_cli.cases.kinds import (
     Tell,
@@ -41,6 +40,7 @@ from softlab_cli.core.folders import (
     is_probabilities,
     some_of,
 )
+from softlab_cli.core.jsonfile import load_json
 from softlab_cli.core.system import reading
 from softlab_cli.readers import is_dicom
 

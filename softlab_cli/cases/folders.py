@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from softlab_cli.cases.kinds import Tell, ignore, tell_left_out, tell_subfolders
 from softlab_cli.core.caseid import IMAGE_SUFFIXES, image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import files_in, folders_in
-from softlab_cli.core.system import unreadable
+from softlab_cli.core.jsonfile import load_json
 
 __all__ = [
     "DATASET_FILE",
@@ -22,7 +21,6 @@ __all__ = [
     "find_in_dataset",
     "find_in_folder",
     "is_dataset",
-    "load_json",
 ]
 
 DATASET_FILE = "dataset.json"
@@ -31,17 +29,6 @@ CHANNEL = re.compile(r"(.+)_([0-9]{4})")
 """A channel's file name in nnU-Net, without its ending: ``case_0000``."""
 
 SUBFOLDERS_LOOKED_INTO = 100
-
-
-def load_json(path: Path) -> Any:
-    """The content of a JSON file; `InputError` when it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise unreadable(error, path) from error
-    except ValueError as error:
-        problem = f"is not JSON ({error})."
-        raise InputError(problem, remedy="Correct the file there.", path=path) from error
 
 
 def find_in_folder(folder: Path, rater: str, tell: Tell = ignore) -> list[Finding]:

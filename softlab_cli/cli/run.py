@@ -49,7 +49,7 @@ def read_config(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise unreadable(error, path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problem = f"is not TOML ({error})."
         raise InputError(problem, remedy="Correct the file there.", path=path) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError, InputError, UsageError
+from softlab_cli.core.jsonfile import load_json
 from softlab_cli.core.names import title_of
 from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
-from softlab_cli.core.system import unreadable
 
 __all__ = [
     "ClassTable",
@@ -354,11 +353,5 @@ def _load(path: str | Path) -> tuple[Path, dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "dataset.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unreadable(error, path) from error
-    except ValueError as error:
-        problem = f"is not JSON ({error})."
-        raise InputError(problem, remedy="Correct the file there.", path=path) from error
+    content = load_json(path)
     return path, content if isinstance(content, dict) else {}

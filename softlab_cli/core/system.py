@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from softlab_cli.core.errors import InputError, StoreError
 
-__all__ = ["explained", "place_of", "reading", "remedy_of", "unreadable"]
+__all__ = ["explained", "open_file", "place_of", "reading", "remedy_of", "unreadable"]
 
 _FULL = "Free some space, then run the same command again: finished cases are kept."
 _FORBIDDEN = "Ask for the right to write there, or choose another place."
@@ -31,6 +32,7 @@ _ALWAYS = {
     errno.ELOOP: "Remove the links that lead to one another, or name the file that was meant.",
     errno.ENOTDIR: "Check the path: a part of it is a file, and no folder.",
     errno.EISDIR: "Name a file: this is a folder.",
+    errno.ENXIO: "Name a file that can be read from its beginning.",
     errno.EIO: "Look after the disk, or copy the file anew from where it came.",
     errno.ESTALE: "It was exchanged on its server meanwhile: run the same command again.",
     errno.ETIMEDOUT: _AWAY,
@@ -50,7 +52,26 @@ _WRITING = {
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
     errno.ENAMETOOLONG: "Shorten the case id or the path of the store.",
+    errno.EEXIST: "Choose another place: something of that name is there already.",
 }
+
+
+def open_file(path: str | os.PathLike[str], flags: int) -> int:
+    """Open what can be read from its beginning; an opener for `open`.
+
+    To open a pipe waits for someone who writes to it, for ever perhaps.
+
+    Raises
+    ------
+    OSError
+        Also for a pipe, a socket or a device.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if S_ISREG(mode) or S_ISDIR(mode):  # of a folder Python says so itself
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.ENXIO, "No file, but a pipe or a device", os.fspath(path))
 
 
 def remedy_of(error: OSError, doing: str = "") -> str:

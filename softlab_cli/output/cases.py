@@ -99,6 +99,8 @@ def export_cases(
         )
     _check_hard(to, hard, per_class)
     refuse_in_store(folder)
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise StoreError("is a file.", remedy="Give --out a folder.", path=Path(folder))
     store.check_filled()
     names = list(dict.fromkeys(case_ids)) or list(store)
     store.check_known(names)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from softlab_cli.core.errors import InputError
-from softlab_cli.core.system import unreadable
+from softlab_cli.core.system import open_file, unreadable
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers.replacing import Replacing
 
@@ -102,7 +102,7 @@ class _Bounded(io.BufferedReader):
 def open_input(path: Path) -> BinaryIO:
     """Open a file for reading; `InputError` says why it cannot be opened."""
     try:
-        return _Bounded(io.FileIO(os.fspath(path)))
+        return _Bounded(io.FileIO(os.fspath(path), opener=open_file))
     except IsADirectoryError as error:
         remedy = "Name a file in it, or give the folder to --in."
         raise InputError("is a folder, not an image file.", remedy=remedy, path=path) from error

@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import ClassError, InputError, SoftlabError
-from softlab_cli.core.folders import (
-    files_in,
-    holds_probabilities,
-    is_probabilities,
-    may_be_file,
-)
+from softlab_cli.core.folders import files_in, holds_probabilities, is_probabilities
 from softlab_cli.core.places import refuse_url
 from softlab_cli.core.system import unreadable
 from softlab_cli.core.volume import Geometry, LabelMap
@@ -363,7 +358,7 @@ def _series(path: Path) -> list[Found]:
 
 def _folder(path: Path, most_files: int | None) -> Found:
     looked_at = [*image_files(path), *(f for f in files_in(path) if is_probabilities(f))]
-    files = sorted(filter(may_be_file, looked_at))
+    files = sorted(looked_at)
     seen = files[:most_files]
     parts = [inspect_path(p) for p in seen]
     if not files or holds_dicom_files(path):
