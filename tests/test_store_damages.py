@@ -244,14 +244,23 @@ def test_a_name_that_is_nowhere_is_a_bad_argument(softlab, small, words) -> None
     assert "It has: a, b." in done.stderr or "There are: 0 background" in done.stderr
 
 
-@pytest.mark.parametrize("option", ["--model", "--calibration", "--classes-from", "--groups"])
+@pytest.mark.parametrize("option", ["--calibration", "--classes-from", "--groups"])
 def test_a_file_that_cannot_be_used_is_no_bad_argument(softlab, small, tmp_path, option) -> None:
     labels = small.parent / "in"
     (tmp_path / "file").write_text("\x1b[31mno")
-    command: tuple[object, ...] = ("evaluate", "--pred", labels, "--ref", labels)
-    if option == "--model":
-        command = ("vls", "--in", labels, "--images", labels)
-    done = softlab(*command, "--out", tmp_path / "out", option, tmp_path / "file")
+    command = ("evaluate", "--pred", labels, "--ref", labels, "--out", tmp_path / "out")
+    done = softlab(*command, option, tmp_path / "file")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {tmp_path / 'file'}: ")
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("info",), ("verify",), ("onehot", "--out", "out", "--in")])
+def test_a_case_is_no_store(softlab, small: Path, command) -> None:
+    """To remove the store, as for a damaged root, would be the wrong thing to do."""
+    done = softlab(*command, small / "a")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"error: {small / 'a'}: is a case of a store, not a store. Give the folder of the store, "
+        f"{small}.\n"
+    )

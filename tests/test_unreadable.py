@@ -145,6 +145,15 @@ def test_a_series_does_not_lose_the_slices_of_a_folder(organs: Path, forbid) -> 
     assert broken.path == organs / "s2"
 
 
+def test_images_that_cannot_be_read(softlab, organs: Path, tmp_path: Path, forbid) -> None:
+    (tmp_path / "images").mkdir()
+    forbid(tmp_path / "images")
+    done = softlab(
+        "onehot", "--in", organs, "--images", tmp_path / "images", "--out", tmp_path / "o"
+    )
+    assert f"error: {tmp_path / 'images'}: cannot be read (Permission denied). {ASK}" in done.output
+
+
 def test_links_that_lead_nowhere_are_missed(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("a")
     (tmp_path / "b").symlink_to("gone")

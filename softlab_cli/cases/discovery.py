@@ -118,7 +118,8 @@ def discover_cases(
             _check_paired(found)
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:
-        cases = _with_images(cases, Path(images), tell)
+        with reading(images):
+            cases = _with_images(cases, Path(images), tell)
     _tell_oddities(cases, soft, tell)
     return sorted(cases, key=lambda case: natural_order(case.case_id))
 

@@ -49,6 +49,7 @@ _READING = {
     errno.ENAMETOOLONG: "Shorten the name, or the path of its folder.",
 }
 _WRITING = {
+    errno.ENOENT: "Check the path: its folder is not there.",
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
     errno.ENAMETOOLONG: "Shorten the case id or the path of the store.",

@@ -11,7 +11,6 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.core.errors import UsageError
 from softlab_cli.core.events import (
     CaseFinished,
     Event,
@@ -22,7 +21,6 @@ from softlab_cli.core.events import (
     StageStepped,
     to_json,
 )
-from softlab_cli.core.system import remedy_of
 from softlab_cli.core.text import printable, shown
 from softlab_cli.running.warned import Warned
 from softlab_cli.store.files import system_errors
@@ -152,13 +150,8 @@ def listeners(
     with ExitStack() as stack:
         stack.callback(bar.close)
         if log_json is not None:
-            try:
+            with system_errors(log_json, "written"):
                 file = stack.enter_context(log_json.open("ab", buffering=0))
-            except OSError as error:
-                raise UsageError(
-                    f"--log-json {log_json}: {error.strerror}.",
-                    remedy=remedy_of(error, "written") or "Check the path.",
-                ) from error
             every.append(JsonLog(file, log_json))
         yield _all_of(every)
 

@@ -102,6 +102,9 @@ def read_store_info(path: str | Path) -> StoreInfo:
         if not (path / METADATA).is_file():
             raise StoreError(f"is not a store: it has no {METADATA}.", remedy=GIVE, path=path)
     facts = softlab_facts(path / METADATA)
+    if "complete" in facts:
+        problem = "is a case of a store, not a store."
+        raise StoreError(problem, remedy=f"Give the folder of the store, {path.parent}.", path=path)
     info = StoreInfo.from_json(facts, path / METADATA)
     # What a run was told besides may be damaged without harm: verify says so.
     if facts.get("recipe", info.recipe) != info.recipe:
