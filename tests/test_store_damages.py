@@ -106,8 +106,8 @@ def test_a_broken_root_has_a_remedy(softlab, small, tmp_path, content, command) 
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {store}")
     assert "\x1b" not in done.stderr
-    remedies = ("Take its zarr.json from a copy of the store, or remove the store", "Read it with the "
-                "version", "Give the folder that softlab wrote")  # fmt: skip
+    remedies = ("Take its zarr.json from a copy of the store, or remove the store", "Read it with",
+                "Give the folder that softlab wrote")  # fmt: skip
     assert any(remedy in done.stderr for remedy in remedies)
 
 
