@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,15 @@ from softlab_cli.readers.label_values import NAN_REMEDY
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.replacing import Replacing
 from softlab_cli.readers.soft import open_soft_file
+from softlab_cli.report.inspected import (
+    FOLDER,
+    LIST,
+    STORE,
+    UNREADABLE,
+    Found,
+    Label,
+    words_of,
+)
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.running.names import merging_hint
@@ -42,95 +51,13 @@ from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.reader import Store
 
-__all__ = ["Found", "Label", "inspect_path"]
+__all__ = ["MOST_FILES", "inspect_path"]
 
-
-UNREADABLE = "unreadable"
-"""The kind of what cannot be read."""
-
-FOLDER, STORE, LIST = CONTAINERS = "folder", "store", "list of cases"
-"""The kinds of what holds cases."""
 
 LIST_SUFFIXES = (".json", ".csv", ".tsv")
 
 MOST_FILES = 200
 """Files of a folder that are looked into, unless all are asked for."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """A label value or a segment: its name, and its voxels or contours where they were counted."""
-
-    value: int
-    name: str = ""
-    voxels: int | None = None
-    contours: int | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a file, a series or a store is.
-
-    Parameters
-    ----------
-    path
-        Where it is.
-    kind
-        Such as ``label map``, ``image``, ``DICOM series`` or ``store``.
-    geometry
-        Its grid, where it has one of its own.
-    labels
-        What a label map holds.
-    facts
-        Further facts by name, ready for JSON.
-    problems
-        Why it cannot be used, and what is odd about it.
-    parts
-        What a folder holds.
-    unseen
-        Files of a folder that were not looked into.
-    """
-
-    path: Path
-    kind: str
-    geometry: Geometry | None = None
-    labels: tuple[Label, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    parts: tuple[Found, ...] = ()
-    unseen: int = 0
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether there is anything, and it and all its parts can be read."""
-        if self.kind == UNREADABLE or self.is_empty:
-            return False
-        return all(part.is_readable for part in self.parts)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it should hold something and holds nothing."""
-        return self.kind in CONTAINERS and not self.parts and not self.facts["cases"]
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it for other programs."""
-        grid = self.geometry and {
-            "shape": list(self.geometry.shape[-self.geometry.ndim :]),
-            "spacing_mm": list(self.geometry.spacing_mm[-self.geometry.ndim :]),
-            "origin_mm": list(self.geometry.origin_mm),
-            "orientation": self.geometry.orientation,
-            "affine": self.geometry.affine.tolist(),
-        }
-        return {
-            "path": str(self.path),
-            "kind": self.kind,
-            "grid": grid,
-            "labels": [vars(label) for label in self.labels],
-            **self.facts,
-            "problems": list(self.problems),
-            "files_not_looked_into": self.unseen,
-            "parts": [part.to_json() for part in self.parts],
-        }
 
 
 def inspect_path(
@@ -155,9 +82,9 @@ def inspect_path(
     try:
         return inspect(path, None if images is None else Path(images), most_files)
     except SoftlabError as error:
-        return Found(path, UNREADABLE, problems=(_words(error, path),))
+        return Found(path, UNREADABLE, problems=(words_of(error, path),))
     except OSError as error:
-        return Found(path, UNREADABLE, problems=(_words(unreadable(error, path), path),))
+        return Found(path, UNREADABLE, problems=(words_of(unreadable(error, path), path),))
     except Exception as error:  # a bad file must not end the command that looks for bad files
         problem = f"unforeseen {type(error).__name__}: {error}"
         return Found(path, UNREADABLE, problems=(problem,))
@@ -165,13 +92,6 @@ def inspect_path(
 
 def _is_file_that_may_crash(path: Path) -> bool:
     return path.is_file() and may_crash_on(path) and path.suffix.lower() not in LIST_SUFFIXES
-
-
-def _words(error: SoftlabError, path: Path | None = None) -> str:
-    """What is wrong and what can be done; and with which file, where that is not `path`."""
-    where = "" if path is None or error.path in (None, path) else f"{error.path}: "
-    gap = "\n  " if "\n" in error.problem else " "
-    return f"{where}{error.problem.rstrip()}{gap}{error.remedy}".strip()
 
 
 def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
@@ -208,7 +128,7 @@ def _case_of(store: Store, case_id: str) -> Found:
     try:
         return Found(path, "case", store[case_id].geometry)
     except SoftlabError as error:
-        return Found(path, UNREADABLE, problems=(_words(error, path),))
+        return Found(path, UNREADABLE, problems=(words_of(error, path),))
 
 
 def _file(path: Path) -> Found:
@@ -222,7 +142,7 @@ def _file(path: Path) -> Found:
             kind = "probability map" if seen.channels == 1 else "soft labels"
             return Found(path, kind, seen.geometry, (), {**facts, "use": use}, seen.warnings)
         if seen.channels == 1 and _is_damaged(path):
-            return Found(path, UNREADABLE, seen.geometry, (), facts, (_words(error),))
+            return Found(path, UNREADABLE, seen.geometry, (), facts, (words_of(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     counts = wide_values(label_map.values)
     if looks_like_image(label_map.values, counts):
@@ -239,7 +159,7 @@ def _label_values(path: Path) -> tuple[LabelMap, tuple[str, ...]]:
     except InputError as error:
         if error.remedy != NAN_REMEDY:
             raise
-        return read_label_map(path, Replacing(nan=0)), (_words(error),)
+        return read_label_map(path, Replacing(nan=0)), (words_of(error),)
 
 
 def _outside(values: NDArray[Any]) -> Iterator[str]:
@@ -247,7 +167,7 @@ def _outside(values: NDArray[Any]) -> Iterator[str]:
     try:
         check_range(values)
     except ClassError as error:
-        yield _words(error)
+        yield words_of(error)
 
 
 def _use_of_soft(path: Path) -> str | None:
@@ -309,11 +229,11 @@ def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
         )
         grid = source.probe(series).geometry
     except SoftlabError as error:
-        return _replace(found, None, labels, (_words(error),))
+        return _replace(found, None, labels, (words_of(error),))
     try:
         label_map = source.label_map(series, options)
     except SoftlabError as error:
-        return _replace(found, grid, labels, (_words(error),))
+        return _replace(found, grid, labels, (words_of(error),))
     counts = distinct_values(label_map.values)
     names = {name: value for value, name in label_map.metadata.get("names", {}).items()}
     counted = tuple(
@@ -349,7 +269,7 @@ def _series(path: Path) -> list[Found]:
                 "slices": s.slices,
             },
             s.problems,
-            tuple(Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in s.broken),
+            tuple(Found(e.path or path, UNREADABLE, problems=(words_of(e),)) for e in s.broken),
         )
         for s in found
         if s.kind in ("image", "other")
@@ -387,7 +307,7 @@ def _dicom_parts(path: Path) -> list[Found]:
     """The series and label objects of a folder, or the files that cannot be read."""
     found = dicom.find_label_objects(path)
     if found.broken:
-        return [Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in found.broken]
+        return [Found(e.path or path, UNREADABLE, problems=(words_of(e),)) for e in found.broken]
     parts = _series(path) if found.images else []
     parts += [inspect_path(label.path, path) for label in found.labels]
     return _said_once(parts)
@@ -426,5 +346,5 @@ def _cases(path: Path) -> tuple[list[Case], list[str]]:
     try:
         cases = discover_cases([path], soft=holds_probabilities(path), tell=notes.append)
     except SoftlabError as error:
-        return [], [*notes, f"no case: {_words(error, path)}"]
+        return [], [*notes, f"no case: {words_of(error, path)}"]
     return cases, notes
