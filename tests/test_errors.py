@@ -205,13 +205,20 @@ def test_an_output_that_cannot_be_made(softlab, labels, tmp_path) -> None:
         (("--max-memory", "lots"), "lots"),
         (("--workers", "0"), "0"),
         (("--labels", "liver"), "liver"),
-        (("--log-json", "no/such/folder/log"), "--log-json"),
     ],
 )
 def test_bad_arguments_exit_2(softlab, labels, tmp_path, options, reason) -> None:
     done = softlab("svls", "--in", labels, "--out", tmp_path / "soft.zarr", *options)
     assert done.exit_code == 2, done.output
     assert reason in done.stderr
+    assert not (tmp_path / "soft.zarr").exists()
+
+
+def test_a_log_that_cannot_be_written(softlab, labels, tmp_path) -> None:
+    log = tmp_path / "no" / "log"
+    done = softlab("svls", "--in", labels, "--out", tmp_path / "soft.zarr", "--log-json", log)
+    assert done.exit_code == 1
+    assert f"error: {log}: cannot be written (No such file or directory). Check" in done.stderr
     assert not (tmp_path / "soft.zarr").exists()
 
 
@@ -260,7 +267,7 @@ def test_a_case_that_is_not_there(softlab, labels, tmp_path) -> None:
     softlab("onehot", "--in", labels, "--out", out)
     for command in ("info", "preview"):
         done = softlab(command, out, "case7")
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert "case7" in done.stderr
 
 

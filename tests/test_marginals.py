@@ -225,7 +225,7 @@ class TestCommand:
 
     def test_an_unknown_case(self, softlab, store) -> None:
         shown = softlab("info", store.path, "nobody", "--marginals")
-        assert shown.exit_code == 1
+        assert shown.exit_code == 2
         assert "has no case 'nobody'" in shown.stderr
 
 

@@ -386,7 +386,7 @@ def test_intensities_too_large_for_distances_are_refused(
 ) -> None:
     image = brain.image.copy()
     image[0, 2, 5, 6] = extreme
-    with pytest.raises(InputError, match=r"intensities reach from .* Rescale"):
+    with pytest.raises(InputError, match=r"intensities reach from .* Rescale .*; clip fill"):
         prepare(GeoLS(), replace(brain, image=image), tmp_path)
 
 

@@ -170,9 +170,9 @@ def test_an_image_on_another_grid_is_left_out_and_said(softlab, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--slice", 99], 2, "0 to 7"), (["--class", "spleen"], 1, "spleen"),
+        (["--slice", 99], 2, "0 to 7"), (["--class", "spleen"], 2, "spleen"),
         (["--window", "wide"], 2, "'wide' is no window"), (["--zoom", "0"], 2, "is no zoom"),
-        (["--isolines", "0.5,2"], 2, "no list of soft labels"), (["z"], 1, "no case 'z'"),
+        (["--isolines", "0.5,2"], 2, "no list of soft labels"), (["z"], 2, "no case 'z'"),
         (["--slice", 1, "--plane", "axial", "--plane", "coronal"], 2, "goes with one plane"),
     ],
 )  # fmt: skip

@@ -178,7 +178,9 @@ def test_what_the_system_refuses_has_a_remedy_wherever_it_is(
     full = OSError(errno.ENOSPC, "No space left on device")
     said = failure("a", full).message
     assert said.startswith("the system says: No space left on device. Free some space")
-    assert failure("a", OSError(errno.EIO, "Input/output error")).message.startswith("unforeseen")
+    assert failure("a", OSError(errno.ECHILD, "No child processes")).message.startswith(
+        "unforeseen"
+    )
 
     def refuse(*_: object, **__: object) -> None:
         raise full

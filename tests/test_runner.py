@@ -141,6 +141,9 @@ def test_dry_run_writes_nothing(softlab, labels, tmp_path) -> None:
     assert "3 to do, 0 complete, 0 failed" in planned.output
     assert "4 classes: background, label_1, label_2, label_3" in planned.output
     assert not out.exists()
+    softlab("svls", "--in", labels, "--out", out)
+    whole = softlab("svls", "--in", labels, "--out", out, "--dry-run")
+    assert whole.output.splitlines()[-1] == "0 to do, 3 complete, 0 failed"
 
 
 def test_labels_only_computes_the_same_bits(softlab, labels, tmp_path) -> None:

@@ -296,7 +296,7 @@ class TestVerify:
         assert (found.what, found.severity) == ("OME-NGFF 0.5", "defect")
         assert "run to RAS, and they run to LPS: translation [" in found.detail
         assert "90.0] instead of [" in found.detail
-        assert "--mend-ome" in found.detail
+        assert "--mend-ome" in found.remedy
         (note,) = check_store(store, mend_ome=True)
         assert (note.severity, note.detail[:12]) == ("note", "written anew")
         assert (store / "a/zarr.json").read_text() == right

@@ -104,6 +104,7 @@ def one_defect(path: Path, what: str, *said: str) -> Defect:
     """The only finding, which must be a defect."""
     (found,) = verify_store(path)
     assert (found.what, found.severity) == (what, "defect")
+    assert found.remedy.endswith(".")
     for words in said:
         assert words in found.detail
     return found

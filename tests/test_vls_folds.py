@@ -47,7 +47,7 @@ def test_groups_may_be_said(tmp_path: Path) -> None:
     table.write_text("case,group\na,one\n")
     with pytest.raises(InputError, match="no columns case_id and group"):
         group_cases(nobody("a"), str(table))
-    with pytest.raises(InputError, match="cannot be read as CSV"):
+    with pytest.raises(InputError, match="cannot be read"):
         group_cases(nobody("a"), str(tmp_path / "none.csv"))
 
 

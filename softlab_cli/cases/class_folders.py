@@ -17,6 +17,7 @@ from softlab_cli.cases.kinds import Tell, image_files, tell_left_out, whole_file
 from softlab_cli.core.caseid import natural_order, strip_suffix
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.folders import files_below, folders_in, some_of
+from softlab_cli.core.system import unreadable
 from softlab_cli.core.volume import check_same_grid
 from softlab_cli.readers import probe, read_label_map
 
@@ -96,7 +97,7 @@ def find_class_folders(folder: Path, rater: str, tell: Tell) -> list[Finding]:
     if image_files(folder):
         return []
     below = sorted(folders_in(folder), key=lambda place: natural_order(place.name))
-    cases = {place: files for place in below if (files := class_files_in(place))}
+    cases, refused = _listed(below, rater)
     if not cases or not all(map(_are_classes, cases.values())) or _are_raters(cases):
         return []
     looked_into = list(cases.values())[:FOLDERS_LOOKED_INTO]
@@ -118,7 +119,19 @@ def find_class_folders(folder: Path, rater: str, tell: Tell) -> list[Finding]:
     taken = {finding.label_map for finding in findings}
     left = [file for file in files_below(folder) if file not in taken]
     tell_left_out(folder, left, "no class of a case", tell)
-    return findings
+    return findings + refused
+
+
+def _listed(below: Sequence[Path], rater: str) -> tuple[dict[Path, list[Path]], list[Finding]]:
+    """The files of each folder that has any, and a case that fails for each that cannot be read."""
+    cases, refused = {}, []
+    for place in below:
+        try:
+            if files := class_files_in(place):
+                cases[place] = files
+        except OSError as error:
+            refused.append(Finding(place.name, place, rater, problem=unreadable(error, place)))
+    return cases, refused
 
 
 def _are_classes(files: Sequence[Path]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from os.path import commonpath
@@ -91,7 +92,7 @@ def _by_folder(path: Path, found: FoundObjects) -> dict[str, FoundObjects]:
 
     def top(file: Path) -> str:
         parts = file.relative_to(path).parts
-        return parts[0] if len(parts) > 1 else ""
+        return parts[0] if len(parts) > 1 or (parts and file.is_dir()) else ""
 
     labels: dict[str, list[FoundObject]] = {}
     images: dict[str, dict[str, tuple[Path, ...]]] = {}
@@ -210,7 +211,7 @@ def with_dicom_images(cases: Sequence[Case], images: Path, tell: Tell = ignore) 
 
 
 def _with_series(case: Case, images: Path, found: FoundObjects, *, alone: bool) -> Case:
-    if (images / case.case_id).is_dir():
+    if os.path.isdir(images / case.case_id):
         return replace(case, images=(images / case.case_id,))
     if not image_suffix(case.label_maps[0].name):
         return replace(case, images=_images_of(case.label_maps[0], images, found.images))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from os.path import commonpath
 from pathlib import Path
+from typing import Any
 
 from softlab_cli.cases.case import Case, Finding, gather
 from softlab_cli.cases.class_folders import find_class_folders, look_like_classes
@@ -19,7 +20,6 @@ from softlab_cli.cases.folders import (
     find_in_dataset,
     find_in_folder,
     is_dataset,
-    load_json,
 )
 from softlab_cli.cases.kinds import (
     Tell,
@@ -40,6 +40,8 @@ from softlab_cli.core.folders import (
     is_probabilities,
     some_of,
 )
+from softlab_cli.core.jsonfile import load_json
+from softlab_cli.core.system import reading
 from softlab_cli.readers import is_dicom
 
 __all__ = ["class_names_from", "discover_cases"]
@@ -103,21 +105,21 @@ def discover_cases(
         raise UsageError("no input is given.", remedy="Name label maps with --in.")
     pattern = _pattern(rater_pattern, class_pattern)
     if pattern is not None:
-        found = [_explained(path, lambda path: _find_named(path, pattern, tell)) for path in paths]
+        found = [_find_named(path, pattern, tell) for path in paths]
         if class_pattern is not None and not soft:  # soft labels are one case's, not raters'
             found = _drawn_by(found, _rater_names(paths))
     else:
         kept = {"raters": kept_raters, "images": kept_images and images is None}
         find = partial(_find, series=series, soft=soft, tell=tell, kept=kept)
         found = [
-            _explained(path, partial(find, rater=rater))
-            for path, rater in zip(paths, _rater_names(paths), strict=True)
+            find(path, rater=rater) for path, rater in zip(paths, _rater_names(paths), strict=True)
         ]
         if len(paths) > 1 and not soft:  # several raters have no soft label in common
             _check_paired(found)
     cases = gather(finding for findings in found for finding in findings)
     if images is not None:
-        cases = _with_images(cases, Path(images), tell)
+        with reading(images):
+            cases = _with_images(cases, Path(images), tell)
     _tell_oddities(cases, soft, tell)
     return sorted(cases, key=lambda case: natural_order(case.case_id))
 
@@ -143,6 +145,7 @@ def _drawn_by(found: list[list[Finding]], raters: list[str]) -> list[list[Findin
 
 def _tell_oddities(cases: Sequence[Case], soft: bool, tell: Callable[[str], None]) -> None:
     """What may be meant, or be a slip: missing raters, names that other systems cannot hold."""
+    cases = [case for case in cases if case.problem is None]  # those are told of anyway
     counts = {len(case.drawings): case for case in reversed(cases)}
     if len(counts) > 1 and not soft:
         named = ", ".join(f"{counts[n].case_id!r} has {n}" for n in sorted(counts))
@@ -173,26 +176,24 @@ def class_names_from(inputs: Sequence[Path]) -> Path | None:
     """
     for path in map(Path, inputs):
         folder = path.parent if is_probabilities(path) else path
-        known = folder.is_dir() and (is_dataset(folder) or holds_probabilities(folder))
-        file = folder / DATASET_FILE if known else path
-        if file.suffix.lower() != ".json" or not file.is_file():
-            continue
+        with reading(path):
+            known = folder.is_dir() and (is_dataset(folder) or holds_probabilities(folder))
+            file = folder / DATASET_FILE if known else path
+            if file.suffix.lower() != ".json" or not file.is_file():
+                continue
         content = load_json(file)
         if isinstance(content, dict) and isinstance(content.get("labels"), dict):
             return file
     return None
 
 
-def _explained(path: Path, find: Callable[[Path], list[Finding]]) -> list[Finding]:
+def _find(path: Path, **options: Any) -> list[Finding]:
     """The findings of one input; what the system refuses becomes an error of ours."""
-    try:
-        return find(path)
-    except OSError as error:
-        where = error.filename or path
-        raise InputError(f"cannot be read ({error.strerror}).", path=where) from error
+    with reading(path):
+        return _findings(path, **options)
 
 
-def _find(
+def _findings(
     path: Path, rater: str, series: str | None, soft: bool, tell: Tell, kept: Mapping[str, bool]
 ) -> list[Finding]:
     if is_store(path):
@@ -237,9 +238,10 @@ def _in_folder(path: Path, rater: str, tell: Tell) -> list[Finding]:
 
 
 def _find_named(path: Path, pattern: NamePattern, tell: Tell) -> list[Finding]:
-    if path.is_dir():
-        return pattern.find(path, tell)
-    _check_exists(path)
+    with reading(path):
+        if path.is_dir():
+            return pattern.find(path, tell)
+        _check_exists(path)
     found = pattern.match(path, path.parent)
     if found is None:
         raise InputError(

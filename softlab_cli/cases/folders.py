@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from softlab_cli.cases.kinds import Tell, ignore, tell_left_out, tell_subfolders
 from softlab_cli.core.caseid import IMAGE_SUFFIXES, image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import files_in, folders_in
+from softlab_cli.core.jsonfile import load_json
 
 __all__ = [
     "DATASET_FILE",
@@ -20,7 +21,6 @@ __all__ = [
     "find_in_dataset",
     "find_in_folder",
     "is_dataset",
-    "load_json",
 ]
 
 DATASET_FILE = "dataset.json"
@@ -29,16 +29,6 @@ CHANNEL = re.compile(r"(.+)_([0-9]{4})")
 """A channel's file name in nnU-Net, without its ending: ``case_0000``."""
 
 SUBFOLDERS_LOOKED_INTO = 100
-
-
-def load_json(path: Path) -> Any:
-    """The content of a JSON file; `InputError` when it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-    except ValueError as error:
-        raise InputError(f"is not JSON ({error}).", path=path) from error
 
 
 def find_in_folder(folder: Path, rater: str, tell: Tell = ignore) -> list[Finding]:
@@ -85,7 +75,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _nothing_in(folder: Path, others: int) -> InputError:
     found = f"{others} files of other kinds" if others else "no files"
-    below = [p.name for p in _subfolders(folder) if any(image_suffix(f.name) for f in _files(p))]
+    below = [p.name for p in _subfolders(folder) if _holds_image(p)]
     remedy = "Give the folder that holds the label maps."
     if below:
         more = ", ..." if len(below) > 5 else ""
@@ -100,6 +90,12 @@ def _nothing_in(folder: Path, others: int) -> InputError:
         remedy=remedy,
         path=folder,
     )
+
+
+def _holds_image(folder: Path) -> bool:
+    with suppress(OSError):  # what cannot be read is no place to point to
+        return any(image_suffix(f.name) for f in files_in(folder))
+    return False
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -144,7 +140,11 @@ def find_in_dataset(folder: Path, rater: str, tell: Tell = ignore) -> list[Findi
     every = find_in_folder(folder / LABELS, rater, tell)
     findings = [f for f in every if f.label_map.name.endswith(ending)]
     if not findings:
-        raise InputError(f"holds no file that ends in {ending!r}.", path=folder / LABELS)
+        raise InputError(
+            f"holds no file that ends in {ending!r}, as {DATASET_FILE} says.",
+            remedy=f"Correct file_ending in {DATASET_FILE}.",
+            path=folder / LABELS,
+        )
     others = [f.label_map for f in every if f not in findings]
     tell_left_out(folder / LABELS, others, f"not named like *{ending}", tell)
     if not (folder / IMAGES).is_dir():
@@ -156,7 +156,11 @@ def find_in_dataset(folder: Path, rater: str, tell: Tell = ignore) -> list[Findi
 def _listed(folder: Path, case_id: str, entry: Any, rater: str) -> Finding:
     """A case that ``dataset.json`` lists with its files."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("label"), str):
-        raise InputError(f"lists the case {case_id!r} without a label.", path=folder / DATASET_FILE)
+        raise InputError(
+            f"lists the case {case_id!r} without a label.",
+            remedy='Expected {"image": ..., "label": "labelsTr/a.nii.gz"} for each case.',
+            path=folder / DATASET_FILE,
+        )
     images = tuple(folder / str(p) for p in entry.get("images", ()))
     return Finding(str(case_id), folder / entry["label"], rater, images)
 

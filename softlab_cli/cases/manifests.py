@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.cases.case import Finding
-from softlab_cli.cases.folders import load_json
 from softlab_cli.cases.kinds import Tell, ignore
 from softlab_cli.core.caseid import natural_order, strip_suffix
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import some_of
+from softlab_cli.core.jsonfile import load_json
 
 __all__ = ["TABLE_SUFFIXES", "read_datalist", "read_manifest"]
 
@@ -30,6 +31,9 @@ SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|)(.*)", re.DOTALL)
 """The first line of a text, its end, and the rest."""
 IMAGE_COLUMN = re.compile(r"image(_[0-9]+)?")
+COLUMN = re.compile(rf"case_id|label|rater|{IMAGE_COLUMN.pattern}")
+"""Columns that count."""
+
 
 DATALIST_FORM = (
     'Expected {"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}]}, or such a list.'
@@ -186,6 +190,13 @@ def _rows(text: str, path: Path, rater: str, tell: Tell) -> Iterator[Finding]:
             remedy=MANIFEST_FORM,
             path=path,
         )
+    twice = [c for c in dict.fromkeys(columns) if COLUMN.fullmatch(c) and columns.count(c) > 1]
+    if twice:
+        raise InputError(
+            f"line {before + 1} has the column {twice[0]} twice.",
+            remedy="Leave one of them out.",
+            path=path,
+        )
     comments = []
     for cells in lines:
         line = before + lines.line_num
@@ -239,6 +250,6 @@ def _finding(row: _Row, path: Path, rater: str) -> Finding:
 def _beside(path: Path, text: str) -> Path:
     """A path of the table; Windows writes it with backslashes."""
     file = path.parent / text
-    if "\\" in text and not file.exists():
+    if "\\" in text and not os.path.exists(file):
         return path.parent / text.replace("\\", "/")
     return file

@@ -13,6 +13,7 @@ from softlab_cli.cases.kinds import Tell, whole_files
 from softlab_cli.core.caseid import image_suffix, natural_order, strip_suffix
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.folders import files_below, some_of
+from softlab_cli.core.system import unreadable
 
 __all__ = ["ClassPattern", "NamePattern"]
 
@@ -71,13 +72,16 @@ class NamePattern:
         Raises
         ------
         InputError
-            When none fits; says what there is.
+            When none fits; says what there is. When a folder cannot be read, and its name
+            does not tell which case would lack a file.
         """
+        refused: list[InputError] = []
         files = sorted(
-            whole_files(list(files_below(folder))),
+            whole_files(list(files_below(folder, lambda e: refused.append(unreadable(e, folder))))),
             key=lambda f: natural_order(f.relative_to(folder).as_posix()),
         )
-        fitting = (self.match(f, folder) for f in files if image_suffix(f.name))
+        fitting = [self.match(f, folder) for f in files if image_suffix(f.name)]
+        fitting += [self._unread(error, folder) for error in refused]
         found = [finding for finding in fitting if finding]
         taken = {finding.label_map for finding in found}
         others = [f.relative_to(folder).as_posix() for f in files if f not in taken]
@@ -106,6 +110,26 @@ class NamePattern:
         fits = self._expression.fullmatch(self._name(file, folder))
         return self._finding(fits.groupdict(), file, folder) if fits else None
 
+    def _unread(self, error: InputError, folder: Path) -> Finding | None:
+        """A case that fails, since its folder cannot be read; None where no file there would fit.
+
+        Raises
+        ------
+        InputError
+            When nobody can say which case it is of.
+        """
+        place = error.path or folder
+        told, parts = self.text.split("/"), place.relative_to(folder).parts
+        if len(parts) >= len(told):
+            return None
+        begin = self._text_of_expression("[^/]+", "/".join(told[: len(parts)]))
+        fits = re.fullmatch(begin, "/".join(parts))
+        if parts and fits is None:
+            return None
+        if not fits or "case" not in fits.groupdict():
+            raise error
+        return Finding(fits["case"], place, fits.groupdict().get("rater", ""), problem=error)
+
     def _name(self, file: Path, folder: Path) -> str:
         name = file.relative_to(folder).as_posix()
         return name if image_suffix(self.text) else strip_suffix(name)
@@ -117,8 +141,10 @@ class NamePattern:
     def _expression(self) -> re.Pattern[str]:
         return re.compile(self._text_of_expression("[^/]+"))
 
-    def _text_of_expression(self, case: str) -> str:
-        escaped = re.escape(self.text).replace(re.escape("{case}"), f"(?P<case>{case})")
+    def _text_of_expression(self, case: str, text: str | None = None) -> str:
+        escaped = re.escape(self.text if text is None else text).replace(
+            re.escape("{case}"), f"(?P<case>{case})"
+        )
         return escaped.replace(re.escape(f"{{{self.told}}}"), f"(?P<{self.told}>[^/]+?)")
 
 
@@ -141,9 +167,10 @@ class ClassPattern(NamePattern):
 
     def find(self, folder: Path, tell: Tell) -> list[Finding]:
         """As `NamePattern.find`; says what the cases are, where names can be cut otherwise."""
-        found = super().find(folder, tell)
-        if "{case}" not in self.text:
-            return found
+        every = super().find(folder, tell)
+        found = [finding for finding in every if finding.problem is None]
+        if "{case}" not in self.text or not found:
+            return every
         possible = [self._cuts(finding.label_map, folder) for finding in found]
         chosen = choose_cuts(possible)
         if any(len(cuts) > 1 for cuts in possible):
@@ -155,7 +182,7 @@ class ClassPattern(NamePattern):
         return [
             replace(finding, case_id=case, class_name=name)
             for finding, (case, name) in zip(found, chosen, strict=True)
-        ]
+        ] + [finding for finding in every if finding.problem is not None]
 
     def _cuts(self, file: Path, folder: Path) -> list[Cut]:
         """Every case and class that a file's name can be cut into."""

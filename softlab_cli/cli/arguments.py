@@ -16,6 +16,7 @@ from softlab_cli.core.memory import parse_bytes
 from softlab_cli.core.numbers import LARGEST_LABEL_VALUE, parse_number
 
 __all__ = [
+    "A_PATH",
     "by_name",
     "bytes_of",
     "levels_of",
@@ -31,6 +32,9 @@ __all__ = [
     "value_map",
     "weights_of",
 ]
+
+A_PATH = click.Path(path_type=Path, readable=False)
+"""Any path: the library says of one that is missing, or cannot be read, more than click does."""
 
 Number = TypeVar("Number", int, float)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import calibration_options, references, together
 from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.text import printable, shown
@@ -23,7 +24,7 @@ _OWN = [
     click.option(
         "--pred",
         "predictions",
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         multiple=True,
         required=True,
         help="Predicted probabilities of cases that the network was not trained on, as for softlab "
@@ -32,7 +33,7 @@ _OWN = [
     references,
     click.option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         required=True,
         help="The file to write, such as calibration.json.",
     ),

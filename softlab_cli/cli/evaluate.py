@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import evaluation_options, references, slurm_part, together
 from softlab_cli.cli.wording import closing_lines, planned_lines
 from softlab_cli.core.events import Notice
@@ -39,9 +40,7 @@ _OWN = [
         "one name, or without one, are averaged; other names are runs side by side.",
     ),
     references,
-    click.option(
-        "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
-    ),
+    click.option("--out", type=A_PATH, required=True, help="Folder for the results."),
     click.option(
         "--tolerance-mm",
         type=float,

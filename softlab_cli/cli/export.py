@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import debug, progress, series, store_argument
 from softlab_cli.cli.wording import say
 from softlab_cli.core.places import refuse_url
@@ -21,14 +22,14 @@ from softlab_cli.running.progress import listeners
     "--to", type=click.Choice(["nifti", "npz", "dicom-seg", "seg-nrrd"]), default="nifti",
     show_default=True, help="Kind of file; seg-nrrd has the hard label, for 3D Slicer.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write into.")
+@click.option("--out", type=A_PATH, required=True, help="Folder to write into.")
 @click.option(
     "--per-class", is_flag=True, help="NIfTI: one 3D file a class instead of one 4D file."
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     help="dicom-seg: the series, or a folder of case folders.  [default: the case's own image]",
 )
 @series

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import debug
 from softlab_cli.cli.wording import say
 
 
 @click.command("inspect")
-@click.argument(
-    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
-)
+@click.argument("paths", nargs=-1, required=True, type=A_PATH, metavar="PATH...")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     help="The DICOM series of a SEG or RTSTRUCT.  [default: its own folder]",
 )
 @click.option(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.geols import ENGINES, geols_options
 from softlab_cli.cli.options import debug, progress, smoothing, svls_options, together, verbose
 from softlab_cli.cli.soften import describe_run
@@ -101,7 +101,7 @@ def command() -> None:
     click.option(
         "--raters",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         help="A folder of label maps for each rater, named as in labelsTr; svls of several raters "
         "is msvls.",
     ),

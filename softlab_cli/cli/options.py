@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from softlab_cli.cli.arguments import (
+    A_PATH,
     bytes_of,
     numbers,
     part_of,
@@ -72,7 +72,7 @@ series = click.option(
 )
 
 store_argument = click.argument(
-    "store", type=click.Path(path_type=Path), metavar="STORE"
+    "store", type=A_PATH, metavar="STORE"
 )  # existence is checked by the library, which says more than click does
 
 svls_options = [
@@ -168,14 +168,14 @@ soft_options = [
 
 groups = click.option(
     "--groups",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     help="CSV with the columns case_id and patient: intervals and halves are over patients then.",
 )
 
 references = click.option(
     "--ref",
     "references",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     multiple=True,
     required=True,
     help="References: label maps as for --in elsewhere, DICOM SEG and RTSTRUCT, or a store, "
@@ -193,7 +193,7 @@ smoothing = click.option(
 
 _IMAGES = click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     help="Images of the same cases, paired by name; or a folder of DICOM series. Label maps "
     "are put on the grid of their image.",
 )
@@ -202,16 +202,14 @@ _INPUT = [
     click.option(
         "--in",
         "inputs",
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         multiple=True,
         required=True,
         help="Label maps: a folder, a file, an nnU-Net raw dataset, a MONAI datalist (.json), a "
         "manifest (.csv), a store, or DICOM SEG and RTSTRUCT (a file, or folders of cases). "
         "Repeat it for the raters of the same cases.",
     ),
-    click.option(
-        "--out", type=click.Path(path_type=Path), required=True, help="The store to write."
-    ),
+    click.option("--out", type=A_PATH, required=True, help="The store to write."),
     _IMAGES,
 ]
 
@@ -299,7 +297,7 @@ _CLASSES = [
     ),
     click.option(
         "--classes-from",
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         help="Class values and names from a dataset.json, or any JSON file of that form; its "
         '"aliases" are other names and patterns of classes.',
     ),
@@ -375,7 +373,7 @@ _TELLING = [
     verbose,
     click.option(
         "--log-json",
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         help="Append one JSON object for each event to this file.",
     ),
     progress,
@@ -458,9 +456,7 @@ calibration_options = together(
 
 tuning_options = together(
     *_INPUT[:1],
-    click.option(
-        "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results."
-    ),
+    click.option("--out", type=A_PATH, required=True, help="Folder for the results."),
     groups,
     _IMAGES,
     rater_pattern,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from softlab_cli.cli.arguments import levels_of
+from softlab_cli.cli.arguments import A_PATH, levels_of
 from softlab_cli.cli.options import debug, store_argument
 from softlab_cli.cli.wording import say
 from softlab_cli.core.errors import UsageError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     help="Draw the cases, or all, side by side into one file: a contact sheet.",
 )  # fmt: skip
 @click.option(
-    "--out", type=click.Path(path_type=Path),
+    "--out", type=A_PATH,
     help="The PNG file, or the folder for several.  "
     "[default: CASE_ID.png, STORE-preview.png for a sheet, STORE-preview for several]",
 )  # fmt: skip

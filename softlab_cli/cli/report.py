@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import page_options, store_argument
 from softlab_cli.cli.wording import closing_lines
 from softlab_cli.core.memory import format_bytes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @store_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     default=Path("report.html"),
     show_default=True,
     help="The page to write.",

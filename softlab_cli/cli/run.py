@@ -9,14 +9,16 @@ from typing import Any
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.main import cli
 from softlab_cli.cli.options import debug
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.system import unreadable
 from softlab_cli.methods.registry import METHODS
 
 
 @click.command("run")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=A_PATH)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
 @debug
 @click.pass_context
@@ -46,9 +48,10 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-    except ValueError as error:
-        raise InputError(f"is not TOML ({error}).", path=path) from error
+        raise unreadable(error, path) from error
+    except (ValueError, RecursionError) as error:
+        problem = f"is not TOML ({error})."
+        raise InputError(problem, remedy="Correct the file there.", path=path) from error
 
 
 def arguments_of(config: Mapping[str, Any], path: Path) -> list[str]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from softlab_cli.cli.arguments import A_PATH
 from softlab_cli.cli.options import debug, progress, store_argument
 from softlab_cli.cli.wording import say
+from softlab_cli.core.folders import some_of
 from softlab_cli.report.tables import counted
 from softlab_cli.running.progress import listeners
+
+if TYPE_CHECKING:
+    from softlab_cli.store.defects import Defect
 
 
 @click.command("verify")
@@ -21,7 +28,7 @@ from softlab_cli.running.progress import listeners
 @click.option(
     "--in",
     "inputs",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     multiple=True,
     help="The label maps of the run: their cases must be in the store, and made from these "
     "files. May be repeated.  [default: what the store says, as a note]",
@@ -59,8 +66,8 @@ def command(
 ) -> None:
     """Check every file, chunk, voxel and sum of a store, or of the given cases.
 
-    Exits 1 when there is a defect. Notes (an unfinished case, a source file that is
-    not at hand) are no defects.
+    Says in the end what can be done. Exits 1 when there is a defect. Notes (an
+    unfinished case, a source file that is not at hand) are no defects.
     """
     from softlab_cli.report.soundness import check_store
 
@@ -79,9 +86,26 @@ def command(
     if as_json:
         click.echo(json.dumps([asdict(d) for d in found], indent=1))
     else:
-        for d in found:
-            say([f"{d.severity}: {d.case_id or store}: {d.what}: {d.detail}"])
+        lines = [f"{d.severity}: {d.case_id or store}: {d.what}: {d.detail}" for d in found]
         notes = len(found) - len(defects)
         verdict = "sound" if not defects else counted(len(defects), "defect")
-        say([f"{store}: {verdict}" + (f", {counted(notes, 'note')}" if notes else "")])
+        lines += remedies(found, store)
+        say([*lines, f"{store}: {verdict}" + (f", {counted(notes, 'note')}" if notes else "")])
     raise SystemExit(1 if defects else 0)
+
+
+def remedies(found: Sequence[Defect], store: Path) -> list[str]:
+    """What can be done, each remedy once, with the cases and the defects that it is for."""
+    alike: dict[str, list[Defect]] = {}
+    for defect in found:
+        if defect.remedy:
+            alike.setdefault(defect.remedy, []).append(defect)
+    return [
+        f"remedy: {_each(d.case_id or store for d in defects)}: "
+        f"{_each(d.what for d in defects)}: {remedy}"
+        for remedy, defects in alike.items()
+    ]
+
+
+def _each(names: Iterable[object]) -> str:
+    return some_of(list(dict.fromkeys(names)))

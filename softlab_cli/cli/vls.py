@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softlab_cli.cli.arguments import sides_of
+from softlab_cli.cli.arguments import A_PATH, sides_of
 from softlab_cli.cli.options import refuse_idle, run_options, together
 from softlab_cli.cli.soften import soften
 
@@ -109,7 +109,7 @@ vls_options = [
     ),
     click.option(
         "--model",
-        type=click.Path(path_type=Path),
+        type=A_PATH,
         metavar="DIR",
         help="A model that is there already (OUT.fit of another run); nothing is learned. A case "
         "that it was trained with gets the network that has not seen it, others the mean of all.",

@@ -53,12 +53,12 @@ def planned_lines(
     lines += [f"  to do     {shown(text)}" for text in to_do]
     lines += [f"  complete  {shown(text)}" for text in complete]
     lines += [f"  failed    {shown(f.case_id)}  {f.message}" for f in failed]
-    lines.append(
-        f"{len(to_do)} to do, {len(complete)} complete, {len(failed)} failed; "
-        f"{crew.workers} workers x {crew.threads} threads, "
+    counts = f"{len(to_do)} to do, {len(complete)} complete, {len(failed)} failed"
+    who = (
+        f"; {crew.workers} workers x {crew.threads} threads, "
         f"at most {format_bytes(crew.bytes_per_worker)} each"
     )
-    return lines
+    return [*lines, counts + (who if to_do else "")]
 
 
 def closing_lines(

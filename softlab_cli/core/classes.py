@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import ClassError, InputError, UsageError
+from softlab_cli.core.jsonfile import load_json
 from softlab_cli.core.names import title_of
 from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
 
@@ -287,16 +287,18 @@ def read_class_names(path: str | Path) -> tuple[dict[int, str], int | None]:
     names: dict[int, str] = {}
     ignore: int | None = None
     for key, entry in labels.items():
-        if isinstance(entry, list):
-            for value in entry:
-                names.setdefault(int(value), f"label_{int(value)}")
-            continue
-        pair = (entry, key) if isinstance(entry, int) else (key, entry)
         try:
+            if isinstance(entry, list):
+                for value in map(int, entry):
+                    names.setdefault(value, f"label_{value}")
+                continue
+            pair = (entry, key) if isinstance(entry, int) else (key, entry)
             value, name = int(pair[0]), str(pair[1])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
-                f"labels: {key!r}: {entry!r} has no label value.", path=path
+                f"labels: {key!r}: {entry!r} has no label value.",
+                remedy='Expected {"labels": {"background": 0, "liver": 1}} as in nnU-Net.',
+                path=path,
             ) from error
         if name == "ignore":
             ignore = value
@@ -351,10 +353,5 @@ def _load(path: str | Path) -> tuple[Path, dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "dataset.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
-    except ValueError as error:
-        raise InputError(f"is not JSON ({error}).", path=path) from error
+    content = load_json(path)
     return path, content if isinstance(content, dict) else {}

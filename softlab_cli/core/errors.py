@@ -3,7 +3,8 @@
 ::
 
     SoftlabError
-    ├── UsageError       arguments that contradict each other or have no meaning
+    ├── UsageError       arguments that contradict each other or have no meaning,
+    │                    such as the name of a case, a class or a rater that is nowhere
     ├── InputError       a file or folder that cannot be used
     │   └── GeometryError    two grids that should be one
     ├── ClassError       a label value or a class name outside the class table
@@ -13,7 +14,8 @@
 
 A message gives the value, the reason and the remedy; errors about a file name
 it. The command line turns ``UsageError`` into exit status 2 and the others into
-exit status 1. Nothing here knows of the command line.
+exit status 1: a file that an option names and that cannot be used, like any other
+input. Nothing here knows of the command line.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ Systems leave files of their own beside those of people: dot files (macOS writes
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from stat import S_ISREG
 
 from softlab_cli.core.caseid import IMAGE_SUFFIXES, PROBABILITY_SUFFIX
 
@@ -21,6 +22,7 @@ __all__ = [
     "holds_probabilities",
     "is_litter",
     "is_probabilities",
+    "may_be_file",
     "segmentation_beside",
     "some_of",
     "voxels_beside",
@@ -38,30 +40,52 @@ def is_litter(name: str) -> bool:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Files of a folder itself, links that lead nowhere included, in no order."""
-    return [p for p in folder.iterdir() if not is_litter(p.name) and not p.is_dir()]
+    """Files of a folder itself, also links that lead nowhere and what none may look at."""
+    return [p for p in folder.iterdir() if not is_litter(p.name) and not os.path.isdir(p)]
 
 
 def folders_in(folder: Path) -> list[Path]:
     """Folders directly in a folder, in no order."""
-    return [p for p in folder.iterdir() if not is_litter(p.name) and p.is_dir()]
+    return [p for p in folder.iterdir() if not is_litter(p.name) and os.path.isdir(p)]
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Files of a folder and its subfolders, stores left out; links lead to no other folder."""
-    for place, below, names in os.walk(folder):
+def files_below(
+    folder: Path, unreadable: Callable[[OSError], None] | None = None
+) -> Iterator[Path]:
+    """Files of a folder and its subfolders, stores left out; links lead to no other folder.
+
+    Links that lead nowhere are among them, and what none may look at: whoever reads them
+    says so, and misses nothing.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    unreadable
+        Is told of each folder that cannot be listed. Without it such folders are passed
+        over, which does where only some file is looked for.
+    """
+    for place, below, names in os.walk(folder, onerror=unreadable):
         if STORE_METADATA in names:
             below.clear()
             continue
         below[:] = sorted(name for name in below if not is_litter(name))
         files = (Path(place, name) for name in sorted(names) if not is_litter(name))
-        yield from (file for file in files if file.is_file())
+        yield from filter(may_be_file, files)
+
+
+def may_be_file(path: Path) -> bool:
+    """Whether something could be read there: no pipe, and no device."""
+    try:
+        return S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
 
 
 def voxels_beside(header: Path) -> Path | None:
     """The file with the voxels of a pair (``a.img`` for ``a.hdr``); None when there is none."""
     beside = (header.with_name(header.stem + ending) for ending in PAIR_ENDINGS)
-    return next((file for file in beside if file.exists()), None)
+    return next((file for file in beside if os.path.exists(file)), None)
 
 
 def header_beside(voxels: Path) -> Path | None:
@@ -71,7 +95,7 @@ def header_beside(voxels: Path) -> Path | None:
         return None
     stem = voxels.name.removesuffix(ending)
     headers = (voxels.with_name(stem + e) for e in (".hdr", ".HDR"))
-    return next((file for file in headers if file.exists()), None)
+    return next((file for file in headers if os.path.exists(file)), None)
 
 
 def is_probabilities(path: Path) -> bool:
@@ -88,7 +112,7 @@ def segmentation_beside(probabilities: Path) -> Path | None:
     """The segmentation that nnU-Net writes beside probabilities; None when there is none."""
     stem = probabilities.name[: -len(PROBABILITY_SUFFIX)]
     beside = (probabilities.with_name(stem + ending) for ending in IMAGE_SUFFIXES)
-    return next((file for file in beside if file.is_file()), None)
+    return next((file for file in beside if os.path.isfile(file)), None)
 
 
 def some_of(items: Sequence[object], most: int = 5) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from softlab_cli.core.detached import detached_files
-from softlab_cli.core.errors import InputError
-from softlab_cli.core.folders import voxels_beside
+from softlab_cli.core.folders import may_be_file, voxels_beside
 from softlab_cli.core.places import resolved
+from softlab_cli.core.system import open_file, unreadable
 
 __all__ = [
     "Source",
@@ -87,7 +87,7 @@ def _of_parts(path: Path, parts: Sequence[Path]) -> str:
 def _of_bytes(path: Path) -> str:
     digest = hashlib.sha256()
     # Without a buffer to be filled and cleared, which takes longer than to read a small file.
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=open_file) as file:
         while piece := file.read(PIECE_BYTES):
             digest.update(piece)
     return digest.hexdigest()
@@ -109,7 +109,10 @@ def _files(folder: Path) -> list[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or (entry / "zarr.json").exists():
             continue
-        found += _files(entry) if entry.is_dir() else [entry]
+        if entry.is_dir():
+            found += _files(entry)
+        elif may_be_file(entry):
+            found.append(entry)
     return found
 
 
@@ -139,7 +142,7 @@ def describe_sources(files: Sequence[tuple[Path, Role]]) -> tuple[Source, ...]:
             size, mtime_ns = _size_and_mtime(parts)
             checksum = _of_parts(path, parts)
         except OSError as error:
-            raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+            raise unreadable(error, path) from error
         found.append(Source(role, resolved(path, folders), checksum, size, mtime_ns))
     return tuple(found)
 

@@ -13,6 +13,7 @@ from typing import Any
 from softlab_cli.core.classes import ClassTable, LabelClass
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
+from softlab_cli.core.system import unreadable
 from softlab_cli.evaluation.metrics.isotonic import Knots
 from softlab_cli.evaluation.metrics.temperature import HIGHEST, LOWEST
 
@@ -101,9 +102,7 @@ def _content(path: Path) -> Any:
         with open(path, "rb") as file:
             text = file.read(LARGEST_BYTES + 1)
     except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror}).", remedy="Check --calibration.", path=path
-        ) from error
+        raise unreadable(error, path, "Check --calibration.") from error
     if len(text) > LARGEST_BYTES:
         raise InputError("is too large for a calibration.", remedy=REMEDY, path=path)
     try:

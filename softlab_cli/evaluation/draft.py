@@ -90,9 +90,10 @@ class Draft:
         for name, cases in found.items():
             draft._pair(name, cases, by_id, len(request.runs[name]), tell)
         if not draft.pairs:
+            missing = [said.removesuffix(".") for said in draft.missing]
             raise InputError(
                 f"no case has both a prediction and a reference (references are, for instance, "
-                f"{some_of(list(by_id), 3)}; of predictions: {some_of(draft.missing, 2)}).",
+                f"{some_of(list(by_id), 3)}; of predictions: {some_of(missing, 2)}).",
                 remedy="Give prediction and reference of a case the same file name.",
             )
         judged = [case for p in draft.pairs for case in (p.reference, *p.members)]

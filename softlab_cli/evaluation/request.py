@@ -12,6 +12,7 @@ from typing import Any
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.places import refuse_url
+from softlab_cli.core.system import unreadable
 from softlab_cli.evaluation.calibrations import Calibration
 from softlab_cli.evaluation.settings import Settings
 from softlab_cli.running.request import Request
@@ -157,7 +158,9 @@ def read_groups(path: Path) -> dict[str, str]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise unreadable(error, path, "Check --groups.") from error
+    except (ValueError, csv.Error) as error:
         raise InputError(
             f"cannot be read ({error}).", remedy="Check --groups.", path=path
         ) from error
@@ -171,7 +174,11 @@ def read_groups(path: Path) -> dict[str, str]:
                 path=path,
             )
         if found.setdefault(case_id, patient) != patient:
-            raise InputError(f"gives the case {case_id!r} two patients.", path=path)
+            raise InputError(
+                f"gives the case {case_id!r} two patients.",
+                remedy="Keep the row that is right.",
+                path=path,
+            )
     if not found:
         raise InputError("has no row.", remedy="Check --groups.", path=path)
     return found

@@ -113,7 +113,7 @@ def check_image(image: NDArray[Any]) -> None:
         raise InputError(
             f"intensities reach from {image.min()} to {image.max()}; distances through more "
             f"than {MAX_INTENSITY:g} leave the range of float32.",
-            remedy="Scale the image down.",
+            remedy="Scale the image down; clip fill values before.",
         )
 
 

@@ -131,6 +131,7 @@ def open_soft_input(case: Case, options: ReadingOptions, *, agree: bool = False)
     if file.count > LARGEST_LABEL_VALUE:
         raise InputError(
             f"holds {file.count:,} volumes; there are at most {LARGEST_LABEL_VALUE} classes.",
+            remedy="Leave some of them out.",
             path=file.path,
         )
     parts = tuple(SoftPart(file, volume) for volume in range(file.count))

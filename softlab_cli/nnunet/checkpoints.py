@@ -48,7 +48,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             path=path,
         ) from error
     if not isinstance(checkpoint, dict) or "trainer_name" not in checkpoint:
-        raise InputError("is no checkpoint of nnU-Net.", path=path)
+        raise InputError(
+            "is no checkpoint of nnU-Net.",
+            remedy="Give a checkpoint_final.pth or checkpoint_best.pth.",
+            path=path,
+        )
     return checkpoint
 
 

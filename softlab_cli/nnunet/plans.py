@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from softlab_cli.core.classes import ClassTable, read_class_names
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.jsonfile import load_json
 from softlab_cli.nnunet.paths import find_dataset
 
 __all__ = ["Configuration", "class_table", "read_configuration"]
@@ -127,10 +127,7 @@ def _inherited(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("does not exist.", remedy=f"Run {command}.", path=path) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error}).", path=path) from error
+    if not path.exists():
+        raise InputError("does not exist.", remedy=f"Run {command}.", path=path)
+    content: dict[str, Any] = load_json(path, f"Run {command} again.")
     return content

@@ -189,7 +189,11 @@ def _run(task: HookTask, workers: int, overwrite: bool, listen: Listener) -> Run
     started = time.perf_counter()
     every = case_ids(task.configuration.folder)
     if not every:
-        raise InputError("holds no preprocessed cases.", path=task.configuration.folder)
+        raise InputError(
+            "holds no preprocessed cases.",
+            remedy="Run nnUNetv2_preprocess first.",
+            path=task.configuration.folder,
+        )
     if task.method.fits:
         task = _fit(task, every, workers, listen)
     try:

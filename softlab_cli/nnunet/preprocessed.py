@@ -29,6 +29,9 @@ ENDINGS = {"segmentation": ("_seg.b2nd", ".npz"), "image": (".b2nd", ".npz")}
 """How the files of a case end, in the forms that nnU-Net has had."""
 
 
+PREPROCESS = "Run nnUNetv2_preprocess again."
+
+
 @dataclass(frozen=True)
 class PreprocessedCase:
     """A case as nnU-Net's preprocessing left it.
@@ -115,7 +118,7 @@ def case_ids(folder: Path) -> list[str]:
     except (AssertionError, KeyError) as error:
         raise InputError(
             "holds no preprocessed cases, or other files beside them.",
-            remedy="Run nnUNetv2_preprocess again.",
+            remedy=PREPROCESS,
             path=folder,
         ) from error
     return [str(case_id) for case_id in found]
@@ -155,9 +158,7 @@ def _file(folder: Path, case_id: str, part: str) -> Path:
         path = folder / f"{case_id}{ending}"
         if path.is_file():
             return path
-    raise InputError(
-        f"has no {part}.", remedy="Run nnUNetv2_preprocess again.", path=folder / case_id
-    )
+    raise InputError(f"has no {part}.", remedy=PREPROCESS, path=folder / case_id)
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -176,7 +177,8 @@ def _read_segmentation(folder: Path, case_id: str) -> NDArray[np.int16]:
     values = _read(folder, case_id, "segmentation")
     if values.shape[0] != 1:
         path = _file(folder, case_id, "segmentation")
-        raise InputError(f"has the shape {values.shape}, not (1, Z, Y, X).", path=path)
+        problem = f"has the shape {values.shape}, not (1, Z, Y, X)."
+        raise InputError(problem, remedy=PREPROCESS, path=path)
     return np.ascontiguousarray(values[0], np.int16)
 
 
@@ -191,11 +193,10 @@ def _read(folder: Path, case_id: str, part: str) -> NDArray[Any]:
         image, segmentation, _, _ = _load(folder, case_id)
         values = np.asarray((image if part == "image" else segmentation)[:])
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"cannot be read ({error}).", remedy="Run nnUNetv2_preprocess again.", path=path
-        ) from error
+        raise InputError(f"cannot be read ({error}).", remedy=PREPROCESS, path=path) from error
     if values.ndim != 4:
-        raise InputError(f"has the shape {values.shape}, not (channels, Z, Y, X).", path=path)
+        problem = f"has the shape {values.shape}, not (channels, Z, Y, X)."
+        raise InputError(problem, remedy=PREPROCESS, path=path)
     return values
 
 

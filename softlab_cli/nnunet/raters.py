@@ -41,7 +41,9 @@ def name_raters(folders: Sequence[Path]) -> tuple[Rater, ...]:
     raters = tuple((folder.resolve().name, folder) for folder in folders)
     for number, (name, folder) in enumerate(raters):
         if not folder.is_dir():
-            raise InputError("is no folder of a rater's label maps.", path=folder)
+            raise InputError(
+                "is no folder of a rater's label maps.", remedy="Check the path.", path=folder
+            )
         if name in [other for other, _ in raters[:number]]:
             raise UsageError(
                 f"two raters are called {name!r}.", remedy="Give their folders different names."
@@ -103,7 +105,8 @@ def _read_on_grid(case: PreprocessedCase, file: Path) -> NDArray[np.int16]:
     try:
         raw, facts = plans.image_reader_writer_class().read_seg(str(file))
     except RuntimeError as error:
-        raise InputError(f"cannot be read ({error}).", path=file) from error
+        problem = f"cannot be read ({error})."
+        raise InputError(problem, remedy="Fetch or export the file again.", path=file) from error
     axes = [axis + 1 for axis in plans.transpose_forward]
     labels = np.asarray(raw).transpose([0, *axes])
     _check_grid(case, labels.shape[1:], facts, file)

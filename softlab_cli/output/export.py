@@ -11,7 +11,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.system import remedy_of
 from softlab_cli.core.text import cut_bytes
 from softlab_cli.core.volume import Geometry
 from softlab_cli.readers.nifti_header import HEADER_1
@@ -37,6 +38,7 @@ __all__ = [
     "remove_leftovers",
     "renamed_when_complete",
     "slabs_of",
+    "write_together",
 ]
 
 SLAB_3D, SLAB_2D = 64, 512
@@ -55,6 +57,11 @@ MILLIMETRES, SCANNER = 2, 1
 
 VOXEL_TYPES = {"<f4": 16, "|u1": 2, "<u2": 512}
 """NIfTI's codes of numpy's types."""
+
+
+Write = Callable[[BinaryIO], object]
+Files = dict[Path, Write]
+"""What to write where, before anything is written."""
 
 
 class CaseReader(Protocol):
@@ -129,15 +136,23 @@ def export_case(
     files = EXPORTERS[to](case, Path(folder), per_class)
     if not overwrite:
         _refuse_existing(files)
-    for path, write in files.items():
-        with renamed_when_complete(path) as partial, open(partial, "xb") as file:
-            write(file)
+    write_together(files)
     return list(files)
 
 
-Write = Callable[[BinaryIO], object]
-Files = dict[Path, Write]
-"""What to write where, before anything is written."""
+def write_together(files: Files) -> None:
+    """Write files under other names; they get their own once all of them are whole.
+
+    Raises
+    ------
+    StoreError
+        When the disk is full or cannot be written to; and what writing them raises.
+    """
+    with ExitStack() as stack:
+        for path, write in files.items():
+            partial = stack.enter_context(renamed_when_complete(path))
+            with open(partial, "xb") as file:
+                write(file)
 
 
 def _nifti(case: CaseReader, folder: Path, per_class: bool) -> Files:
@@ -355,7 +370,7 @@ def renamed_when_complete(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StoreError(
             f"cannot be written ({error.strerror or error}).",
-            remedy="Check the folder's rights and the free space.",
+            remedy=remedy_of(error, "written") or "Check the folder's rights and the free space.",
             path=path,
         ) from error
     finally:

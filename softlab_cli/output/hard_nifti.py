@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from isal import igzip
@@ -18,8 +19,8 @@ from softlab_cli.output.export import (
     CaseReader,
     nifti_header,
     refuse_existing,
-    renamed_when_complete,
     slabs_of,
+    write_together,
 )
 
 __all__ = ["export_label_map"]
@@ -65,17 +66,21 @@ def export_label_map(
             refuse_existing(path)
     unlabelled = any((case.read_label(s) == classes.ignore_index).any() for s in slabs_of(case))
     mark = _mark(classes) if unlabelled else None
-    with renamed_when_complete(files[0]) as partial, open(partial, "xb") as file:
-        packed: Any
-        lookup = _lookup(classes, mark)
-        with igzip.IGzipFile("", "wb", fileobj=file, mtime=0) as packed:
-            title = f"softlab {case.case_id}"
-            packed.write(nifti_header(case.geometry, None, title, lookup.dtype.str))
-            for slab in slabs_of(case):
-                packed.write(lookup[case.read_label(slab)].data)
-    with renamed_when_complete(files[1]) as partial:
-        partial.write_text(_names(classes, mark), encoding="utf-8")
+    names = _names(classes, mark).encode()
+    write_together({
+        files[0]: partial(_write_labels, case, _lookup(classes, mark)),
+        files[1]: lambda file: file.write(names),
+    })  # fmt: skip
     return files
+
+
+def _write_labels(case: CaseReader, lookup: NDArray[Any], file: BinaryIO) -> None:
+    packed: Any
+    with igzip.IGzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        title = f"softlab {case.case_id}"
+        packed.write(nifti_header(case.geometry, None, title, lookup.dtype.str))
+        for slab in slabs_of(case):
+            packed.write(lookup[case.read_label(slab)].data)
 
 
 def _mark(classes: ClassTable) -> int:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from softlab_cli.core.errors import InputError
+from softlab_cli.core.system import open_file, unreadable
 from softlab_cli.core.volume import Geometry, Image, LabelMap
 from softlab_cli.readers.replacing import Replacing
 
@@ -101,13 +102,18 @@ class _Bounded(io.BufferedReader):
 def open_input(path: Path) -> BinaryIO:
     """Open a file for reading; `InputError` says why it cannot be opened."""
     try:
-        return _Bounded(io.FileIO(os.fspath(path)))
+        return _Bounded(io.FileIO(os.fspath(path), opener=open_file))
     except IsADirectoryError as error:
-        raise InputError("is a folder, not an image file.", path=path) from error
+        remedy = "Name a file in it, or give the folder to --in."
+        raise InputError("is a folder, not an image file.", remedy=remedy, path=path) from error
     except FileNotFoundError as error:
+        if os.path.islink(path):
+            problem = f"is a link to {os.readlink(path)}, which does not exist."
+            remedy = "Put the file there again, or remove the link."
+            raise InputError(problem, remedy=remedy, path=path) from error
         raise InputError("does not exist.", remedy="Check the path.", path=path) from error
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).", path=path) from error
+        raise unreadable(error, path) from error
 
 
 def file_size(path: Path) -> int:

@@ -145,7 +145,8 @@ def _decoded(content: bytes, path: Path) -> NDArray[Any]:
     try:
         return np.asarray(imagecodecs.png_decode(content))
     except MemoryError as error:
-        raise InputError("needs more memory than there is.", path=path) from error
+        problem, remedy = "needs more memory than there is.", "Lower --workers."
+        raise InputError(problem, remedy=remedy, path=path) from error
     except Exception as error:  # libpng's, and what damaged headers make of arrays
         raise _damaged(path) from error
 

@@ -263,7 +263,8 @@ def _tiff(path: Path) -> Iterator[Any]:
     except InputError:
         raise
     except MemoryError as error:
-        raise InputError("needs more memory than there is.", path=path) from error
+        problem, remedy = "needs more memory than there is.", "Lower --workers."
+        raise InputError(problem, remedy=remedy, path=path) from error
     except Exception as error:  # tifffile raises many kinds for damaged files
         raise _damaged(path) from error
 

@@ -15,7 +15,7 @@ from softlab_cli.report.tables import counted, table
 from softlab_cli.store.reader import Case, Store
 
 if TYPE_CHECKING:
-    from softlab_cli.report.inspection import Found, Label
+    from softlab_cli.report.inspected import Found, Label
 
 __all__ = ["describe_case", "describe_found", "describe_marginals"]
 

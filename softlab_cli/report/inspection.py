@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from softlab_cli.cases.kinds import holds_dicom_files, image_files
 from softlab_cli.core.errors import ClassError, InputError, SoftlabError
 from softlab_cli.core.folders import files_in, holds_probabilities, is_probabilities
 from softlab_cli.core.places import refuse_url
+from softlab_cli.core.system import unreadable
 from softlab_cli.core.volume import Geometry, LabelMap
 from softlab_cli.labels.indices import check_range, distinct_values, wide_values
 from softlab_cli.labels.likeness import looks_like_image
@@ -34,91 +35,29 @@ from softlab_cli.readers.label_values import NAN_REMEDY
 from softlab_cli.readers.options import ReadingOptions
 from softlab_cli.readers.replacing import Replacing
 from softlab_cli.readers.soft import open_soft_file
+from softlab_cli.report.inspected import (
+    FOLDER,
+    LIST,
+    STORE,
+    UNREADABLE,
+    Found,
+    Label,
+    words_of,
+)
 from softlab_cli.running.executors import call_apart
 from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.running.names import merging_hint
 from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA
+from softlab_cli.store.reader import Store
 
-__all__ = ["Found", "Label", "inspect_path"]
+__all__ = ["MOST_FILES", "inspect_path"]
 
-
-UNREADABLE = "unreadable"
-"""The kind of what cannot be read."""
 
 LIST_SUFFIXES = (".json", ".csv", ".tsv")
 
 MOST_FILES = 200
 """Files of a folder that are looked into, unless all are asked for."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """A label value or a segment: its name, and its voxels or contours where they were counted."""
-
-    value: int
-    name: str = ""
-    voxels: int | None = None
-    contours: int | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a file, a series or a store is.
-
-    Parameters
-    ----------
-    path
-        Where it is.
-    kind
-        Such as ``label map``, ``image``, ``DICOM series`` or ``store``.
-    geometry
-        Its grid, where it has one of its own.
-    labels
-        What a label map holds.
-    facts
-        Further facts by name, ready for JSON.
-    problems
-        Why it cannot be used, and what is odd about it.
-    parts
-        What a folder holds.
-    unseen
-        Files of a folder that were not looked into.
-    """
-
-    path: Path
-    kind: str
-    geometry: Geometry | None = None
-    labels: tuple[Label, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    parts: tuple[Found, ...] = ()
-    unseen: int = 0
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether it and all its parts can be read."""
-        return self.kind != UNREADABLE and all(part.is_readable for part in self.parts)
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it for other programs."""
-        grid = self.geometry and {
-            "shape": list(self.geometry.shape[-self.geometry.ndim :]),
-            "spacing_mm": list(self.geometry.spacing_mm[-self.geometry.ndim :]),
-            "origin_mm": list(self.geometry.origin_mm),
-            "orientation": self.geometry.orientation,
-            "affine": self.geometry.affine.tolist(),
-        }
-        return {
-            "path": str(self.path),
-            "kind": self.kind,
-            "grid": grid,
-            "labels": [vars(label) for label in self.labels],
-            **self.facts,
-            "problems": list(self.problems),
-            "files_not_looked_into": self.unseen,
-            "parts": [part.to_json() for part in self.parts],
-        }
 
 
 def inspect_path(
@@ -142,8 +81,10 @@ def inspect_path(
     inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
         return inspect(path, None if images is None else Path(images), most_files)
-    except (SoftlabError, OSError) as error:
-        return Found(path, UNREADABLE, problems=(_words(error),))
+    except SoftlabError as error:
+        return Found(path, UNREADABLE, problems=(words_of(error, path),))
+    except OSError as error:
+        return Found(path, UNREADABLE, problems=(words_of(unreadable(error, path), path),))
     except Exception as error:  # a bad file must not end the command that looks for bad files
         problem = f"unforeseen {type(error).__name__}: {error}"
         return Found(path, UNREADABLE, problems=(problem,))
@@ -153,13 +94,6 @@ def _is_file_that_may_crash(path: Path) -> bool:
     return path.is_file() and may_crash_on(path) and path.suffix.lower() not in LIST_SUFFIXES
 
 
-def _words(error: Exception) -> str:
-    if not isinstance(error, SoftlabError):
-        return str(error)
-    gap = "\n  " if "\n" in error.problem else " "
-    return f"{error.problem.rstrip()}{gap}{error.remedy}".strip()
-
-
 def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
     if (path / METADATA).is_file():
         return _store(path)
@@ -167,7 +101,7 @@ def _inspect(path: Path, images: Path | None, most_files: int | None) -> Found:
         return _folder(path, most_files)
     if path.suffix.lower() in LIST_SUFFIXES:
         cases = [case.case_id for case in discover_cases([path])]
-        return Found(path, "list of cases", facts={"cases": cases})
+        return Found(path, LIST, facts={"cases": cases})
     if is_probabilities(path):
         return _probabilities(path)
     if is_dicom(path):
@@ -183,9 +117,18 @@ def _store(path: Path) -> Found:
     store = open_store(path)
     info = store.info
     labels = tuple(Label(c.value, c.name) for c in info.classes.classes)
-    parts = tuple(Found(case.path, "case", case.geometry) for case in store.values())
-    return Found(path, "store", None, labels, {"method": info.method, "cases": len(parts)},
-                 parts=parts)  # fmt: skip
+    parts = tuple(_case_of(store, case_id) for case_id in store)
+    facts = {"method": info.method, "cases": len(parts)}
+    problems = () if parts else ("is a store without a case. Fill it first.",)
+    return Found(path, STORE, None, labels, facts, problems, parts)
+
+
+def _case_of(store: Store, case_id: str) -> Found:
+    path = store.path / case_id
+    try:
+        return Found(path, "case", store[case_id].geometry)
+    except SoftlabError as error:
+        return Found(path, UNREADABLE, problems=(words_of(error, path),))
 
 
 def _file(path: Path) -> Found:
@@ -199,7 +142,7 @@ def _file(path: Path) -> Found:
             kind = "probability map" if seen.channels == 1 else "soft labels"
             return Found(path, kind, seen.geometry, (), {**facts, "use": use}, seen.warnings)
         if seen.channels == 1 and _is_damaged(path):
-            return Found(path, UNREADABLE, seen.geometry, (), facts, (_words(error),))
+            return Found(path, UNREADABLE, seen.geometry, (), facts, (words_of(error),))
         return Found(path, "image", seen.geometry, (), facts, seen.warnings)
     counts = wide_values(label_map.values)
     if looks_like_image(label_map.values, counts):
@@ -216,7 +159,7 @@ def _label_values(path: Path) -> tuple[LabelMap, tuple[str, ...]]:
     except InputError as error:
         if error.remedy != NAN_REMEDY:
             raise
-        return read_label_map(path, Replacing(nan=0)), (_words(error),)
+        return read_label_map(path, Replacing(nan=0)), (words_of(error),)
 
 
 def _outside(values: NDArray[Any]) -> Iterator[str]:
@@ -224,7 +167,7 @@ def _outside(values: NDArray[Any]) -> Iterator[str]:
     try:
         check_range(values)
     except ClassError as error:
-        yield _words(error)
+        yield words_of(error)
 
 
 def _use_of_soft(path: Path) -> str | None:
@@ -286,11 +229,11 @@ def _object(path: Path, source: LabelObject, images: Path | None) -> Found:
         )
         grid = source.probe(series).geometry
     except SoftlabError as error:
-        return _replace(found, None, labels, (_words(error),))
+        return _replace(found, None, labels, (words_of(error),))
     try:
         label_map = source.label_map(series, options)
     except SoftlabError as error:
-        return _replace(found, grid, labels, (_words(error),))
+        return _replace(found, grid, labels, (words_of(error),))
     counts = distinct_values(label_map.values)
     names = {name: value for value, name in label_map.metadata.get("names", {}).items()}
     counted = tuple(
@@ -326,7 +269,7 @@ def _series(path: Path) -> list[Found]:
                 "slices": s.slices,
             },
             s.problems,
-            tuple(Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in s.broken),
+            tuple(Found(e.path or path, UNREADABLE, problems=(words_of(e),)) for e in s.broken),
         )
         for s in found
         if s.kind in ("image", "other")
@@ -335,7 +278,7 @@ def _series(path: Path) -> list[Found]:
 
 def _folder(path: Path, most_files: int | None) -> Found:
     looked_at = [*image_files(path), *(f for f in files_in(path) if is_probabilities(f))]
-    files = sorted(file for file in looked_at if file.is_file())
+    files = sorted(looked_at)
     seen = files[:most_files]
     parts = [inspect_path(p) for p in seen]
     if not files or holds_dicom_files(path):
@@ -345,11 +288,12 @@ def _folder(path: Path, most_files: int | None) -> Found:
     looked_into = _class_files(drawn, most_files)
     parts += looked_into
     notes += merging_hint(_names_of(parts))
-    problems = () if parts else ("holds no image, no label map and no DICOM file.",)
+    nothing = "holds no image, no label map and no DICOM file. Name a folder that holds some."
+    problems = () if parts or cases else (nothing,)
     facts = {"cases": [case.case_id for case in cases], "notes": notes}
     unseen = len(files) - len(seen)
     unseen += sum(len(files_of.files) for files_of in drawn[len(looked_into) :])
-    return Found(path, "folder", None, (), facts, problems, tuple(parts), unseen)
+    return Found(path, FOLDER, None, (), facts, problems, tuple(parts), unseen)
 
 
 def _names_of(parts: Sequence[Found]) -> list[list[str]]:
@@ -363,7 +307,7 @@ def _dicom_parts(path: Path) -> list[Found]:
     """The series and label objects of a folder, or the files that cannot be read."""
     found = dicom.find_label_objects(path)
     if found.broken:
-        return [Found(e.path or path, UNREADABLE, problems=(_words(e),)) for e in found.broken]
+        return [Found(e.path or path, UNREADABLE, problems=(words_of(e),)) for e in found.broken]
     parts = _series(path) if found.images else []
     parts += [inspect_path(label.path, path) for label in found.labels]
     return _said_once(parts)
@@ -402,5 +346,5 @@ def _cases(path: Path) -> tuple[list[Case], list[str]]:
     try:
         cases = discover_cases([path], soft=holds_probabilities(path), tell=notes.append)
     except SoftlabError as error:
-        return [], [*notes, f"no case: {_words(error)}"]
+        return [], [*notes, f"no case: {words_of(error, path)}"]
     return cases, notes

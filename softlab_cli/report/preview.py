@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from softlab_cli.core.errors import SoftlabError, StoreError, UsageError
+from softlab_cli.core.errors import ClassError, SoftlabError, StoreError, UsageError
 from softlab_cli.core.extras import require
 from softlab_cli.core.places import refuse_url
 from softlab_cli.report.pictures.case import ISOLINES, view_subject
@@ -61,11 +61,14 @@ class Looks:
     raters: bool = True
 
     def check(self, store: Store) -> None:
-        """Raise `UsageError` or `ClassError` for what is wrong whatever the case."""
+        """Raise `UsageError` for what is wrong whatever the case."""
         parse_window(self.window)
         parse_zoom(self.zoom)
         for name in self.classes:
-            store.classes.find(name)
+            try:
+                store.classes.find(name)
+            except ClassError as error:
+                raise UsageError(error.problem, remedy=error.remedy) from error
         if self.index is not None and len(self.planes) > 1:
             raise UsageError(
                 f"--slice {self.index} goes with one plane.", remedy="Give --plane once."
@@ -141,9 +144,9 @@ def draw_cases(
     ------
     PackageError
         Without matplotlib.
-    UsageError, ClassError
-        For what is wrong with every case, for a file that several cases would go into, and
-        for a URL or a place in a store.
+    UsageError
+        For what is wrong with every case, for a case or a class that is not there, for a
+        file that several cases would go into, and for a URL or a place in a store.
     StoreError
         For a store without cases, a file that is no PNG, or one that cannot be written.
     """
@@ -225,6 +228,7 @@ def _prepare(store: Store, out: Path | str, case_ids: Sequence[str], looks: Look
         import matplotlib.figure  # noqa: F401
     looks.check(store)
     store.check_filled()
+    store.check_known(case_ids)
     return list(dict.fromkeys(case_ids)) or list(store)
 
 

@@ -136,6 +136,7 @@ def check_case(case: Case, method: Method, min_raters: int) -> None:
     if method.takes == "raters" and count < min_raters:
         raise InputError(
             f"has {count} of the {min_raters} raters that --min-raters asks for ({names}).",
+            remedy="Lower --min-raters, or leave the case out.",
             path=case.label_maps[0],
         )
     method.check(case)

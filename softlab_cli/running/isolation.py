@@ -6,6 +6,7 @@ decoders in C and C++, which a damaged file may take down, and the process with 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,12 +29,13 @@ def may_crash_on(path: Path) -> bool:
     if is_probabilities(path):
         beside = segmentation_beside(path)
         return beside is not None and may_crash_on(beside)
-    return not (path / METADATA).is_file()
+    return not os.path.isfile(path / METADATA)
 
 
 def may_crash(case: Case) -> bool:
-    """Whether any file of a case is read by a decoder that may crash."""
-    return any(may_crash_on(path) for path in (*case.label_maps, *case.images))
+    """Whether any file of a case is read, and by a decoder that may crash."""
+    files = (*case.label_maps, *case.images)
+    return case.problem is None and any(may_crash_on(path) for path in files)
 
 
 def call_for(case: Case, function: Callable[..., Result], *arguments: Any) -> Result:

@@ -11,7 +11,6 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from softlab_cli.core.errors import UsageError
 from softlab_cli.core.events import (
     CaseFinished,
     Event,
@@ -151,10 +150,8 @@ def listeners(
     with ExitStack() as stack:
         stack.callback(bar.close)
         if log_json is not None:
-            try:
+            with system_errors(log_json, "written"):
                 file = stack.enter_context(log_json.open("ab", buffering=0))
-            except OSError as error:
-                raise UsageError(f"--log-json {log_json}: {error.strerror}.") from error
             every.append(JsonLog(file, log_json))
         yield _all_of(every)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from softlab_cli.cases import Case
-from softlab_cli.core.errors import SoftlabError, naming
+from softlab_cli.core.errors import naming
 from softlab_cli.core.events import CaseFinished, Listener, StageStarted, StageStepped
+from softlab_cli.core.failures import failure
 from softlab_cli.core.folders import is_probabilities, segmentation_beside
 from softlab_cli.core.provenance import Role
 from softlab_cli.labels.fractions import occurring_fractions
@@ -23,7 +23,6 @@ from softlab_cli.readers import ClassFiles, LabelSource, open_label_object, path
 from softlab_cli.running.executors import WorkerDied, make_executor
 from softlab_cli.running.isolation import may_crash
 from softlab_cli.running.request import Request
-from softlab_cli.store.files import explained
 
 __all__ = [
     "ScanTask",
@@ -112,18 +111,3 @@ def _occurring(task: ScanTask, rater: str, drawn: LabelSource) -> Occurring:
         check_range(label_map.values)
         facts = label_map.metadata
         return Occurring(frozenset(values), facts.get("names", {}), facts.get("colours", {}))
-
-
-def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
-    """The outcome of a case that could not be done, in words for the user."""
-    seconds = 0.0 if started is None else time.perf_counter() - started
-    if isinstance(error, SoftlabError):
-        return CaseFinished(case_id, "failed", str(error), seconds=seconds)
-    if isinstance(error, OSError) and (known := explained(error)) is not None:
-        return CaseFinished(case_id, "failed", str(known), seconds=seconds)
-    if isinstance(error, MemoryError):
-        message = "not enough memory. Lower --workers or --threads."
-    else:
-        message = f"unforeseen {type(error).__name__}: {error} (--debug shows where)"
-    trace = "".join(traceback.format_exception(error))
-    return CaseFinished(case_id, "failed", message, seconds=seconds, traceback=trace)

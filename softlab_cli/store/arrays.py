@@ -14,7 +14,8 @@ from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import decode_chunk
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.layout import ArrayLayout, blocks_touching
-from softlab_cli.store.records import ANEW, ArrayRecord
+from softlab_cli.store.records import ArrayRecord
+from softlab_cli.store.remedies import ANEW
 from softlab_cli.store.shards import Shard
 
 __all__ = ["ArrayReader", "common", "corner"]

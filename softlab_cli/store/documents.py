@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.errors import StoreError
-from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json
+from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json, system_errors
 from softlab_cli.store.ngff import image_metadata, label_metadata, labels_metadata
-from softlab_cli.store.records import ANEW, SEAL, is_sealed, sealed
+from softlab_cli.store.records import SEAL, is_sealed, sealed
+from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "softlab_facts",
     "store_document",
 ]
+
+GIVE = "Give the folder that softlab wrote."
 
 PROOFS = frozenset({"case_id", "arrays", SEAL})
 """Entries that a case has all of, or none when it was written by an earlier version."""
@@ -92,18 +95,22 @@ def read_store_info(path: str | Path) -> StoreInfo:
         method, other parameters or classes than when it was made.
     """
     path = Path(path)
-    if not path.is_dir():
-        what = "is a file, not a store." if path.exists() else "does not exist."
-        raise StoreError(what, remedy="Give the folder that softlab wrote.", path=path)
-    if not (path / METADATA).is_file():
-        raise StoreError(f"is not a store: it has no {METADATA}.", path=path)
+    with system_errors(path, "read"):
+        if not path.is_dir():
+            what = "is a file, not a store." if path.exists() else "does not exist."
+            raise StoreError(what, remedy=GIVE, path=path)
+        if not (path / METADATA).is_file():
+            raise StoreError(f"is not a store: it has no {METADATA}.", remedy=GIVE, path=path)
     facts = softlab_facts(path / METADATA)
+    if "complete" in facts:
+        problem = "is a case of a store, not a store."
+        raise StoreError(problem, remedy=f"Give the folder of the store, {path.parent}.", path=path)
     info = StoreInfo.from_json(facts, path / METADATA)
     # What a run was told besides may be damaged without harm: verify says so.
     if facts.get("recipe", info.recipe) != info.recipe:
         raise StoreError(
             "its method, parameters or classes have changed since it was written.",
-            remedy="Take the file from a copy of the store.",
+            remedy=COPY,
             path=path / METADATA,
         )
     return info
@@ -155,7 +162,7 @@ def _check_proofs(facts: Mapping[str, Any], text: bytes, path: Path) -> None:
 
 
 def softlab_facts(document: Path) -> Mapping[str, Any]:
-    """The ``softlab`` attributes of a group.
+    """The ``softlab`` attributes of a store's root, or of a case.
 
     Parameters
     ----------
@@ -167,7 +174,7 @@ def softlab_facts(document: Path) -> Mapping[str, Any]:
     StoreError
         When the document cannot be read or has no such attributes.
     """
-    return _softlab_facts(read_json(document), document)
+    return _softlab_facts(read_json(document, COPY), document)
 
 
 def _softlab_facts(content: Mapping[str, Any], document: Path) -> Mapping[str, Any]:
@@ -176,6 +183,7 @@ def _softlab_facts(content: Mapping[str, Any], document: Path) -> Mapping[str, A
     if not isinstance(facts, dict):
         raise StoreError(
             "is Zarr, but was not written by softlab: it has no 'softlab' attributes.",
+            remedy=GIVE,
             path=document.parent,
         )
     return facts

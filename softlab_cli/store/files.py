@@ -16,15 +16,17 @@ from typing import Any
 
 from softlab_cli.core.caseid import PARTIAL_MARK, check_case_id
 from softlab_cli.core.errors import InputError, StoreError, UsageError
+from softlab_cli.core.system import place_of, remedy_of
+from softlab_cli.store.remedies import ANEW
 
 __all__ = [
     "METADATA",
-    "explained",
     "find_partials",
     "folder_bytes",
     "has_empty_files",
     "is_abandoned",
     "is_case_id",
+    "is_complete",
     "is_marked",
     "is_partial",
     "list_cases",
@@ -43,19 +45,6 @@ __all__ = [
 ]
 
 METADATA = "zarr.json"
-
-_FULL = "Free some space, then run the same command again: finished cases are kept."
-_FORBIDDEN = "Ask for the right to write there, or choose another place."
-_REMEDIES = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EFBIG: "Raise the limit of a file's size (ulimit -f), or choose another file system.",
-    errno.EROFS: _FORBIDDEN,
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
-    errno.ENAMETOOLONG: "Shorten the case id or the path of the store.",
-    errno.EMFILE: "Raise the limit of open files (ulimit -n).",
-}
 
 
 def refuse_in_store(out: str | os.PathLike[str]) -> None:
@@ -84,8 +73,8 @@ def system_errors(path: str | Path, doing: str) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             f"cannot be {doing} ({error.strerror or error}).",
-            remedy=_REMEDIES.get(error.errno or 0, ""),
-            path=error.filename or path,
+            remedy=remedy_of(error, doing),
+            path=place_of(error, path),
         ) from error
 
 
@@ -109,14 +98,6 @@ def written_whole(path: Path) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror) from error
         finally:
             partial.unlink(missing_ok=True)
-
-
-def explained(error: OSError) -> StoreError | None:
-    """What the system refused, with a remedy, wherever it was; None where there is no remedy."""
-    remedy = _REMEDIES.get(error.errno or 0)
-    if remedy is None:
-        return None
-    return StoreError(f"the system says: {error.strerror}.", remedy=remedy, path=error.filename)
 
 
 def is_case_id(name: str) -> bool:
@@ -190,18 +171,33 @@ def list_cases(store: Path) -> list[str]:
     """Case ids of the complete cases, sorted."""
     with system_errors(store, "read"), os.scandir(store) as entries:
         names = [e.name for e in entries if e.is_dir() and is_case_id(e.name)]
-    return sorted(n for n in names if (store / n / METADATA).is_file())
+    return sorted(n for n in names if is_complete(store / n))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def is_complete(folder: Path) -> bool:
+    """Whether a folder is a complete case, or none may look: whoever opens it says so then."""
+    try:
+        return (folder / METADATA).is_file()
+    except OSError:
+        return True
+
+
+def read_json(path: Path, remedy: str = ANEW) -> dict[str, Any]:
     """The object in a JSON file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        What can be done where it holds something else.
 
     Raises
     ------
     StoreError
         When the file cannot be read or holds something else.
     """
-    return parse_json(read_bytes(path), path)
+    return parse_json(read_bytes(path), path, remedy)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -216,8 +212,8 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def parse_json(text: bytes, path: Path) -> dict[str, Any]:
-    """The object in a JSON text; `path` is named in errors.
+def parse_json(text: bytes, path: Path, remedy: str = ANEW) -> dict[str, Any]:
+    """The object in a JSON text; `path` is named in errors, and `remedy` given.
 
     Raises
     ------
@@ -227,9 +223,9 @@ def parse_json(text: bytes, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"is not JSON ({error}).", path=path) from error
+        raise StoreError(f"is not JSON ({error}).", remedy=remedy, path=path) from error
     if not isinstance(content, dict):
-        raise StoreError("holds no JSON object.", path=path)
+        raise StoreError("holds no JSON object.", remedy=remedy, path=path)
     return content
 
 

@@ -19,6 +19,7 @@ from softlab_cli.core.blocks import Grid, Region, Shape
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import ZSTD_LEVEL
 from softlab_cli.store.records import checksum_of
+from softlab_cli.store.remedies import ANEW
 
 __all__ = ["ArrayLayout", "blocks_touching"]
 
@@ -191,7 +192,8 @@ class ArrayLayout:
                 layout = cls._parse(content)
                 foreign = layout._other_cut(content)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StoreError(f"is not the metadata of an array ({error!r}).", path=path) from error
+            problem = f"is not the metadata of an array ({error!r})."
+            raise StoreError(problem, remedy=ANEW, path=path) from error
         if foreign:
             raise StoreError(
                 f"is laid out in a way that softlab does not read: {foreign}.",
@@ -220,8 +222,6 @@ class ArrayLayout:
         """What differs from shards of all classes with chunks of one class; empty when nothing."""
         shard = content["chunk_grid"]["configuration"]["chunk_shape"]
         chunk = content["codecs"][0]["configuration"]["chunk_shape"]
-        if tuple(content["dimension_names"]) != self.axes:
-            return f"dimensions {content['dimension_names']} where {list(self.axes)} are known"
         if tuple(shard) != self._with_first(self.grid.shard, self.count):
             return f"shards of {shard}, without all of {self.count} along {self.first_axis}"
         if tuple(chunk) != self._with_first(self.grid.block, 1):
@@ -265,8 +265,21 @@ def _foreign_part(content: Mapping[str, Any]) -> str:
     for what, found, known in facts:
         if found != known:
             return f"{what} {found!r} where {known!r} is known"
-    known_type = content["data_type"] in DATA_TYPES
-    return "" if known_type else f"data type {content['data_type']!r}"
+    if content["data_type"] not in DATA_TYPES:
+        return f"data type {content['data_type']!r}"
+    known_axes = _known_axes(len(content["shape"]))
+    if content["dimension_names"] not in known_axes:
+        known = " or ".join(map(str, known_axes)) or "2 to 4 of them"
+        return f"dimensions {content['dimension_names']!r} where {known} are known"
+    return ""
+
+
+def _known_axes(count: int) -> list[list[str]]:
+    """The names that so many dimensions of an array of ours may have."""
+    pictures, volumes = list(SPATIAL_AXES[1:]), list(SPATIAL_AXES)
+    every = [pictures, volumes]
+    every += [[first, *axes] for axes in (pictures, volumes) for first in FIRST_AXES]
+    return [axes for axes in every if len(axes) == count]
 
 
 def _separator(content: Mapping[str, Any]) -> str:

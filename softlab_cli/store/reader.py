@@ -7,7 +7,7 @@ be pickled (as their path) and used after a fork and from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Region, clip, region_shape, shift
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError, UsageError
+from softlab_cli.core.folders import some_of
 from softlab_cli.core.places import refuse_url
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
 from softlab_cli.store.arrays import ArrayReader, corner
 from softlab_cli.store.cuts import Cut, parse_classes, parse_region
 from softlab_cli.store.documents import read_case_info, read_store_info
-from softlab_cli.store.files import METADATA, is_case_id, list_cases
-from softlab_cli.store.records import ANEW, checksum_of
+from softlab_cli.store.files import is_case_id, is_complete, list_cases
+from softlab_cli.store.records import checksum_of
+from softlab_cli.store.remedies import ANEW
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.softening import LocalSoftener, soften_region
 from softlab_cli.store.statistics import CaseStatistics
@@ -82,7 +84,7 @@ def _check_array(array: ArrayReader, dtype: np.dtype[Any], count: int, geometry:
         )
 
 
-class MissingCaseError(StoreError, KeyError):
+class MissingCaseError(UsageError, StoreError, KeyError):
     """A case id that the store does not have; also a `KeyError`, as for any mapping."""
 
 
@@ -367,19 +369,12 @@ class Store(Mapping[str, Case]):
         return self.info.classes
 
     def __getitem__(self, case_id: str) -> Case:
-        if case_id not in self:
-            known = list(self)
-            more = "" if len(known) <= CASES_NAMED else f" and {len(known) - CASES_NAMED} more"
-            raise MissingCaseError(
-                f"has no case {case_id!r}.",
-                remedy=f"It has: {', '.join(known[:CASES_NAMED]) or 'none'}{more}.",
-                path=self.path,
-            )
+        self.check_known([case_id])
         return self._case(case_id)
 
     def __contains__(self, case_id: object) -> bool:
         name = str(case_id)
-        return is_case_id(name) and (self.path / name / METADATA).is_file()
+        return is_case_id(name) and is_complete(self.path / name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(list_cases(self.path))
@@ -391,6 +386,16 @@ class Store(Mapping[str, Case]):
         """Raise `StoreError` where there is no case yet."""
         if not list_cases(self.path):
             raise StoreError("is a store without a case.", remedy="Fill it first.", path=self.path)
+
+    def check_known(self, case_ids: Iterable[str]) -> None:
+        """Raise `MissingCaseError` for the first case that the store does not have."""
+        for case_id in case_ids:
+            if case_id not in self:
+                raise MissingCaseError(
+                    f"has no case {case_id!r}.",
+                    remedy=f"It has: {some_of(list(self), CASES_NAMED) or 'none'}.",
+                    path=self.path,
+                )
 
     def read_info(self, case_id: str) -> CaseInfo:
         """What the store keeps about a case, without a look at its arrays.

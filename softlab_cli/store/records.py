@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlab_cli.core.errors import StoreError
+from softlab_cli.store.remedies import ANEW
 
 __all__ = [
-    "ANEW",
     "SEAL",
     "ArrayRecord",
     "ShardRecord",
@@ -33,9 +33,6 @@ __all__ = [
     "is_sealed",
     "sealed",
 ]
-
-ANEW = "Remove the folder of the case and run the command again, which computes it anew."
-"""A remedy for all of it: sizes alone are looked at when a run asks what is whole already."""
 
 SEAL = "seal"
 FACTS = b'"softlab": {'

@@ -42,7 +42,8 @@ from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import StoreError
 from softlab_cli.core.provenance import Source
 from softlab_cli.core.volume import Geometry
-from softlab_cli.store.records import ANEW, ArrayRecord
+from softlab_cli.store.records import ArrayRecord
+from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.statistics import CaseStatistics
 from softlab_cli.version import __version__
 
@@ -177,8 +178,7 @@ class StoreInfo:
         StoreError
             For another schema, or facts that are incomplete.
         """
-        remedy = "Remove the store, or give --out a new name."
-        return _parsed(facts, path, remedy, lambda: cls._from_json(facts))
+        return _parsed(facts, path, COPY, lambda: cls._from_json(facts))
 
     @classmethod
     def _from_json(cls, facts: Mapping[str, Any]) -> StoreInfo:

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.blocks import Shape
 from softlab_cli.core.errors import StoreError
+from softlab_cli.core.system import remedy_of
 from softlab_cli.store.codec import CHECKSUM_BYTES
 from softlab_cli.store.files import system_errors
 from softlab_cli.store.layout import ArrayLayout
-from softlab_cli.store.records import ANEW, ShardRecord, digest_of
+from softlab_cli.store.records import ShardRecord, digest_of
+from softlab_cli.store.remedies import ANEW
 
 __all__ = ["Shard", "ShardWriter"]
 
@@ -239,7 +241,8 @@ class Shard:
         slots = by_block[index[by_block, 0] != ABSENT]
         offsets, sizes = index[slots].T
         if len(slots) and (offsets.max() > end or (sizes > end - offsets).any()):
-            raise StoreError("the index names bytes beyond the end.", path=self.path)
+            problem = "the index names bytes beyond the end."
+            raise StoreError(problem, remedy=ANEW, path=self.path)
         self._classes = slots // len(by_block)
         self._offsets = offsets.astype(np.int64)
         self._sizes = sizes.astype(np.int64)
@@ -257,7 +260,8 @@ def _map(path: Path) -> memoryview:
     except ValueError:
         raise StoreError("is empty.", remedy=ANEW, path=path) from None
     except OSError as error:
-        raise StoreError(f"cannot be read ({error.strerror or error}).", path=path) from error
+        problem = f"cannot be read ({error.strerror or error})."
+        raise StoreError(problem, remedy=remedy_of(error, "read"), path=path) from error
 
 
 def _checked_index(data: memoryview, end: int, path: Path) -> NDArray[np.uint64]:

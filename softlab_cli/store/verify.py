@@ -14,9 +14,16 @@ from softlab_cli.store.documents import softlab_facts
 from softlab_cli.store.files import METADATA, is_partial, list_cases, read_json, system_errors
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.store.records import SEAL, is_sealed
+from softlab_cli.store.remedies import COPY
 from softlab_cli.store.softening import LocalSoftener
 from softlab_cli.store.verify_data import check_raters, check_voxels
-from softlab_cli.store.verify_files import check_files, check_group, check_link, check_shards
+from softlab_cli.store.verify_files import (
+    check_files,
+    check_group,
+    check_link,
+    check_shards,
+    unreadable_data,
+)
 from softlab_cli.store.verify_ome import mend_ome
 from softlab_cli.store.verify_soft import check_against_label
 
@@ -26,6 +33,12 @@ UNFINISHED = "in work, or left by a run that was killed; the same command comple
 UNPROVEN = (
     "an earlier version, without checksums: a chunk that is lost or exchanged, a value that has "
     "changed and an edited file of metadata may pass unseen"
+)
+AGAIN = "Run the command again, which computes such a case anew; or bring back the file that was."
+ADD = "Run the command again, which adds what is missing."
+NO_CASE = (
+    "Move it elsewhere; or run the command again, which computes a case of that name anew, if it "
+    "was one."
 )
 CASES_NAMED = 20
 
@@ -94,9 +107,7 @@ def verify_store(
         defects += check_link(case_id, store.path / case_id, store.path)
         if case is not None:
             unproven += not case.info.arrays
-            if mend and mend_ome(case, store.info):
-                detail = f"written anew from the affine: {case.geometry.describe()}"
-                defects.append(Defect(case_id, f"OME-NGFF {store.info.ome}", detail, "note"))
+            defects += _mended(store, case) if mend else ()
             defects += _check_case(store, case, quick, softener, opened)
             defects += _check_sources(case, check_sources, (expected or {}).get(case_id))
         found += defects
@@ -113,9 +124,10 @@ def _check_root(store: Store) -> Iterator[Defect]:
     """Metadata of the root, and its files and folders that are not cases."""
     root = store.path / METADATA
     yield from check_group("", root, read_json(root))
-    facts = softlab_facts(store.path / METADATA)
+    facts = softlab_facts(root)
     if SEAL in facts and not is_sealed(facts):
-        yield Defect("", "metadata", f"{store.path / METADATA} has changed since it was written")
+        detail = f"{root} has changed since it was written"
+        yield Defect("", "metadata", detail, remedy=COPY)
     cases = set(list_cases(store.path))
     with system_errors(store.path, "read"):
         names = sorted(os.listdir(store.path))
@@ -128,7 +140,8 @@ def _check_root(store: Store) -> Iterator[Defect]:
         if is_partial(name):
             yield Defect("", "unfinished case", f"{name}: {UNFINISHED}", "note")
         elif (store.path / name).is_dir():
-            yield Defect("", "folder that is no case", f"{name} has no {METADATA}")
+            detail = f"{name} has no {METADATA}"
+            yield Defect("", "folder that is no case", detail, remedy=NO_CASE)
         else:
             yield Defect("", "unknown file", name, "note")
 
@@ -139,7 +152,18 @@ def _open(store: Store, case_id: str) -> tuple[Case | None, list[Defect]]:
     except StoreError as error:
         if case_id not in store:
             raise
-        return None, [Defect(case_id, "metadata", f"{error.path}: {error.problem}")]
+        return None, [unreadable_data(case_id, error, "metadata")]
+
+
+def _mended(store: Store, case: Case) -> Iterator[Defect]:
+    """Write the OME metadata of a case anew where they differ; says so, or why it cannot."""
+    what = f"OME-NGFF {store.info.ome}"
+    try:
+        if mend_ome(case, store.info):
+            detail = f"written anew from the affine: {case.geometry.describe()}"
+            yield Defect(case.case_id, what, detail, "note")
+    except StoreError as error:
+        yield unreadable_data(case.case_id, error, what)
 
 
 def _check_case(
@@ -169,7 +193,7 @@ def _check_sources(
     kept = [source for source in case.sources if source.role == "label"]
     if label_maps and not same_content(kept, [(p, "label") for p in label_maps]):
         detail = f"not from {', '.join(map(str, label_maps))} as it is now"
-        yield Defect(case.case_id, "made from other files", detail)
+        yield Defect(case.case_id, "made from other files", detail, remedy=AGAIN)
 
 
 def _check_source(case_id: str, source: Source) -> Iterator[Defect]:
@@ -181,7 +205,7 @@ def _check_source(case_id: str, source: Source) -> Iterator[Defect]:
         return
     if found != source.sha256:
         detail = f"{path} has sha256 {found} and had {source.sha256}"
-        yield Defect(case_id, "source has changed", detail)
+        yield Defect(case_id, "source has changed", detail, remedy=AGAIN)
 
 
 def _check_expected(
@@ -191,7 +215,7 @@ def _check_expected(
     if absent:
         here = len(expected) - len(absent)
         detail = f"{here} of {len(expected)} cases are here; missing: {_named(absent)}"
-        yield Defect("", "missing cases", detail, missing)
+        yield Defect("", "missing cases", detail, missing, ADD)
     if others := [case_id for case_id in present if case_id not in expected]:
         yield Defect("", "cases that were not expected", _named(others), "note")
 

@@ -75,7 +75,7 @@ class _Findings:
     sums: SoftSums
     ends: NDArray[np.int64] | None = None
     ignored_in_box: int = 0
-    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)
     range: WrongVoxels = field(default_factory=WrongVoxels)
     far: WrongVoxels = field(default_factory=WrongVoxels)
     ignored: WrongVoxels = field(default_factory=WrongVoxels)
@@ -130,9 +130,9 @@ def check_voxels(case: Case, *, sums_to_one: bool) -> Iterator[Defect]:
         try:
             _check_block(region, case, found, sums_to_one)
         except StoreError as error:
-            found.unreadable[f"{error.path}: {error.problem}"] = "unreadable data"
-    for detail, what in found.unreadable.items():
-        yield Defect(case.case_id, what, detail)
+            found.unreadable[f"{error.path}: {error.problem}"] = ("unreadable data", error.remedy)
+    for detail, (what, remedy) in found.unreadable.items():
+        yield Defect(case.case_id, what, detail, remedy=remedy)
     yield from _voxel_defects(case.case_id, found)
     # Values that are no soft labels have no entropy, and no share of anything.
     if case.statistics is not None and not found.unreadable and not found.range.count:
@@ -157,7 +157,7 @@ def check_raters(
     """
     everyone = {rater: rater for rater in range(raters.layout.count)}
     wrong = WrongVoxels()
-    unreadable: dict[str, None] = {}  # each once, in their order
+    unreadable: dict[str, str] = {}  # each once, in their order
     for region in raters.layout.grid.regions():
         z, y, x = region_shape(region)
         try:
@@ -165,9 +165,9 @@ def check_raters(
                 values = chunk[:z, :y, :x]
                 wrong.add((values >= class_count) & (values != ignore_index), region, values)
         except StoreError as error:
-            unreadable[f"{error.path}: {error.problem}"] = None
-    for detail in unreadable:
-        yield Defect(case_id, "unreadable data", detail)
+            unreadable[f"{error.path}: {error.problem}"] = error.remedy
+    for detail, remedy in unreadable.items():
+        yield Defect(case_id, "unreadable data", detail, remedy=remedy)
     if wrong.count:
         yield wrong.defect(case_id, "a rater's labels outside the class table", "label")
 
@@ -183,7 +183,10 @@ def _check_block(region: Region, case: Case, found: _Findings, sums_to_one: bool
     if soft.shard(shard) is None and sums_to_one:
         # Rightly absent where nothing is labelled, for then all its values are 0.
         if not ignored.all():
-            found.unreadable[str(soft.folder / soft.layout.shard_path(shard))] = "missing shard"
+            found.unreadable[str(soft.folder / soft.layout.shard_path(shard))] = (
+                "missing shard",
+                "",
+            )
         return
     total = _sum_classes(region, indices, soft, found)
     if ignored.any():

@@ -16,10 +16,13 @@ from softlab_cli.store.differing import first_difference
 from softlab_cli.store.documents import group_document, group_paths
 from softlab_cli.store.files import METADATA, read_json
 from softlab_cli.store.reader import Case
+from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.schema import StoreInfo
 from softlab_cli.store.verify_ome import check_ome
 
-__all__ = ["check_files", "check_group", "check_link", "check_shards"]
+__all__ = ["check_files", "check_group", "check_link", "check_shards", "unreadable_data"]
+
+COPY_OF_LINK = "Put what the link leads to in its place, so that the store holds all of itself."
 
 
 def check_group(case_id: str, path: Path, content: Mapping[str, Any]) -> Iterator[Defect]:
@@ -37,7 +40,7 @@ def check_group(case_id: str, path: Path, content: Mapping[str, Any]) -> Iterato
     kept = {k: v for k, v in content.items() if k != "consolidated_metadata"}
     expected = group_document(content.get("attributes") or {})
     if problem := first_difference(kept, expected):
-        yield Defect(case_id, "metadata", f"{path}: {problem}")
+        yield Defect(case_id, "metadata", f"{path}: {problem}", remedy=ANEW if case_id else COPY)
 
 
 def check_link(case_id: str, path: Path, store: Path) -> Iterator[Defect]:
@@ -50,7 +53,7 @@ def check_link(case_id: str, path: Path, store: Path) -> Iterator[Defect]:
     if inside:
         yield Defect(case_id, "symbolic link", shown, "note")
     else:
-        yield Defect(case_id, "symbolic link out of the store", shown)
+        yield Defect(case_id, "symbolic link out of the store", shown, remedy=COPY_OF_LINK)
 
 
 def check_files(case: Case, store: StoreInfo, opened: set[str]) -> Iterator[Defect]:
@@ -81,6 +84,11 @@ def check_files(case: Case, store: StoreInfo, opened: set[str]) -> Iterator[Defe
     yield from _check_names(case, store)
 
 
+def unreadable_data(case_id: str, error: StoreError, what: str = "unreadable data") -> Defect:
+    """What a reader said of a case, as a defect with the reader's remedy."""
+    return Defect(case_id, what, f"{error.path}: {error.problem}", remedy=error.remedy)
+
+
 def check_shards(case: Case) -> Iterator[Defect]:
     """Read the index and the digest of every shard, and no chunk."""
     for array in case.arrays:
@@ -89,8 +97,7 @@ def check_shards(case: Case) -> Iterator[Defect]:
             try:
                 array.shard((z, y, x))
             except StoreError as error:
-                detail = f"{error.path}: {error.problem}"
-                yield Defect(case.case_id, "unreadable data", detail)
+                yield unreadable_data(case.case_id, error)
 
 
 def _check_array(case_id: str, array: ArrayReader) -> Iterator[Defect]:

@@ -31,7 +31,7 @@ __all__ = ["check_ome", "mend_ome"]
 NEAR_MM = 1e-9
 """The last bits of an inverse matrix depend on the machine."""
 
-MENDING = "softlab verify --mend-ome writes it anew"
+MENDING = "softlab verify --mend-ome writes such metadata anew, and nothing else."
 
 
 def check_ome(case: Case, store: StoreInfo, document: Mapping[str, Any]) -> Iterator[Defect]:
@@ -52,7 +52,7 @@ def check_ome(case: Case, store: StoreInfo, document: Mapping[str, Any]) -> Iter
     if store.schema == FIRST_SCHEMA and (earlier := _of_earlier(case, ome[""], told)) is not None:
         yield from (replace(defect, what=what) for defect in earlier)
     elif problem := _image_problem(case, store, ome[""], told):
-        yield Defect(case.case_id, what, problem)
+        yield Defect(case.case_id, what, problem, remedy=MENDING)
     for path, document in label_documents(ome).items():
         place = case.path / path / METADATA
         try:
@@ -60,7 +60,7 @@ def check_ome(case: Case, store: StoreInfo, document: Mapping[str, Any]) -> Iter
         except StoreError as error:
             problem = error.problem
         if problem:
-            yield Defect(case.case_id, what, f"{path}/{METADATA}: {problem}")
+            yield Defect(case.case_id, what, f"{path}/{METADATA}: {problem}", remedy=MENDING)
 
 
 def _image_problem(case: Case, store: StoreInfo, expected: dict[str, Any], told: Any) -> str:
@@ -87,11 +87,11 @@ def _of_earlier(case: Case, expected: dict[str, Any], told: Any) -> list[Defect]
         return None
     detail = (
         f"an earlier version of softlab let the axes (x, y, z) run to RAS, and they run to "
-        f"{geometry.orientation}: translation {place['translation']} instead of {right}; {MENDING}"
+        f"{geometry.orientation}: translation {place['translation']} instead of {right}"
     )
     # Oblique axes that run roughly to RAS were as right as unnamed axes can be.
     slight = geometry.orientation == "RAS"
-    return [Defect(case.case_id, "", detail, "note" if slight else "defect")]
+    return [Defect(case.case_id, "", detail, "note" if slight else "defect", MENDING)]
 
 
 def mend_ome(case: Case, store: StoreInfo) -> bool:

@@ -187,6 +187,7 @@ class _Draft:
                 error = InputError(
                     f"has one rater ({', '.join(self.cases[case_id].drawings)}), and one is to be "
                     "left out and predicted by the others.",
+                    remedy="Add a rater to it, or leave the case out.",
                     path=self.cases[case_id].label_maps[0],
                 )
                 self._fail(failure(case_id, error))

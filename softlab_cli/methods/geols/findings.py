@@ -45,7 +45,7 @@ def check_image(image: NDArray[np.float32], shape: Shape) -> None:
         raise InputError(
             f"intensities reach from {lowest:g} to {highest:g}, and distances are computed up to "
             f"{MAX_INTENSITY:g}.",
-            remedy="Rescale the image, to 0..1 for instance.",
+            remedy="Rescale the image, to 0..1 for instance; clip fill values before.",
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from softlab_cli.core.errors import InputError, UsageError
+from softlab_cli.core.system import unreadable
 
 __all__ = [
     "FEW_GROUPS",
@@ -100,7 +101,9 @@ def _read_groups(path: Path) -> dict[str, str]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise unreadable(error, path, "Check --group-by.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"cannot be read as CSV ({error}).", remedy="Check --group-by.", path=path
         ) from error

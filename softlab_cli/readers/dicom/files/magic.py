@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from softlab_cli.core.system import open_file
+
 __all__ = ["has_magic", "is_dicom_file"]
 
 
@@ -26,7 +28,7 @@ def has_magic(path: Path) -> bool:
 
 def _start(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_file) as file:
             return file.read(132)
     except OSError:
         return b""

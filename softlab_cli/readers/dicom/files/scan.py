@@ -12,6 +12,7 @@ from pydicom.uid import UID
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.folders import files_below
+from softlab_cli.core.system import unreadable
 from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import (
     RTSTRUCT_CLASSES,
@@ -131,7 +132,7 @@ def scan_dicom(path: Path) -> Scan:
     found: list[DicomFile] = []
     foreign: list[Path] = []
     broken: list[InputError] = []
-    for candidate in _candidates(path):
+    for candidate in _candidates(path, broken):
         claims = candidate.suffix.lower() in _DICOM_SUFFIXES or has_magic(candidate)
         if not (claims or is_dicom_file(candidate)):
             foreign.append(candidate)
@@ -146,10 +147,12 @@ def scan_dicom(path: Path) -> Scan:
     return Scan(path, _group(found), tuple(foreign), tuple(broken))
 
 
-def _candidates(path: Path) -> list[Path]:
+def _candidates(path: Path, broken: list[InputError]) -> list[Path]:
+    """The files that may be DICOM; folders that cannot be listed are among what is broken."""
     if path.is_file():
         return [path]
-    return sorted(p for p in files_below(path) if p.name not in _IGNORED_NAMES)
+    files = files_below(path, lambda error: broken.append(unreadable(error, path)))
+    return sorted(p for p in files if p.name not in _IGNORED_NAMES)
 
 
 def _open(path: Path) -> DicomFile:

@@ -29,7 +29,7 @@ from softlab_cli.core.choices import OverlapRule
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.fractions import SoftSegments
 from softlab_cli.core.volume import LabelMap
-from softlab_cli.readers.base import FileProbe
+from softlab_cli.readers.base import FETCH_AGAIN, FileProbe
 from softlab_cli.readers.dicom.files.common import quiet
 from softlab_cli.readers.dicom.objects.painter import Painter
 from softlab_cli.readers.dicom.objects.reference import Reference, find_grid, probe_on_series
@@ -268,7 +268,7 @@ class _Drawn:
         with quiet():
             chosen = struct.select(rois)
             if not chosen:
-                raise InputError("has no region of interest.", path=path)
+                raise InputError("has no region of interest.", remedy=FETCH_AGAIN, path=path)
             named = [roi.segment for roi in chosen]
             assigned, notes = assign_values(named, values, path, what="region")
             given = {roi.segment.number: roi.segment for roi in struct.rois}

@@ -73,7 +73,11 @@ class SegFile:
             raise InputError(problem, remedy="Give a segmentation object.", path=path)
         kind = file.text("SegmentationType").upper()
         if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
-            raise InputError(f"has segmentation type {kind or '(none)'}.", path=path)
+            raise InputError(
+                f"has segmentation type {kind or '(none)'}.",
+                remedy="Export it as BINARY, FRACTIONAL or LABELMAP.",
+                path=path,
+            )
         return cls(file, kind)
 
     @property

@@ -189,7 +189,8 @@ def read_series(source: str | Path | SeriesGrid, series: str | None = None) -> I
     grid = source if isinstance(source, SeriesGrid) else open_series(source, series)
     channels = {channels_of(frame.file) for frame in grid.frames}
     if len(channels) > 1:
-        raise InputError("mixes grey and colour slices.", path=grid.path)
+        remedy = "Leave the slices of one kind out of the folder."
+        raise InputError("mixes grey and colour slices.", remedy=remedy, path=grid.path)
     volume = np.empty((channels.pop(), *grid.geometry.shape), np.float32)
     fill_volume(grid.frames, volume)
     return Image(volume, grid.geometry, grid.warnings)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.volume import GRID_TOLERANCE_VOXELS
+from softlab_cli.readers.base import FETCH_AGAIN
 from softlab_cli.readers.dicom.files.common import listing, numbers
 from softlab_cli.readers.dicom.files.frames import DISTINGUISHING, Frame
 
@@ -45,7 +46,8 @@ class Stack:
         _check_one(path, frames, axes, _SAME_DIRECTION, "orientations")
         _check_one(path, frames, spacings, _SAME_SPACING * spacings[0].min(), "pixel spacings")
         if spacings[0].min() <= 0:
-            raise InputError(f"has pixel spacing {spacings[0]} mm.", path=path)
+            problem = f"has pixel spacing {spacings[0]} mm."
+            raise InputError(problem, remedy=FETCH_AGAIN, path=path)
         row, column = axes[0, :3], axes[0, 3:]
         lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
         if (
