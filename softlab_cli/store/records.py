@@ -134,7 +134,8 @@ def digest_of(slots: NDArray[Any], checksums: NDArray[np.uint32]) -> str:
     checksums
         (chunks,) crc32c of their bytes.
     """
-    pairs = np.stack([slots.astype("<u4"), checksums.astype("<u4")], axis=1)
+    pairs = np.empty((len(slots), 2), "<u4")
+    pairs[:, 0], pairs[:, 1] = slots, checksums
     return hashlib.blake2b(pairs.tobytes(), digest_size=DIGEST_BYTES).hexdigest()
 
 

@@ -35,7 +35,7 @@ PIECE_BYTES = 2**20
 
 @dataclass
 class _OpenShard:
-    path: Path
+    path: str
     index: NDArray[np.uint64]
     checksums: NDArray[np.uint32]
     written: int = 0
@@ -61,7 +61,7 @@ class ShardWriter:
     """
 
     def __init__(self, folder: Path, layout: ArrayLayout, buffer_bytes: int = BUFFER_BYTES) -> None:
-        self._folder = folder
+        self._folder = str(folder)
         self._layout = layout
         self._limit = buffer_bytes
         self._waiting = 0
@@ -121,10 +121,11 @@ class ShardWriter:
         return ShardRecord(len(slots), size, digest_of(slots, checksums))
 
     def _open(self, shard: Shape) -> _OpenShard:
-        path = self._folder / self._layout.shard_path(shard)
+        path = os.path.join(self._folder, self._layout.shard_path(shard))
+        place = os.path.dirname(path)
         with system_errors(path, "written"):
-            if not os.path.isdir(path.parent):
-                os.makedirs(path.parent, exist_ok=True)
+            if not os.path.isdir(place):
+                os.makedirs(place, exist_ok=True)
         index = np.full((self._layout.slots, 2), ABSENT, "<u8")
         checksums = np.zeros(self._layout.slots, np.uint32)
         return self._shards.setdefault(shard, _OpenShard(path, index, checksums))
