@@ -280,7 +280,7 @@ with small_blocks():
         if when == "appended":
             die()
         if when == "metadata":
-            writing.write_json = die
+            writing.write_bytes = die
         if when == "rename":
             Path.rename = die
         if when == "between renames":

@@ -34,7 +34,6 @@ from softlab_cli.store.files import (
     sync_tree,
     system_errors,
     write_bytes,
-    write_json,
 )
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.records import ArrayRecord
@@ -343,7 +342,7 @@ class CaseWriter:
         arrays = {name: self._record(name) for name in self.arrays}
         case = replace(case, arrays=arrays)
         for path, group in case_documents(self._case_id, case, self._info).items():
-            write_json(os.path.join(self._folder, path, METADATA), group)
+            write_bytes(os.path.join(self._folder, path, METADATA), group)
         if self._sync:
             sync_tree(self._folder)
         self._rename()
