@@ -32,6 +32,9 @@ ENTRY_BYTES = 16
 BUFFER_BYTES = 8 * 2**20
 PIECE_BYTES = 2**20
 
+LARGEST_READ = 2**14
+"""Shards up to this size are read: to map a file takes longer."""
+
 
 @dataclass
 class _OpenShard:
@@ -251,7 +254,9 @@ class Shard:
 
 def _map(path: Path) -> memoryview:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
+            if 0 < os.fstat(file.fileno()).st_size <= LARGEST_READ:
+                return memoryview(file.read())
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         raise
