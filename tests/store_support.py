@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -176,7 +177,9 @@ def as_first_schema(path: Path) -> None:
         }
         if info.has_label_image:
             shutil.rmtree(case.path / "labels")
-        document = case_documents(case_id, replace(case.info, arrays=records), first)[""]
+        document = json.loads(
+            case_documents(case_id, replace(case.info, arrays=records), first)[""]
+        )
         write_json(case.path / METADATA, document)
     write_json(path / METADATA, store_document(first))
 

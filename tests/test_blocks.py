@@ -42,6 +42,16 @@ def test_layout_of_the_store() -> None:
     assert Grid.for_volume((1, 700, 5000), ndim=2).shard == (1, 1024, 2048)
 
 
+def test_small_volumes_have_small_blocks() -> None:
+    """What reaches past a volume is compressed with it; few sizes occur."""
+    assert Grid.for_volume((181, 217, 181)).block == (64, 64, 64)
+    assert Grid.for_volume((33, 512, 512)).block == (64, 64, 64)
+    assert Grid.for_volume((20, 512, 512)).block == (32, 64, 64)
+    assert Grid.for_volume((16, 17, 5)) == Grid((16, 17, 5), (16, 32, 64), (16, 32, 64))
+    assert Grid.for_volume((1, 64, 65), ndim=2).block == (1, 64, 128)
+    assert Grid.for_volume((1, 700, 5000), ndim=2).block == (1, 512, 512)
+
+
 regions = st.tuples(*[st.tuples(st.integers(-20, 60), st.integers(0, 30))] * 3).map(
     lambda pairs: tuple(slice(a, a + n) for a, n in pairs)
 )

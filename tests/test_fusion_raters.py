@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
 
-from softlab_cli.fusion.agreement import dice, fleiss_kappa, mean_dice
+from softlab_cli.fusion.agreement import dice, dice_of_pairs, fleiss_kappa, mean_dice
 from softlab_cli.fusion.patterns import find_patterns
 from softlab_cli.fusion.raters import RaterStatistics, find_outliers, rater_statistics
 from softlab_cli.fusion.shares import count_votes
@@ -40,6 +41,16 @@ def test_dice_is_twice_the_common_voxels_over_all(raters: Raters) -> None:
     found = dice(patterns.labels[:, 0], patterns.labels[:, last], patterns.counts, 6)
     expected = [naive_raters.dice(labels[0], labels[last], c) for c in range(6)]
     np.testing.assert_allclose(found, expected)
+
+
+@given(rater_sets(most=4))
+def test_the_dice_of_each_two_raters_is_that_of_the_two(raters: Raters) -> None:
+    labels, counts = raters.patterns.labels, raters.patterns.counts
+    found = dice_of_pairs(labels, counts, 6)
+    pairs = list(combinations(labels.T, 2))
+    assert found.shape == (len(pairs), 6)
+    for row, (one, other) in zip(found, pairs, strict=True):
+        np.testing.assert_array_equal(row, dice(one, other, counts, 6))
 
 
 def test_mean_dice_leaves_out_background_and_absent_classes() -> None:

@@ -205,7 +205,7 @@ def test_case_round_trip() -> None:
 
 class TestNgff:
     def test_image(self) -> None:
-        document = case_documents("a", CaseInfo(GEOMETRY), store_info(CLASSES))[""]
+        document = json.loads(case_documents("a", CaseInfo(GEOMETRY), store_info(CLASSES))[""])
         ome = document["attributes"]["ome"]
         (multiscale,) = ome["multiscales"]
         assert ome["version"] == "0.5"
@@ -227,7 +227,7 @@ class TestNgff:
     def test_hard_labels_are_an_image_without_channels(self) -> None:
         info = store_info(CLASSES, labels_only=True)
         flat = Geometry((1, 30, 40), AFFINE, 2)
-        ome = case_documents("a", CaseInfo(flat), info)[""]["attributes"]["ome"]
+        ome = json.loads(case_documents("a", CaseInfo(flat), info)[""])["attributes"]["ome"]
         assert ome["multiscales"][0]["datasets"][0]["path"] == "labels/label/0"
         assert [a["name"] for a in ome["multiscales"][0]["axes"]] == ["y", "x"]
         assert "omero" not in ome
@@ -249,7 +249,7 @@ class TestNgff:
         ],
     )
     def test_broken_rules_are_told(self, spoil: Any, said: str) -> None:
-        document = case_documents("a", CaseInfo(GEOMETRY), store_info(CLASSES))[""]
+        document = json.loads(case_documents("a", CaseInfo(GEOMETRY), store_info(CLASSES))[""])
         ome = through_json(document)["attributes"]["ome"]
         spoil(ome)
         assert said in " ".join(ngff_problems(ome, {"soft": ("c", "z", "y", "x")}))

@@ -297,7 +297,7 @@ with small_blocks():
         if when == "appended":
             die()
         if when == "metadata":
-            writing.write_json = die
+            writing.write_bytes = die
         if when == "rename":
             Path.rename = die
         if when == "between renames":
@@ -318,7 +318,7 @@ def test_a_signal_while_a_case_is_begun_leaves_nothing(tmp_path: Path, monkeypat
     def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("softlab_cli.store.writer.write_json", interrupted)
+    monkeypatch.setattr("softlab_cli.store.writer.write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt), store.case("a", case.geometry):
         pass
     assert not find_partials(tmp_path / "store")

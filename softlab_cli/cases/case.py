@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from softlab_cli.core.caseid import check_case_id
@@ -47,7 +48,7 @@ class Case:
     kept_raters: tuple[str, ...] = ()
     problem: InputError | None = field(default=None, compare=False)
 
-    @property
+    @cached_property  # all that is done with a case asks for it
     def drawings(self) -> dict[str, LabelSource]:
         """What each rater drew: one label map, or the files of its classes together."""
         nothing = ("",) * len(self.label_maps)

@@ -25,6 +25,9 @@ SHARD_2D: Shape = (1, 2048, 2048)
 BLOCK_OF_SLICE: Shape = (1, 256, 256)
 SHARD_OF_SLICES: Shape = (64, 2048, 2048)
 
+SMALLEST_BLOCK: Shape = (16, 16, 64)
+"""Rows stay as long as what the kernels take at once."""
+
 
 def region_shape(region: Region) -> Shape:
     """Voxels along each axis of a region."""
@@ -82,8 +85,13 @@ class Grid:
 
     @classmethod
     def for_volume(cls, shape: Shape, ndim: int = 3) -> Grid:
-        """The layout of the store: 64^3 blocks in shards of up to 256^3 (512^2 in 2D)."""
-        block, largest = (BLOCK_2D, SHARD_2D) if ndim == 2 else (BLOCK_3D, SHARD_3D)
+        """The layout of the store: 64^3 blocks in shards of up to 256^3 (512^2 in 2D).
+
+        A smaller volume has smaller blocks: what reaches past it is compressed, and inflated
+        whenever it is read. Their sides are powers of 2, so that few sizes occur.
+        """
+        usual, largest = (BLOCK_2D, SHARD_2D) if ndim == 2 else (BLOCK_3D, SHARD_3D)
+        block = _block_of_small(shape, usual)
         z, y, x = (
             min(most, -(-n // b) * b) for n, b, most in zip(shape, block, largest, strict=True)
         )
@@ -145,3 +153,11 @@ class Grid:
                         for a, b, n in zip(start, self.block, self.shape, strict=True)
                     )
                     yield z, y, x
+
+
+def _block_of_small(shape: Shape, usual: Shape) -> Shape:
+    z, y, x = (
+        min(most, max(least, 1 << (n - 1).bit_length()))
+        for n, most, least in zip(shape, usual, SMALLEST_BLOCK, strict=True)
+    )
+    return z, y, x

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from softlab_cli.fusion.patterns import UNLABELLED
 from softlab_cli.fusion.shares import Shares
 
-__all__ = ["dice", "fleiss_kappa", "mean_dice", "vote_entropy"]
+__all__ = ["dice", "dice_of_pairs", "fleiss_kappa", "mean_dice", "vote_entropy"]
 
 
 def dice(
@@ -42,6 +42,34 @@ def dice(
     shared = _count_classes(a[same], counts[same], class_count)
     with np.errstate(invalid="ignore"):
         return np.asarray(2 * shared / (size_a + size_b))
+
+
+def dice_of_pairs(
+    labels: NDArray[np.int32], counts: NDArray[np.int64], class_count: int
+) -> NDArray[np.float64]:
+    """`dice` of each two raters.
+
+    Parameters
+    ----------
+    labels
+        (patterns, raters) class index in each pattern, or `UNLABELLED`.
+    counts, class_count
+        As for `dice`.
+
+    Returns
+    -------
+    dice
+        (pairs, C) float64, the pairs in the order of `itertools.combinations`.
+    """
+    from softlab_cli.kernels.fusion import compare_raters
+
+    raters = labels.shape[1]
+    said = np.zeros((raters, raters, class_count), np.int64)
+    agreed = np.zeros_like(said)
+    compare_raters(labels, counts, said, agreed)
+    one, other = np.triu_indices(raters, 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(2 * agreed[one, other] / (said[one, other] + said[other, one]))
 
 
 def _count_classes(

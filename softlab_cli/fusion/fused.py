@@ -149,8 +149,22 @@ def _number_blends(shares: Shares, class_count: int) -> tuple[NDArray[np.int64],
     column = np.arange(len(shares.classes)) - np.repeat(shares.starts[:-1], lengths)
     padded[shares.rows, 2 * column] = shares.classes + 1
     padded[shares.rows, 2 * column + 1] = shares.parts
-    distinct, which = np.unique(padded[mixed], axis=0, return_inverse=True)
-    numbers[mixed] = class_count + 1 + which.reshape(-1)
+    distinct, which = _distinct(padded[mixed])
+    numbers[mixed] = class_count + 1 + which
     filled = distinct[:, ::2] > 0
     starts = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int64)
     return numbers, Shares(starts, distinct[:, ::2][filled] - 1, distinct[:, 1::2][filled])
+
+
+def _distinct(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows without repetition, in order, and which of them each row is.
+
+    As `numpy.unique` along an axis, which takes six times as long for few rows.
+    """
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    is_new = np.ones(len(rows), bool)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    which = np.empty(len(rows), np.int64)
+    which[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], which

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softlab_cli.fusion.agreement import dice, fleiss_kappa, mean_dice, vote_entropy
+from softlab_cli.fusion.agreement import dice_of_pairs, fleiss_kappa, mean_dice, vote_entropy
 from softlab_cli.fusion.options import StapleOptions
 from softlab_cli.fusion.patterns import RaterPatterns
 from softlab_cli.fusion.shares import Shares, count_votes
@@ -200,6 +200,8 @@ def find_outliers(table: NDArray[np.float64]) -> dict[int, tuple[float, float]]:
     pairs = np.triu(np.ones((raters, raters), bool), 1)
     found = {}
     for j in range(raters):
+        if with_others[j] >= OUTLIER_RATIO:  # no others agree more than wholly
+            continue
         rest = pairs.copy()
         rest[j] = rest[:, j] = False
         among_others = float(table[rest].mean())
@@ -227,20 +229,18 @@ def _warn(name: str, with_others: float, among_others: float) -> str:
 def _pairs(
     patterns: RaterPatterns, names: Sequence[str], background_index: int | None
 ) -> list[PairAgreement]:
-    found = []
-    for i, j in combinations(range(len(names)), 2):
-        per_class = dice(
-            patterns.labels[:, i], patterns.labels[:, j], patterns.counts, patterns.class_count
-        )
-        mean = mean_dice(per_class, background_index)
-        found.append(PairAgreement((names[i], names[j]), _defined(per_class), mean))
-    return found
+    per_class = dice_of_pairs(patterns.labels, patterns.counts, patterns.class_count)
+    return [
+        PairAgreement(pair, _defined(row), mean_dice(row, background_index))
+        for pair, row in zip(combinations(names, 2), per_class, strict=True)
+    ]
 
 
 def _table(means: Sequence[float], raters: int) -> NDArray[np.float64]:
     table = np.eye(raters)
-    table[np.triu_indices(raters, 1)] = means
-    return np.maximum(table, table.T)
+    for (i, j), mean in zip(combinations(range(raters), 2), means, strict=True):
+        table[i, j] = table[j, i] = mean
+    return table
 
 
 def _share_of_foreground(
@@ -256,4 +256,4 @@ def _share_of_foreground(
 
 
 def _defined(figures: NDArray[np.float64]) -> list[float | None]:
-    return [None if math.isnan(f) else float(f) for f in figures]
+    return [None if math.isnan(figure) else figure for figure in figures.tolist()]

@@ -67,16 +67,11 @@ class Shares:
         tied
             (rows,) whether several classes have most parts.
         """
-        filled = self.lengths > 0
-        firsts = self.starts[:-1][filled]
+        from softlab_cli.kernels.fusion import find_largest
+
         winners = np.full(len(self), UNLABELLED, np.int64)
         tied = np.zeros(len(self), bool)
-        if len(firsts):
-            most = np.maximum.reduceat(self.parts, firsts)
-            is_most = self.parts == np.repeat(most, self.lengths[filled])
-            found = np.where(is_most, self.classes, np.iinfo(np.int64).max)
-            winners[filled] = np.minimum.reduceat(found, firsts)
-            tied[filled] = np.add.reduceat(is_most.astype(np.int64), firsts) > 1
+        find_largest(self.starts, self.classes, self.parts, winners, tied)
         return winners, tied
 
     def with_total(self, total: int) -> Shares:
@@ -104,25 +99,14 @@ def count_votes(labels: NDArray[np.int32], weights: NDArray[np.int64] | None = N
     votes
         A row for each pattern; empty where all raters ignored the voxel.
     """
-    rows, raters = np.nonzero(labels != UNLABELLED)
-    classes = labels[rows, raters].astype(np.int64)
-    parts = np.ones(len(rows), np.int64) if weights is None else weights[raters]
-    return _gather(rows, classes, parts, len(labels))
+    from softlab_cli.kernels.fusion import gather_votes
 
-
-def _gather(
-    rows: NDArray[np.int64], classes: NDArray[np.int64], parts: NDArray[np.int64], row_count: int
-) -> Shares:
-    """Add up the parts that belong to the same row and class."""
-    rows, classes, parts = rows[parts > 0], classes[parts > 0], parts[parts > 0]
-    if not len(rows):
-        return Shares(np.zeros(row_count + 1, np.int64), classes, parts)
-    order = np.lexsort((classes, rows))
-    rows, classes, parts = rows[order], classes[order], parts[order]
-    new = np.concatenate([[True], (rows[1:] != rows[:-1]) | (classes[1:] != classes[:-1])])
-    firsts = np.flatnonzero(new)
-    starts = np.searchsorted(rows[firsts], np.arange(row_count + 1))
-    return Shares(starts.astype(np.int64), classes[firsts], np.add.reduceat(parts, firsts))
+    count, raters = labels.shape
+    weights = np.ones(raters, np.int64) if weights is None else weights
+    starts = np.empty(count + 1, np.int64)
+    classes, parts = np.empty(labels.size, np.int64), np.empty(labels.size, np.int64)
+    end = gather_votes(labels, weights, starts, classes, parts)
+    return Shares(starts, classes[:end].copy(), parts[:end].copy())
 
 
 def one_class(classes: NDArray[np.int64]) -> Shares:
@@ -160,7 +144,9 @@ def to_parts(
     winners, _ = rounded.largest()
     rows = rounded.rows
     parts = parts + np.where(classes == winners[rows], (total - rounded.totals)[rows], 0)
-    return _gather(rows, classes, parts, len(starts) - 1)
+    kept = parts > 0
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Shares(before[starts], classes[kept], parts[kept])
 
 
 def common_total(totals: NDArray[np.int64]) -> int:

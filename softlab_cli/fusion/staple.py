@@ -205,10 +205,11 @@ class _Model:
         for chunk in self._chunks():
             candidates = self._candidates(chunk)
             weights = np.empty(len(candidates.truths))
-            posteriors(candidates, self.prior, self.performance, weights)
-            add_posteriors(candidates, self.counts[chunk], weights, said, true)
+            add_posteriors(
+                candidates, self.counts[chunk], self.prior, self.performance, weights, said, true
+            )
         mass = true[:, self.pairs.truths]
-        return np.where(mass > 0, said / np.where(mass > 0, mass, 1), self.performance)
+        return np.asarray(np.divide(said, mass, out=self.performance.copy(), where=mass > 0))
 
     def posteriors(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Patterns, classes and probabilities, all that are not next to nothing."""
@@ -257,10 +258,8 @@ class _Model:
         sensitivity = np.full((raters, class_count), np.nan)
         sensitivity[:, self.said[right]] = self.performance[:, right]
         sensitivity[:, mass == 0] = np.nan
-        wrongly = np.zeros((raters, class_count))
-        for j, row in enumerate(self.performance):
-            weights = np.where(right, 0, row * mass[self.pairs.truths])
-            wrongly[j] = np.bincount(self.said, weights, class_count)
+        weights = np.where(right, 0, self.performance * mass[self.pairs.truths])
+        wrongly = np.stack([np.bincount(self.said, row, class_count) for row in weights])
         elsewhere = mass.sum() - mass
         with np.errstate(invalid="ignore", divide="ignore"):
             specificity = 1 - wrongly / elsewhere
@@ -280,11 +279,11 @@ def _confusable(
     """Pairs of classes that two raters named at one voxel, and each class with itself."""
     found = [np.arange(class_count, dtype=np.int64) * (class_count + 1)]
     columns = labels.T.astype(np.int64)
-    for j, one in enumerate(columns):
-        for other in columns[:j]:
-            both = (one != UNLABELLED) & (other != UNLABELLED)
-            codes = np.unique(one[both] * class_count + other[both])
-            found += [codes, codes % class_count * class_count + codes // class_count]
+    for j, one in enumerate(columns[1:], 1):
+        others = columns[:j]
+        both = (one != UNLABELLED) & (others != UNLABELLED)
+        codes = np.unique((one * class_count + others)[both])
+        found += [codes, codes % class_count * class_count + codes // class_count]
     said, truths = np.divmod(np.unique(np.concatenate(found)), class_count)
     return said, truths
 

@@ -16,8 +16,11 @@ from softlab_cli.kernels.compiling import Int, Unsigned, kernel
 
 __all__ = [
     "add_rater",
+    "compare_raters",
     "count_patterns",
+    "find_largest",
     "first_pattern",
+    "gather_votes",
     "is_indexed",
     "rehash",
 ]
@@ -194,3 +197,108 @@ def count_patterns(patterns: NDArray[Any], counts: NDArray[np.int64]) -> None:
             stop += 1
         counts[Unsigned(first)] += stop - i
         i = stop
+
+
+@kernel
+def gather_votes(
+    labels: NDArray[np.int32], weights: NDArray[np.int64], starts: NDArray[np.int64],
+    classes: NDArray[np.int64], parts: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """Add up what the raters of each pattern say, class by class.
+
+    Parameters
+    ----------
+    labels
+        (patterns, raters) class indices, below 0 for none.
+    weights
+        (raters,) what each rater's vote is worth; those of 0 or less do not count.
+    starts
+        (patterns + 1,); is written: where the classes of each pattern begin.
+    classes, parts
+        As long as `labels` is large; the classes that have votes, rising for each pattern,
+        and their votes are written.
+
+    Returns
+    -------
+    end
+        How many these are.
+    """
+    end = 0
+    starts[0] = 0
+    for p in range(len(labels)):
+        start = end
+        for j in range(labels.shape[1]):
+            label, weight = np.int64(labels[p, j]), weights[j]
+            if label < 0 or weight <= 0:
+                continue
+            place = end
+            while place > start and classes[place - 1] > label:
+                place -= 1
+            if place > start and classes[place - 1] == label:
+                parts[place - 1] += weight
+                continue
+            for i in range(end, place, -1):
+                classes[i], parts[i] = classes[i - 1], parts[i - 1]
+            classes[place], parts[place] = label, weight
+            end += 1
+        starts[p + 1] = end
+    return end
+
+
+@kernel
+def find_largest(
+    starts: NDArray[np.int64], classes: NDArray[np.int64], parts: NDArray[np.int64],
+    winners: NDArray[np.int64], tied: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """The class with most parts in each row, and whether others have as many.
+
+    Parameters
+    ----------
+    starts
+        (rows + 1,) where each row begins.
+    classes, parts
+        (n,) class indices and their parts.
+    winners
+        (rows,); is written where a row has any class: the lowest of those with most parts.
+    tied
+        (rows,), all False; True is written where there are several.
+    """
+    for row in range(len(winners)):
+        most = np.int64(-1)
+        for i in range(starts[row], starts[row + 1]):
+            if parts[i] > most:
+                most, winners[row], tied[row] = parts[i], classes[i], False
+            elif parts[i] == most:
+                winners[row], tied[row] = min(winners[row], classes[i]), True
+
+
+@kernel
+def compare_raters(
+    labels: NDArray[np.int32], counts: NDArray[np.int64], said: NDArray[np.int64],
+    agreed: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Count what each two raters say of the voxels that both labelled.
+
+    Parameters
+    ----------
+    labels
+        (patterns, raters) class indices, below 0 for none.
+    counts
+        (patterns,) voxels of each pattern.
+    said
+        (raters, raters, C), to which the voxels are added that the first rater gives a
+        class, of those that the second labelled.
+    agreed
+        (raters, raters, C), likewise of those that the second gives the same class, which
+        comes after the first.
+    """
+    for p in range(len(labels)):
+        for i in range(labels.shape[1]):
+            for j in range(i + 1, labels.shape[1]):
+                one, other = labels[p, i], labels[p, j]
+                if one < 0 or other < 0:
+                    continue
+                said[i, j, one] += counts[p]
+                said[j, i, other] += counts[p]
+                if one == other:
+                    agreed[i, j, one] += counts[p]

@@ -203,25 +203,25 @@ def _carefully(
 
 @kernel
 def add_posteriors(
-    candidates: Candidates, counts: NDArray[np.int64], weights: NDArray[np.float64],
+    candidates: Candidates, counts: NDArray[np.int64], prior: NDArray[np.float64],
+    performance: NDArray[np.float64], weights: NDArray[np.float64],
     said: NDArray[np.float64], true: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Add up what the M-step needs.
+    """Take `posteriors`, and add up what the M-step needs.
 
     Parameters
     ----------
-    candidates
-        The candidates.
+    candidates, prior, performance, weights
+        As for `posteriors`.
     counts
         (patterns,) voxels of each pattern.
-    weights
-        (candidates,) from `posteriors`.
     said
         (raters, pairs), to which the voxels of each pair are added.
     true
         (raters, C), to which the voxels of each truth are added, where the rater
         said anything.
     """
+    posteriors(candidates, prior, performance, weights)
     for p in range(len(candidates.starts) - 1):
         for i in range(candidates.starts[p], candidates.starts[p + 1]):
             voxels = counts[p] * weights[i]

@@ -82,11 +82,21 @@ class ByteStream:
 
     def read(self, count: int) -> bytes:
         """The next `count` bytes, or what is left of the data."""
+        if count <= len(self._output):
+            found = bytes(self._output[:count])
+            self._output = self._output[count:]
+            return found
+        if self._inflater is not None and not self._output and not self._fill():
+            return b""  # to make room for much that is not there takes longer than to see that
         buffer = bytearray(count)
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
     def peek(self, count: int) -> bytes:
         """What `read` would give, and gives afterwards."""
+        if not self._output and self._inflater is not None:
+            self._fill()
+        if count <= len(self._output):
+            return bytes(self._output[:count])
         found = self.read(count)
         self._output = memoryview(found + self._output)
         return found

@@ -43,6 +43,8 @@ HEADER_1 = np.dtype(
 )  # fmt: skip
 """The fields of a NIfTI-1 header that are used here."""
 
+FIRST_BYTES = (HEADER_1.itemsize.to_bytes(4, "little"), HEADER_1.itemsize.to_bytes(4, "big"))
+
 HEADER_2 = np.dtype(
     {
         "names": ["sizeof_hdr", "magic", "datatype", "bitpix", "dim", "pixdim", "vox_offset",
@@ -185,9 +187,7 @@ def _parsed(raw: bytes) -> NiftiHeader:
 
 def _length(raw: bytes) -> int:
     """Bytes of the header, where voxels may follow it."""
-    size = HEADER_1.itemsize
-    is_first = any(raw[:4] == size.to_bytes(4, order) for order in ("little", "big"))
-    return size if is_first else LONGEST_HEADER
+    return HEADER_1.itemsize if raw[:4] in FIRST_BYTES else LONGEST_HEADER
 
 
 def _fields(raw: bytes) -> tuple[Any, int]:

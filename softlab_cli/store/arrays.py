@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class ArrayReader:
                 )
                 raise StoreError(problem, remedy=ANEW, path=folder)
             record.check_files(folder)
+
+    def path_in(self, case: Path) -> str:
+        """Its path below the folder of its case, with ``/``."""
+        return str(self.folder)[len(str(case)) + 1 :].replace(os.sep, "/")
 
     def copy(self, region: Region, rows: Mapping[int, int], target: NDArray[Any]) -> None:
         """Copy the present chunks that touch a region.

@@ -32,6 +32,9 @@ LONGEST_CONSTANT = 128
 
 MOST_CONSTANTS = 4096
 
+SIZES_KEPT = 128
+"""Sizes and types of blocks: small volumes have blocks of their own."""
+
 LONGEST_SHORT = 4096
 """Of a small volume little is in a block but zeros: to make room for them takes far longer
 than to look up the bytes of the last few chunks, which `verify` asks for twice."""
@@ -79,7 +82,7 @@ def encode_constant(value: float, dtype: str, shape: Shape) -> bytes:
     return b"" if value == 0 else _compress(np.full(shape, value, dtype))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=SIZES_KEPT)
 def _encoded_zeros(dtype: str, shape: Shape) -> bytes:
     return _compress(np.zeros(shape, dtype))
 

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.errors import StoreError
-from softlab_cli.store.files import METADATA, parse_json, read_bytes, read_json, system_errors
+from softlab_cli.store.files import (
+    METADATA,
+    json_bytes,
+    parse_json,
+    read_bytes,
+    read_json,
+    system_errors,
+)
 from softlab_cli.store.ngff import image_metadata, label_metadata, labels_metadata
-from softlab_cli.store.records import SEAL, is_sealed, sealed
+from softlab_cli.store.records import SEAL, is_sealed, sealed, sealed_text
 from softlab_cli.store.remedies import ANEW, COPY
 from softlab_cli.store.schema import LABEL_IMAGE, CaseInfo, StoreInfo
 
@@ -37,12 +44,15 @@ def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
-def case_documents(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, dict[str, Any]]:
+def case_documents(case_id: str, case: CaseInfo, store: StoreInfo) -> dict[str, bytes]:
     """The ``zarr.json`` of the groups in a complete case, by their paths, and its own, the last."""
     made = {"schema": store.schema, "recipe": store.recipe, "complete": True}
     facts = {"case_id": case_id, **case.to_json(), **made}
     ome = ome_metadata(case_id, case, store)
-    return {**label_documents(ome), "": group_document({"ome": ome[""], "softlab": sealed(facts)})}
+    documents = {path: json_bytes(own) for path, own in label_documents(ome).items()}
+    # What is sealed is a text already.
+    own = json_bytes(group_document({"ome": ome[""], "softlab": {}})).removesuffix(b"{}}}")
+    return {**documents, "": own + sealed_text(facts).encode() + b"}}"}
 
 
 def label_documents(ome: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "is_complete",
     "is_marked",
     "is_partial",
+    "json_bytes",
     "list_cases",
     "parse_json",
     "partial_path",
@@ -40,6 +42,7 @@ __all__ = [
     "sync_folder",
     "sync_tree",
     "system_errors",
+    "write_bytes",
     "write_json",
     "written_whole",
 ]
@@ -158,6 +161,7 @@ def _is_running(process: int) -> bool:
     return state not in "ZX"  # it has ended, and its parent has not asked how
 
 
+@cache
 def _machine() -> str:
     """What a process id belongs to: a machine, or a container on it."""
     try:
@@ -229,10 +233,28 @@ def parse_json(text: bytes, path: Path, remedy: str = ANEW) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file; infinite and undefined numbers are refused, as JSON has none."""
-    with system_errors(path, "written"):
-        path.write_bytes(json.dumps(content, allow_nan=False).encode())
+    write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """What `write_json` writes."""
+    return json.dumps(content, allow_nan=False).encode()
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file.
+
+    Raises
+    ------
+    StoreError
+        When the system cannot write it.
+    """
+    # Without a buffer, which such a short file takes as long to get as to be written.
+    with system_errors(path, "written"), open(path, "wb", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
 
 
 def sync_tree(folder: Path) -> None:

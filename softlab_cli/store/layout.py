@@ -18,6 +18,7 @@ import numpy as np
 from softlab_cli.core.blocks import Grid, Region, Shape
 from softlab_cli.core.errors import StoreError
 from softlab_cli.store.codec import ZSTD_LEVEL
+from softlab_cli.store.files import json_bytes
 from softlab_cli.store.records import checksum_of
 from softlab_cli.store.remedies import ANEW
 
@@ -145,6 +146,11 @@ class ArrayLayout:
         """What the record of a case keeps of the layout."""
         return _checksum(self)
 
+    @property
+    def document(self) -> bytes:
+        """The bytes of the array's ``zarr.json``."""
+        return _document(self)
+
     def to_json(self) -> dict[str, Any]:
         """The array's ``zarr.json``."""
         chunk = self._with_first(self.grid.block, 1)
@@ -239,6 +245,11 @@ class ArrayLayout:
 def _checksum(layout: ArrayLayout) -> str:
     """Worked out once for all cases of one size."""
     return checksum_of(layout.to_json())
+
+
+@lru_cache(maxsize=LAYOUTS_KEPT)
+def _document(layout: ArrayLayout) -> bytes:
+    return json_bytes(layout.to_json())
 
 
 def _volume(sizes: Sequence[int], ndim: int) -> Shape:

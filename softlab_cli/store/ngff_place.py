@@ -21,6 +21,7 @@ a translation for the origin of ITK instead, which is in LPS however the axes ru
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 SPATIAL = "zyx"
+AFFINES_KEPT = 8
 TOWARDS = (
     ("left-to-right", "right-to-left"),
     ("posterior-to-anterior", "anterior-to-posterior"),
@@ -61,9 +63,8 @@ def scale_of(geometry: Geometry) -> list[float]:
 
 def translation_of(geometry: Geometry) -> list[float]:
     """Coordinates of the first voxel along (Z, Y, X), or (Y, X) in 2D, in millimetres."""
-    along = np.linalg.solve(directions(geometry), geometry.affine[:3, 3])
-    # Adding 0 makes -0 a 0.
-    return [float(value) + 0.0 for value in along[::-1][3 - geometry.ndim :]]
+    _, along = _of_affine(geometry.affine.tobytes())
+    return list(along[3 - geometry.ndim :])
 
 
 def axes_of(geometry: Geometry) -> list[dict[str, Any]]:
@@ -74,7 +75,7 @@ def axes_of(geometry: Geometry) -> list[dict[str, Any]]:
     names = SPATIAL[3 - geometry.ndim :]
     if geometry.doubt:
         return [_axis(name) for name in names]
-    towards = _towards(geometry)
+    towards, _ = _of_affine(geometry.affine.tobytes())
     return [_axis(name, towards["xyz".index(name)]) for name in names]
 
 
@@ -82,6 +83,18 @@ def _axis(name: str, towards: str = "") -> dict[str, Any]:
     plain: dict[str, Any] = {"name": name, "type": "space", "unit": "millimeter"}
     named = {"orientation": {"type": "anatomical", "value": towards}} if towards else {}
     return {**plain, **named}
+
+
+@lru_cache(maxsize=AFFINES_KEPT)
+def _of_affine(affine: bytes) -> tuple[list[str], list[float]]:
+    """What the axes (x, y, z) run towards, and the coordinates of the first voxel, (Z, Y, X).
+
+    Worked out once for all images with one affine (float64), such as the two of a case.
+    """
+    geometry = Geometry((1, 1, 1), np.frombuffer(affine).reshape(4, 4))
+    first = np.linalg.solve(directions(geometry), geometry.affine[:3, 3])
+    # Adding 0 makes -0 a 0.
+    return _towards(geometry), [float(value) + 0.0 for value in first[::-1]]
 
 
 def _towards(geometry: Geometry) -> list[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "digest_of",
     "is_sealed",
     "sealed",
+    "sealed_text",
 ]
 
 SEAL = "seal"
@@ -131,7 +132,8 @@ def digest_of(slots: NDArray[Any], checksums: NDArray[np.uint32]) -> str:
     checksums
         (chunks,) crc32c of their bytes.
     """
-    pairs = np.stack([slots.astype("<u4"), checksums.astype("<u4")], axis=1)
+    pairs = np.empty((len(slots), 2), "<u4")
+    pairs[:, 0], pairs[:, 1] = slots, checksums
     return hashlib.blake2b(pairs.tobytes(), digest_size=DIGEST_BYTES).hexdigest()
 
 
@@ -146,10 +148,25 @@ def _checksum(text: bytes) -> str:
 
 def sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts with their seal at the end, the others in order; an older seal is replaced."""
-    # As they come back from a file: keys are text there, and sorted as such.
-    text = json.dumps({k: v for k, v in facts.items() if k != SEAL})
-    content = json.loads(text, object_pairs_hook=lambda pairs: dict(sorted(pairs)))
-    return {**content, SEAL: checksum_of(content)}
+    content: dict[str, Any] = json.loads(sealed_text(facts))
+    return content
+
+
+def sealed_text(facts: Mapping[str, Any]) -> str:
+    """`sealed` facts as JSON; infinite and undefined numbers are refused."""
+    content: Any = {k: v for k, v in facts.items() if k != SEAL}
+    # As they come back from a file: keys are text there, and sorted as such. To make the text
+    # of a small case takes longer than to look at all its keys.
+    if not _has_text_keys(content):
+        content = json.loads(json.dumps(content))
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return f'{text[:-1]}, "{SEAL}": "{_checksum(text.encode())}"}}'
+
+
+def _has_text_keys(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(type(k) is str and _has_text_keys(v) for k, v in value.items())
+    return not isinstance(value, list | tuple) or all(map(_has_text_keys, value))
 
 
 def is_sealed(facts: Mapping[str, Any], text: bytes = b"") -> bool:

@@ -34,10 +34,13 @@ ENTRY_BYTES = 16
 BUFFER_BYTES = 8 * 2**20
 PIECE_BYTES = 2**20
 
+LARGEST_READ = 2**14
+"""Shards up to this size are read: to map a file takes longer."""
+
 
 @dataclass
 class _OpenShard:
-    path: Path
+    path: str
     index: NDArray[np.uint64]
     checksums: NDArray[np.uint32]
     written: int = 0
@@ -63,7 +66,7 @@ class ShardWriter:
     """
 
     def __init__(self, folder: Path, layout: ArrayLayout, buffer_bytes: int = BUFFER_BYTES) -> None:
-        self._folder = folder
+        self._folder = str(folder)
         self._layout = layout
         self._limit = buffer_bytes
         self._waiting = 0
@@ -123,10 +126,11 @@ class ShardWriter:
         return ShardRecord(len(slots), size, digest_of(slots, checksums))
 
     def _open(self, shard: Shape) -> _OpenShard:
-        path = self._folder / self._layout.shard_path(shard)
+        path = os.path.join(self._folder, self._layout.shard_path(shard))
+        place = os.path.dirname(path)
         with system_errors(path, "written"):
-            if not os.path.isdir(path.parent):
-                os.makedirs(path.parent, exist_ok=True)
+            if not os.path.isdir(place):
+                os.makedirs(place, exist_ok=True)
         index = np.full((self._layout.slots, 2), ABSENT, "<u8")
         checksums = np.zeros(self._layout.slots, np.uint32)
         return self._shards.setdefault(shard, _OpenShard(path, index, checksums))
@@ -253,7 +257,9 @@ class Shard:
 
 def _map(path: Path) -> memoryview:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
+            if 0 < os.fstat(file.fileno()).st_size <= LARGEST_READ:
+                return memoryview(file.read())
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         raise

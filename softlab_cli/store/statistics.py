@@ -103,7 +103,7 @@ class CaseStatistics:
     def to_json(self) -> dict[str, Any]:
         """The statistics as the store keeps them."""
         # Not `asdict`, which copies every list: with many classes, that takes longer than the file.
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> CaseStatistics:
@@ -134,7 +134,7 @@ def case_statistics(
     """
     hard = counts.hard_voxels
     valid = int(hard.sum())
-    voxel_mm3 = float(np.prod(spacing_mm))
+    voxel_mm3 = prod(spacing_mm)
     box = counts.box and [[s.start, s.stop] for s in counts.box]
     statistics = CaseStatistics(
         voxels=valid + counts.ignored,
@@ -154,20 +154,18 @@ def _with_soft(
     statistics: CaseStatistics, sums: SoftSums, valid: int, counts: LabelCounts
 ) -> CaseStatistics:
     mass, in_box = sums.mass * MASS_UNIT, sums.mass_in_box
-    return CaseStatistics.from_json(
-        {
-            **statistics.to_json(),
-            "soft_mass": mass.tolist(),
-            "soft_proportion": _share(mass, statistics.voxels),
-            "soft_proportion_valid": _share(mass, valid),
-            "soft_mm3": (mass * statistics.voxel_mm3).tolist(),
-            "argmax_changes": sums.argmax_changes,
-            "ties": sums.ties,
-            "mean_entropy": sums.entropy * ENTROPY_UNIT / max(1, valid),
-            "soft_proportion_box": None
-            if in_box is None
-            else _share(in_box * MASS_UNIT, _valid_in_box(counts)),
-        }
+    return replace(
+        statistics,
+        soft_mass=mass.tolist(),
+        soft_proportion=_share(mass, statistics.voxels),
+        soft_proportion_valid=_share(mass, valid),
+        soft_mm3=(mass * statistics.voxel_mm3).tolist(),
+        argmax_changes=sums.argmax_changes,
+        ties=sums.ties,
+        mean_entropy=sums.entropy * ENTROPY_UNIT / max(1, valid),
+        soft_proportion_box=None
+        if in_box is None
+        else _share(in_box * MASS_UNIT, _valid_in_box(counts)),
     )
 
 
@@ -190,7 +188,7 @@ def _share_of_box(counts: LabelCounts, background_index: int | None) -> list[flo
 
 def _valid_in_box(counts: LabelCounts) -> int:
     assert counts.box is not None
-    return int(np.prod(region_shape(counts.box))) - counts.ignored_in_box
+    return prod(region_shape(counts.box)) - counts.ignored_in_box
 
 
 def sums_with_box(block: SoftBlock, box: Region | None) -> SoftSums:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def _check_with_zarr(case: Case) -> Iterator[Defect]:
 
     group: Any = None
     for array in case.arrays:
-        name, layout = array.folder.relative_to(case.path).as_posix(), array.layout
+        name, layout = array.path_in(case.path), array.layout
         try:
             if group is None:
                 group = zarr.open_group(case.path, mode="r")
@@ -132,16 +133,27 @@ def _check_with_zarr(case: Case) -> Iterator[Defect]:
 
 def _check_names(case: Case, store: StoreInfo) -> Iterator[Defect]:
     """Links, and files that belong to no array and no group."""
-    expected = {Path(path, METADATA).as_posix() for path in group_paths(store)}
+    expected = {f"{path}/{METADATA}".lstrip("/") for path in group_paths(store)}
     for array in case.arrays:
-        name, layout = array.folder.relative_to(case.path).as_posix(), array.layout
+        name, layout = array.path_in(case.path), array.layout
         expected |= {f"{name}/{METADATA}", *(f"{name}/{key}" for key in layout.shard_paths())}
-    present = []
-    for place, folders, files in os.walk(case.path):
-        for name in (*folders, *files):
-            if os.path.islink(os.path.join(place, name)):
-                yield from check_link(case.case_id, Path(place, name), case.path.parent)
-        inside = Path(place).relative_to(case.path)
-        present += [(inside / name).as_posix() for name in files]
-    for name in sorted(set(present) - expected):
+    unknown = []
+    for name, entry in _entries_below(str(case.path)):
+        if entry.is_symlink():
+            yield from check_link(case.case_id, Path(entry.path), case.path.parent)
+        if name not in expected and not entry.is_dir():
+            unknown.append(name)
+    for name in sorted(unknown):
         yield Defect(case.case_id, "unknown file", name, "note")
+
+
+def _entries_below(folder: str, inside: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """What lies below a folder, by its path there with ``/``; links lead no further.
+
+    As `os.walk`, and what an entry is does not have to be asked of the system again.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            yield inside + entry.name, entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries_below(entry.path, f"{inside}{entry.name}/")

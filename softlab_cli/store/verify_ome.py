@@ -64,7 +64,7 @@ def check_ome(case: Case, store: StoreInfo, document: Mapping[str, Any]) -> Iter
 
 
 def _image_problem(case: Case, store: StoreInfo, expected: dict[str, Any], told: Any) -> str:
-    arrays = {a.folder.relative_to(case.path).as_posix(): a.layout.axes for a in case.arrays}
+    arrays = {a.path_in(case.path): a.layout.axes for a in case.arrays}
     problems = ngff_problems(told, arrays) if store.ome == "0.5" else []
     return next(iter(problems), "") or first_difference(told, expected, near=NEAR_MM)
 

@@ -33,7 +33,7 @@ from softlab_cli.store.files import (
     sync_folder,
     sync_tree,
     system_errors,
-    write_json,
+    write_bytes,
 )
 from softlab_cli.store.layout import ArrayLayout
 from softlab_cli.store.records import ArrayRecord
@@ -239,18 +239,18 @@ class CaseWriter:
         self._folder = partial_path(store, case_id)
         self._started = time.time()
         self.arrays = _layouts(info, self.grid, geometry.ndim, raters)
-        self._folders = {name: self._folder / info.array_path(name) for name in self.arrays}
         self._shards = {
-            name: ShardWriter(self._folders[name], layout) for name, layout in self.arrays.items()
+            name: ShardWriter(self._folder / info.array_path(name), layout)
+            for name, layout in self.arrays.items()
         }
 
     def __enter__(self) -> Self:
         try:
             with system_errors(self._folder, "made"):
-                self._folder.mkdir()
+                os.mkdir(self._folder)
                 for name, layout in self.arrays.items():
-                    os.makedirs(self._folders[name])
-                    write_json(self._folders[name] / METADATA, layout.to_json())
+                    folder = _make_below(self._folder, self._info.array_path(name))
+                    write_bytes(os.path.join(folder, METADATA), layout.document)
         except BaseException:  # a signal as well: nobody calls `__exit__` then
             remove(self._folder)
             raise
@@ -345,7 +345,7 @@ class CaseWriter:
         arrays = {name: self._record(name) for name in self.arrays}
         case = replace(case, arrays=arrays)
         for path, group in case_documents(self._case_id, case, self._info).items():
-            write_json(self._folder / path / METADATA, group)
+            write_bytes(os.path.join(self._folder, path, METADATA), group)
         if self._sync:
             sync_tree(self._folder)
         self._rename()
@@ -376,6 +376,14 @@ class CaseWriter:
                 old.rename(final)
                 raise
             remove(old)
+
+
+def _make_below(folder: str | Path, path: str) -> str:
+    """Make the folders of an array's path; no two arrays share any."""
+    for part in path.split("/"):
+        folder = os.path.join(folder, part)
+        os.mkdir(folder)
+    return str(folder)
 
 
 def _layouts(info: StoreInfo, grid: Grid, ndim: int, raters: int) -> dict[str, ArrayLayout]:
