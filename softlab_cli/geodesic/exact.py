@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Shape
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import Seeds, StepCost
-from softlab_cli.kernels.sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD
+from softlab_cli.kernels.sizes import BLOCK, LANES, SIDE, WALLS
 
 __all__ = ["ExactEngine"]
 
@@ -119,8 +119,8 @@ class _Scratch:
         self.visit = Visit(
             np.empty(9, np.int64),
             np.empty(HALO_SIDE**2, np.int64),
-            np.empty(ROWS // WORD, np.uint64),
-            np.empty(9, np.int32),
+            np.empty(HALO_SIDE**2 + 1, np.int32),
+            np.empty(HALO_SIDE, np.uint64),
             np.empty(SIDE, np.bool_),
             np.zeros(SIDE + 4, np.bool_),
             np.empty(SIDE * LANES, np.float32),
