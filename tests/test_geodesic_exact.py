@@ -66,12 +66,7 @@ def problems(draw: st.DrawFn, largest: int = 40, most_voxels: int = 6000) -> Pro
 
 
 def solve(problem: Problem, threads: int = 1) -> list[NDArray[np.float32]]:
-    engine = ExactEngine()
-    return list(
-        engine.distances(
-            problem.image, problem.seeds, problem.spacing_mm, problem.cost, threads=threads
-        )
-    )
+    return [distance.copy() for distance in _stream(problem, threads)]
 
 
 def noise(shape: tuple[int, ...], cost: StepCost = COSTS[0], classes: int = 3) -> Problem:
@@ -102,9 +97,7 @@ def test_it_is_as_near_to_dijkstra_as_promised(problem: Problem) -> None:
 
 def test_golden_distances() -> None:
     image = np.array([0, 1, 2, 4, 4, 8], np.float32).reshape(1, 1, 1, 6)
-    first, second = ExactEngine().distances(
-        image, [np.array([0, 1]), np.array([4, 5])], UNIT, StepCost()
-    )
+    first, second = solve(Problem(image, [np.array([0, 1]), np.array([4, 5])], UNIT, StepCost()))
     np.testing.assert_allclose(first.ravel(), [0, 0, 1.00001, 3.00002, 3.00003, 7.00004], rtol=1e-6)
     np.testing.assert_allclose(
         second.ravel(), [4.00004, 3.00003, 2.00002, 0.00001, 0, 0], rtol=1e-6

@@ -31,43 +31,70 @@ def reckon(a, b, out):
     lanes.store(out, 8 * LANES, lanes.before(x))
     lanes.store(out, 9 * LANES, lanes.after(x))
     lanes.store(out, 10 * LANES, lanes.spread(a[3]))
-    lanes.store(out, 11 * LANES, lanes.rising(a, 0, y))
-    lanes.store(out, 12 * LANES, lanes.falling(a, 0, y))
-    out[13 * LANES] = lanes.lane(x, 5)
-    return lanes.fallen(x, y), lanes.least_bits(x, y)
+    out[11 * LANES] = lanes.lane(x, 5)
+    return lanes.fallen(x, y)
 
 
 def reckoned(a, b):
     """The same by numpy."""
     infinite = np.float32(np.inf)
-    rising, falling = a.copy(), a.copy()
-    for x in range(1, LANES):
-        t = rising[x - 1] + b[x]
-        rising[x] = t if t < a[x] else a[x]
-    for x in reversed(range(LANES - 1)):
-        t = falling[x + 1] + b[x + 1]
-        falling[x] = t if t < a[x] else a[x]
     return [
         a + b, a - b, a * b, a / b, abs(a - b), np.sqrt(a),
         np.where(a < b, a, b), np.where(a < b, a, infinite),
         np.append(infinite, a[:-1]), np.append(a[1:], infinite), np.full(LANES, a[3]),
-        rising, falling,
     ]  # fmt: skip
 
 
 @given(ROWS, ROWS)
 def test_each_lane_is_what_one_number_gives(a, b) -> None:
-    out = np.zeros(14 * LANES, np.float32)
-    fallen, least = reckon(a, b, out)
+    out = np.zeros(12 * LANES, np.float32)
+    fallen = reckon(a, b, out)
     with np.errstate(all="ignore"):
         expected = reckoned(a, b)
     for row, found in zip(expected, out.reshape(-1, LANES), strict=False):
         np.testing.assert_array_equal(found, row.astype(np.float32))
-    np.testing.assert_array_equal(out[13 * LANES], a[5])
-    below = a < b
-    assert fallen == sum(1 << x for x in np.flatnonzero(below))
-    smallest = a[below].min(initial=np.inf)
-    assert least == np.float32(smallest).view(np.int32)
+    np.testing.assert_array_equal(out[11 * LANES], a[5])
+    assert fallen == sum(1 << x for x in np.flatnonzero(a < b))
+
+
+@compiled
+def offered(keys, new, old, end):
+    return lanes.offer_keys(
+        keys, 1,
+        (lanes.load(new, 0), lanes.load(new, LANES), lanes.load(new, 2 * LANES)),
+        (lanes.load(old, 0), lanes.load(old, LANES), lanes.load(old, 2 * LANES)),
+        end,
+    )  # fmt: skip
+
+
+THREE = st.lists(ROWS, min_size=3, max_size=3).map(np.stack)
+KEYS = st.sampled_from([0.0, 1e-40, 0.5, 1.0, 1e5, float("inf")])
+
+
+@given(THREE, THREE, st.lists(KEYS, min_size=5, max_size=5), KEYS)
+def test_keys_become_the_least_number_that_is_new(new, old, known, end) -> None:
+    keys = np.array(known, np.float32).view(np.int32)
+    bits = offered(keys, new, old, np.float32(end).view(np.int32))
+    leasts = np.where(new < old, new, np.float32(np.inf)).min(1)
+    expected = np.array(known, np.float32)
+    expected[1:4] = np.minimum(expected[1:4], leasts)
+    np.testing.assert_array_equal(keys.view(np.float32), expected)
+    before = np.array(known, np.float32)[1:4]
+    assert bits == sum(1 << i for i in range(3) if leasts[i] < before[i] and leasts[i] < end)
+
+
+@compiled
+def below(keys, place, end):
+    lanes.ask_for(keys, place)
+    return lanes.smaller(keys, place, end)
+
+
+@pytest.mark.parametrize("end", [-(2**31), 0, 7, 2**31 - 1])
+def test_bits_say_which_keys_are_smaller(end) -> None:
+    keys = np.random.default_rng(3).integers(-20, 20, LANES + 5, np.int32)
+    keys[9] = 2**31 - 1
+    expected = sum(1 << x for x in range(LANES) if keys[5 + x] < end)
+    assert below(keys, 5, np.int32(end)) == expected
 
 
 @compiled

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from softlab_cli.core.blocks import Shape
 from softlab_cli.geodesic.aligned import aligned_empty
 from softlab_cli.geodesic.base import Seeds, StepCost
-from softlab_cli.kernels.sizes import BLOCK, LANES, ROWS, SIDE, WALLS, WORD
+from softlab_cli.kernels.sizes import BLOCK, LANES, SIDE, WALLS
 
 __all__ = ["ExactEngine"]
 
@@ -60,17 +60,22 @@ class ExactEngine:
         """See `Engine`; as many classes at a time as there are threads."""
         field = _Field(image, spacing_mm, cost)
         if threads <= 1 or len(seeds) <= 1:
-            scratch = _Scratch(field.blocks)
-            yield from (field.solve(places, scratch) for places in seeds)
+            scratch, out = _Scratch(field.blocks), field.result()
+            yield from (field.solve(places, scratch, out) for places in seeds)
             return
         idle: SimpleQueue[_Scratch] = SimpleQueue()
         for _ in range(min(threads, len(seeds))):
             idle.put(_Scratch(field.blocks))
+        # One more than are computed is with the caller. Each is used again: the system takes
+        # longer to clear new memory than we take to fill it.
+        spare: SimpleQueue[NDArray[np.float32]] = SimpleQueue()
+        for _ in range(threads + 1):
+            spare.put(field.result())
 
         def solve(places: Seeds) -> NDArray[np.float32]:
             scratch = idle.get()
             try:
-                return field.solve(places, scratch)
+                return field.solve(places, scratch, spare.get())
             finally:
                 idle.put(scratch)
 
@@ -80,7 +85,9 @@ class ExactEngine:
             for places in seeds:
                 in_flight.append(pool.submit(solve, places))
                 if len(in_flight) > threads:
-                    yield in_flight.popleft().result()
+                    distance = in_flight.popleft().result()
+                    yield distance
+                    spare.put(distance)
             while in_flight:
                 yield in_flight.popleft().result()
         finally:
@@ -119,8 +126,8 @@ class _Scratch:
         self.visit = Visit(
             np.empty(9, np.int64),
             np.empty(HALO_SIDE**2, np.int64),
-            np.empty(ROWS // WORD, np.uint64),
-            np.empty(9, np.int32),
+            np.empty(HALO_SIDE**2 + 1, np.int32),
+            np.empty(HALO_SIDE, np.uint64),
             np.empty(SIDE, np.bool_),
             np.zeros(SIDE + 4, np.bool_),
             np.empty(SIDE * LANES, np.float32),
@@ -152,8 +159,14 @@ class _Field:
         self.rule = Rule(cost.linear, is_norm, *cost.shares)
         self.band = _mean_cost(difference, self.steps[:, 1, 1, 0], cost)
 
-    def solve(self, seeds: Seeds, scratch: _Scratch) -> NDArray[np.float32]:
-        """(Z, Y, X) distance to one class's seeds."""
+    def result(self) -> NDArray[np.float32]:
+        """(Z, Y, X) for the distances of a class, uninitialised."""
+        return np.empty(self.blocks.shape, np.float32)
+
+    def solve(
+        self, seeds: Seeds, scratch: _Scratch, out: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(Z, Y, X) distance to one class's seeds, in `out`."""
         from softlab_cli.kernels.geodesic.relax import relax, sow
         from softlab_cli.kernels.geodesic.rows import Field
         from softlab_cli.kernels.geodesic.tiles import extract
@@ -165,7 +178,6 @@ class _Field:
             image, faces = image[0], faces[0]
         field = Field(scratch.distance, image, faces, self.steps.ravel(), self.rule)
         relax(field, along, scratch.queue, np.float32(self.band), scratch.visit)
-        out = np.empty(self.blocks.shape, np.float32)
         extract(scratch.distance, along, out)
         return out
 

@@ -23,17 +23,17 @@ from softlab_cli.kernels.sizes import LANES
 __all__ = [
     "Lanes",
     "after",
+    "ask_for",
     "before",
     "below_only",
     "fallen",
-    "falling",
     "gather",
     "lane",
-    "least_bits",
     "load",
     "nearer",
-    "rising",
+    "offer_keys",
     "root",
+    "smaller",
     "spread",
     "store",
 ]
@@ -48,6 +48,7 @@ Values = tuple[Any, ...]
 
 _FLOAT, _INT, _PLACE = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR, _BITS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+_KEYS = ir.VectorType(_INT, 4)
 _BYTES = 4
 
 INFINITY = 0x7F800000
@@ -150,6 +151,20 @@ def gather(typing: Any, array: Any, place: Any) -> Any:
     return _lanes(array, place), build
 
 
+@_inserted
+def ask_for(typing: Any, array: Any, place: Any) -> Any:
+    """Have the line of memory at a place brought into the cache, and go on meanwhile."""
+
+    def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
+        pointer = _pointer(context, builder, sig, args, ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _INT, _INT, _INT])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(ask, [pointer, _INT(0), _INT(2), _INT(1)])  # to read, is used soon, data
+        return context.get_dummy_value()
+
+    return types.void(array, place), build
+
+
 # ---- values ----------------------------------------------------------------------------------
 
 
@@ -159,8 +174,7 @@ def spread(typing: Any, number: Any) -> Any:
 
     def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
         number = context.cast(builder, args[0], sig.args[0], types.float32)
-        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, _INT(0))
-        return builder.shuffle_vector(first, first, ir.Constant(_BITS, [0] * LANES))
+        return _repeated(builder, number, _VECTOR)
 
     return _lanes(number), build
 
@@ -216,45 +230,6 @@ def _infinite() -> Any:
 
 
 @_inserted
-def rising(typing: Any, array: Any, place: Any, cost: Any) -> Any:
-    """Distances from a place of an array on, each at most that before it and the step's cost.
-
-    ``cost[x]`` is that of the step from x - 1 to x.
-    """
-
-    def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
-        steps = [(x, x) for x in range(LANES)]
-        return _swept(builder, _pointer(context, builder, sig, args, _FLOAT), args[2], steps)
-
-    return _lanes(array, place, _lanes), build
-
-
-@_inserted
-def falling(typing: Any, array: Any, place: Any, cost: Any) -> Any:
-    """As `rising`, by steps down: at most that after it and the step's cost."""
-
-    def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
-        steps = [(x, x + 1) for x in reversed(range(LANES))]
-        return _swept(builder, _pointer(context, builder, sig, args, _FLOAT), args[2], steps)
-
-    return _lanes(array, place, _lanes), build
-
-
-def _swept(builder: Builder, first: Any, cost: Any, steps: list[tuple[int, int]]) -> Any:
-    """Distances along a row; each step is to a voxel, and at what place its cost is."""
-    value, distance = ir.Constant(_VECTOR, ir.Undefined), None
-    for x, step in steps:
-        here = builder.load(builder.gep(first, [_PLACE(x)]))
-        if distance is not None:
-            here = _nearer(
-                builder, builder.fadd(distance, builder.extract_element(cost, _INT(step))), here
-            )
-        distance = here
-        value = builder.insert_element(value, distance, _INT(x))
-    return value
-
-
-@_inserted
 def lane(typing: Any, value: Any, x: Any) -> Any:
     """One of the numbers."""
 
@@ -265,19 +240,6 @@ def lane(typing: Any, value: Any, x: Any) -> Any:
 
 
 # ---- comparisons -----------------------------------------------------------------------------
-
-
-@_inserted
-def least_bits(typing: Any, new: Any, old: Any) -> Any:
-    """Bits of the least of the new numbers that are below the old; infinity's, if none is."""
-
-    def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
-        none = ir.Constant(_BITS, [INFINITY] * LANES)
-        is_below = builder.fcmp_ordered("<", *args)
-        bits = builder.select(is_below, builder.bitcast(args[0], _BITS), none)
-        return _built_in(builder, f"llvm.vector.reduce.smin.v{LANES}i32", bits, _INT)
-
-    return types.int32(_lanes, _lanes), build
 
 
 @_inserted
@@ -299,3 +261,101 @@ def fallen(typing: Any, new: Any, old: Any) -> Any:
         return builder.zext(builder.bitcast(is_below, ir.IntType(LANES)), _PLACE)
 
     return types.uint64(_lanes, _lanes), build
+
+
+# ---- keys ------------------------------------------------------------------------------------
+
+
+@_inserted
+def smaller(typing: Any, keys: Any, place: Any, end: Any) -> Any:
+    """A bit for each of `LANES` int32 from a place on, as `fallen`: whether it is below `end`."""
+
+    def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
+        value = builder.load(_pointer(context, builder, sig, args, _BITS), align=_BYTES)
+        is_below = builder.icmp_signed("<", value, _repeated(builder, args[2], _BITS))
+        return builder.zext(builder.bitcast(is_below, ir.IntType(LANES)), _PLACE)
+
+    return types.uint64(keys, place, end), build
+
+
+@_inserted
+def offer_keys(typing: Any, keys: Any, place: Any, new: Any, old: Any, end: Any) -> Any:
+    """Lower three int32 in a row to the bits of the least number that is new.
+
+    Parameters
+    ----------
+    keys, place
+        The first of the three; the one after them is read as well, and stays as it is.
+    new, old
+        Three values of this type each; a number is new where it is below the old one.
+    end
+        int32, at most the bits of infinity.
+
+    Returns
+    -------
+    int
+        A bit for each of the three, the first one's lowest: whether it has got smaller, and
+        is below `end`.
+    """
+
+    def build(context: Any, builder: Builder, sig: Any, args: Values) -> Any:
+        news = cgutils.unpack_tuple(builder, args[2], 3)
+        olds = cgutils.unpack_tuple(builder, args[3], 3)
+        leasts = _least_of_each(builder, news, olds)
+        pointer = _pointer(context, builder, sig, args, _KEYS)
+        known = builder.load(pointer, align=_BYTES)
+        builder.store(_smaller(builder, leasts, known), pointer, align=_BYTES)
+        bound = _smaller(builder, known, _repeated(builder, args[4], _KEYS))
+        is_below = builder.icmp_signed("<", leasts, bound)
+        return builder.zext(builder.bitcast(is_below, ir.IntType(4)), _PLACE)
+
+    return types.uint64(keys, place, new, old, end), build
+
+
+def _least_of_each(builder: Builder, news: list[Any], olds: list[Any]) -> Any:
+    """Bits of the least of each three that are below the old; infinity's in the fourth place.
+
+    Three are reckoned side by side: one after another, they take twice as many instructions.
+    """
+    parts = [_least_quarter(builder, *pair) for pair in zip(news, olds, strict=True)]
+    parts.append(ir.Constant(_KEYS, [INFINITY] * 4))
+    low, high = (_halved(builder, *parts[i : i + 2]) for i in (0, 2))
+    return _smaller(
+        builder,
+        _picked(builder, low, high, [0, 1, 4, 5]),
+        _picked(builder, low, high, [2, 3, 6, 7]),
+    )
+
+
+def _least_quarter(builder: Builder, new: Any, old: Any) -> Any:
+    """Four whole numbers, the least of which is that of all."""
+    none = ir.Constant(_BITS, [INFINITY] * LANES)
+    is_below = builder.fcmp_ordered("<", new, old)
+    bits = builder.select(is_below, builder.bitcast(new, _BITS), none)
+    width = LANES
+    while width > 4:
+        width //= 2
+        halves = [list(range(width)), list(range(width, 2 * width))]
+        bits = _smaller(builder, *(_picked(builder, bits, bits, half) for half in halves))
+    return bits
+
+
+def _halved(builder: Builder, a: Any, b: Any) -> Any:
+    """Two numbers left of the four of a, and of those of b, in turns."""
+    first, last = [0, 4, 1, 5], [2, 6, 3, 7]
+    return _smaller(builder, _picked(builder, a, b, first), _picked(builder, a, b, last))
+
+
+def _smaller(builder: Builder, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _picked(builder: Builder, a: Any, b: Any, lanes: list[int]) -> Any:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
+
+
+def _repeated(builder: Builder, number: Any, kind: Any) -> Any:
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, _INT(0))
+    return builder.shuffle_vector(
+        first, first, ir.Constant(ir.VectorType(_INT, kind.count), [0] * kind.count)
+    )

@@ -19,7 +19,6 @@ __all__ = [
     "SEGMENT",
     "SIDE",
     "WALLS",
-    "WORD",
     "read_only",
 ]
 
@@ -42,9 +41,6 @@ ROWS = SIDE * SIDE
 
 BLOCK = ROWS * LANES
 """Voxels of a block."""
-
-WORD = 64
-"""Rows whose bits are in one word."""
 
 WALLS = 4
 """Blocks of walls: one before those of the volume and three after."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, lowest_bit
 from softlab_cli.kernels.geodesic.pending import Queue, Visit, offer
-from softlab_cli.kernels.geodesic.rows import EMPTY, STEPS, Field, bits_of, step_costs
+from softlab_cli.kernels.geodesic.rows import STEPS, Field, bits_of, step_costs
 from softlab_cli.kernels.geodesic.tiles import HALO_SIDE, Blocks, face_of, face_strides
 from softlab_cli.kernels.lanes import below_only, fallen, gather, lane, load, nearer, store
 from softlab_cli.kernels.sizes import LANES, ROWS, SIDE
@@ -31,7 +31,7 @@ def cross(block: Int, blocks: Blocks, field: Field, queue: Queue, visit: Visit) 
             there = face_of(blocks, block, s + aside, 1 - side)
             if _find_fallen(here, stride, side, field, queue, visit):
                 for z in range(-1, SIDE + 1):
-                    _cross_into(z, here, there, stride, aside, block, field, queue, visit)
+                    _cross_into(z, here, there, stride, aside, field, queue, visit)
 
 
 @bare_inlined
@@ -58,7 +58,7 @@ def _find_fallen(
 
 @bare_inlined
 def _cross_into(
-    z: Int, here: Int, there: Int, stride: Int, aside: Int, block: Int,
+    z: Int, here: Int, there: Int, stride: Int, aside: Int,
     field: Field, queue: Queue, visit: Visit,
 ) -> None:  # fmt: skip
     """Relax the steps into line z of the rows there, each from up to three lines."""
@@ -83,15 +83,13 @@ def _cross_into(
             y = np.int64(lowest_bit(bits))
             bits &= bits - np.uint64(1)
             row = visit.rows[Unsigned((z + 1) * HALO_SIDE + y + dy)] + aside * ROWS
-            _lower(field, queue, visit, row, aside, block, lane(new, y))
+            _lower(field, queue, row, aside, lane(new, y))
 
 
 @bare_inlined
-def _lower(
-    field: Field, queue: Queue, visit: Visit, row: Int, aside: Int, block: Int, distance: np.float32
-) -> None:
+def _lower(field: Field, queue: Queue, row: Int, aside: Int, distance: np.float32) -> None:
     """Lower the end of a row that is met in the direction `aside`, if it is farther."""
     end = row * LANES + (LANES - 1) * (aside < 0)
     if distance < field.distance[Unsigned(end)]:
         field.distance[Unsigned(end)] = distance
-        offer(queue, row, bits_of(distance), block, EMPTY, visit.due)
+        offer(queue, row, bits_of(distance))

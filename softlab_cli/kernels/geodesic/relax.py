@@ -17,16 +17,19 @@ from numpy.typing import NDArray
 
 from softlab_cli.kernels.compiling import Int, Unsigned, bare_inlined, bare_kernel, lowest_bit
 from softlab_cli.kernels.geodesic.crossing import cross
-from softlab_cli.kernels.geodesic.pending import Queue, Visit, offer
-from softlab_cli.kernels.geodesic.rows import EMPTY, Field, bits_of, push, settle
+from softlab_cli.kernels.geodesic.pending import Queue, Visit, borrow_keys, return_keys
+from softlab_cli.kernels.geodesic.rows import EMPTY, Field, ask_for_row, bits_of, push, settle
 from softlab_cli.kernels.geodesic.tiles import HALO_SIDE, Blocks, find_rows, row_of
-from softlab_cli.kernels.lanes import Lanes, after, before
-from softlab_cli.kernels.sizes import LANES, ROWS, SIDE, WORD
+from softlab_cli.kernels.lanes import Lanes, after, before, offer_keys, smaller
+from softlab_cli.kernels.sizes import LANES, ROWS, SIDE
 
 __all__ = ["relax", "sow"]
 
 BANDS_OF_A_VISIT = np.float32(4)
 """How many times narrower than a band those in a visit are; with 1, it takes 1.6 times as long."""
+
+OWN = np.uint64((1 << SIDE) - 1 << 1)
+"""Bits of a line of rows that are the block's, not those around it."""
 
 
 @bare_kernel
@@ -62,86 +65,79 @@ def _end_of_band(least: Any, width: Any) -> Any:
 
 
 @bare_inlined
-def _mark_due(queue: Queue, block: Int, end: Any, due: Any) -> None:
+def _mark_due(visit: Visit, end: Any) -> None:
     """Mark the block's rows whose keys are in the band."""
-    first = (block + 1) * ROWS
-    for w in range(ROWS // WORD):
-        word = np.uint64(0)
-        # All bits are set without a branch, and stay in one register; a row is found later by its
-        # lowest bit, without looking at those that are not due.
-        for i in range(WORD):
-            is_due = queue.keys[Unsigned(first + w * WORD + i)] < end
-            word |= np.uint64(is_due) << np.uint64(i)
-        due[Unsigned(w)] = word
+    for z in range(1, SIDE + 1):
+        visit.due[Unsigned(z)] = smaller(visit.keys, z * HALO_SIDE + 1, end) << np.uint64(1)
 
 
 @bare_inlined
-def _least_key(queue: Queue, block: Int) -> Any:
-    """Least key of a block's rows."""
-    first = (block + 1) * ROWS
+def _least_key(visit: Visit) -> Any:
+    """Least key of the block's rows."""
     least = EMPTY
-    for i in range(ROWS):
-        # No branch, and whole numbers: the minimum of a block is a few vector instructions.
-        key = queue.keys[Unsigned(first + i)]
-        least = key if key < least else least
+    for z in range(1, SIDE + 1):
+        for y in range(1, SIDE + 1):
+            # No branch, and whole numbers: the minimum of a block is a few vector instructions.
+            key = visit.keys[Unsigned(z * HALO_SIDE + y)]
+            least = key if key < least else least
     return least
 
 
 @bare_inlined
-def _push_around(
-    field: Field, queue: Queue, visit: Visit, corner: Int, p: Int, here: Lanes, block: Int, end: Any
-) -> None:
-    """Push the row at p, with its distances, to the eight around it, from ``rows[corner]`` on.
+def _push_line(
+    dz: Int, corner: Int, p: Int, here: Lanes, last: Lanes, end: Any, field: Field, visit: Visit
+) -> Any:
+    """Push the row at p, with its distances, to three in a line along Y from ``rows[corner]`` on.
 
-    Whether distances fell is not foreseeable, so the processor often goes on the wrong
-    way there: it costs least when all of the pushing is done.
+    Returns bits of those that are due now. The row itself, amid the middle line, is one of them
+    if it fell in the last round of its settling.
     """
+    rows, step = visit.rows, 9 * dz
     left, right = before(here), after(here)
-    for dz in range(3):
-        for dy in range(3):
-            i = 3 * dz + dy
-            visit.leasts[Unsigned(i)] = EMPTY
-            if i != 4:
-                q = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)] * LANES
-                visit.leasts[Unsigned(i)] = push(field, p, q, 3 * i, here, left, right)
-    # A loop of its own: offering each row at once takes 1.15 times as long.
-    for dz in range(3):
-        for dy in range(3):
-            row = visit.rows[Unsigned(corner + dz * HALO_SIDE + dy)]
-            offer(queue, row, visit.leasts[Unsigned(3 * dz + dy)], block, end, visit.due)
+    q = rows[Unsigned(corner)] * LANES
+    new_low, old_low = push(field, p, q, step, here, left, right)
+    new, old = here, last
+    if dz != 1:
+        q = rows[Unsigned(corner + 1)] * LANES
+        new, old = push(field, p, q, step + 3, here, left, right)
+    q = rows[Unsigned(corner + 2)] * LANES
+    new_high, old_high = push(field, p, q, step + 6, here, left, right)
+    return offer_keys(visit.keys, corner, (new_low, new, new_high), (old_low, old, old_high), end)
 
 
 @bare_inlined
-def _take(
-    place: Int, block: Int, blocks: Blocks, end: Any, field: Field, queue: Queue, visit: Visit
-) -> None:
-    """Settle a row of a block and push it to all rows that it touches."""
-    corner = (place >> 4) * HALO_SIDE + (place & 15)
-    row = visit.rows[Unsigned(corner + HALO_SIDE + 1)]
-    queue.keys[Unsigned(row)] = EMPTY
-    here = settle(field, row * LANES)
-    _push_around(field, queue, visit, corner, row * LANES, here, block, end)
-    visit.taken[Unsigned(place >> 4)] = True
+def _take(z: Int, y: Int, end: Any, field: Field, visit: Visit) -> None:
+    """Settle a row of a block and push it to all rows that it touches.
+
+    Whether distances fall is not foreseeable, and a branch on it would cost as much as two
+    pushes: there is none.
+    """
+    corner = z * HALO_SIDE + y
+    own = corner + HALO_SIDE + 1
+    visit.keys[Unsigned(own)] = EMPTY
+    p = visit.rows[Unsigned(own)] * LANES
+    here, last = settle(field, p)
+    for dz in range(3):
+        bits = _push_line(dz, corner + dz * HALO_SIDE, p, here, last, end, field, visit)
+        visit.due[Unsigned(z + dz)] |= bits << np.uint64(y)
+    visit.taken[Unsigned(z)] = True
 
 
 @bare_inlined
-def _take_due(
-    block: Int, blocks: Blocks, end: Any, field: Field, queue: Queue, visit: Visit
-) -> None:
+def _take_due(end: Any, field: Field, visit: Visit) -> None:
     """Take the rows of a block that are due, and those that become so."""
-    w, idle = 0, 0
-    while idle < ROWS // WORD:
-        word = visit.due[Unsigned(w)]
-        if word == 0:
-            w = (w + 1) % (ROWS // WORD)
+    z, idle = 0, 0
+    while idle < SIDE:
+        bits = visit.due[Unsigned(z + 1)] & OWN
+        if bits == 0:
+            z = (z + 1) % SIDE
             idle += 1
         else:
             idle = 0
             # Its bit is off before it is taken, so that a row that becomes due again is taken
             # again.
-            visit.due[Unsigned(w)] = word & (word - np.uint64(1))
-            place = w * WORD + np.int64(lowest_bit(word))
-            _take(place, block, blocks, end, field, queue, visit)
+            visit.due[Unsigned(z + 1)] = bits & (bits - np.uint64(1))
+            _take(z, np.int64(lowest_bit(bits)) - 1, end, field, visit)
 
 
 @bare_kernel
@@ -150,16 +146,27 @@ def _visit_block(
 ) -> None:
     """Take rows of a block until none has a key before the end."""
     find_rows(block, blocks, visit.firsts, visit.rows)
+    for i in range(HALO_SIDE * HALO_SIDE):
+        ask_for_row(field, visit.rows[Unsigned(i)] * LANES)
+    borrow_keys(queue, block, visit.keys)
     for z in range(SIDE):
         visit.taken[Unsigned(z)] = False
-    least = _least_key(queue, block)
+    least = _least_key(visit)
     while least < end:
         end_here = min(end, _end_of_band(least, band / BANDS_OF_A_VISIT))
-        _mark_due(queue, block, end_here, visit.due)
-        _take_due(block, blocks, end_here, field, queue, visit)
-        least = _least_key(queue, block)
+        _mark_due(visit, end_here)
+        _take_due(end_here, field, visit)
+        least = _least_key(visit)
     queue.block_keys[Unsigned(block)] = least
+    return_keys(queue, block, visit)
     cross(block, blocks, field, queue, visit)
+
+
+@bare_inlined
+def _ask_for_block(block: Int, field: Field) -> None:
+    """Have a block brought into the cache: half of the time was waiting for memory."""
+    for row in range((block + 1) * ROWS, (block + 2) * ROWS):
+        ask_for_row(field, row * LANES)
 
 
 @bare_inlined
@@ -202,6 +209,8 @@ def relax(field: Field, blocks: Blocks, queue: Queue, band: Any, visit: Visit) -
         # as long. A band ends only when no block has a key in it.
         if least >= end:
             end = _end_of_band(least, band)
-        for i in range(_take_turns(queue, end)):
+        count = _take_turns(queue, end)
+        for i in range(count):
             block = np.int64(queue.turns[Unsigned(i)])
+            _ask_for_block(np.int64(queue.turns[Unsigned(min(i + 1, count - 1))]), field)
             _visit_block(block, blocks, end, band, field, queue, visit)

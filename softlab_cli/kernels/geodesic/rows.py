@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from softlab_cli.kernels.compiling import Int, Real, Unsigned, bare_inlined
 from softlab_cli.kernels.lanes import (
     Lanes,
-    falling,
-    least_bits,
+    after,
+    ask_for,
+    before,
     load,
     nearer,
-    rising,
     root,
     spread,
     store,
@@ -29,6 +29,7 @@ __all__ = [
     "STEPS",
     "Field",
     "Rule",
+    "ask_for_row",
     "bits_of",
     "push",
     "settle",
@@ -91,6 +92,9 @@ LENGTHWISE = 12
 STEPS = 27
 """Steps of the table."""
 
+ROUNDS = 3
+"""How often the steps along a row are relaxed when it is taken; 2 or 4 take as long."""
+
 
 @bare_inlined
 def bits_of(value: Real) -> Any:
@@ -117,26 +121,43 @@ def step_costs(image: Reals, p: Int, q: Int, a: Real, b: Real, rule: Rule) -> La
 
 
 @bare_inlined
-def settle(field: Field, p: Int) -> Lanes:
-    """Relax the steps along the row at p, both ways; returns its distances.
+def ask_for_row(field: Field, p: Int) -> None:
+    """Have the row at p brought into the cache."""
+    ask_for(field.distance, p)
+    q = p
+    while q < field.image.size:  # all channels
+        ask_for(field.image, q)
+        q += len(field.distance)
 
-    No shortest path along a line turns back, so one pass each way reaches the fixpoint.
+
+@bare_inlined
+def settle(field: Field, p: Int) -> Any:
+    """Relax the steps along the row at p, both ways; returns its distances, and those a round ago.
+
+    Where they differ, the row may not be settled yet, and is to be taken again: few are, while
+    to go on here until nothing falls would be a branch that is not foreseeable.
     """
     steps = field.steps
     a, b = steps[Unsigned(LENGTHWISE)], steps[Unsigned(STEPS + LENGTHWISE)]
-    # The last voxel's step to the next row is missing, and not needed.
-    cost = step_costs(field.image, p - 1, p, a, b, field.rule)
-    distance = field.distance
-    nearest = nearer(rising(distance, p, cost), falling(distance, p, cost))
-    store(distance, p, nearest)
-    return nearest
+    # A step costs the same both ways. That of the last voxel to the next row is missing, and not
+    # needed: beside the ends of a row, distances are infinite here.
+    rising = step_costs(field.image, p - 1, p, a, b, field.rule)
+    falling = after(rising)
+    here = load(field.distance, p)
+    last = here
+    for _ in range(ROUNDS):
+        last = here
+        here = nearer(before(here) + rising, here)
+        here = nearer(after(here) + falling, here)
+    store(field.distance, p, here)
+    return here, last
 
 
 @bare_inlined
 def push(field: Field, p: Int, q: Int, step: Int, here: Lanes, left: Lanes, right: Lanes) -> Any:
-    """Relax the steps from the settled row at p to a neighbour at q, each voxel to three.
+    """Relax the steps from the row at p to a neighbour at q, each voxel to three.
 
-    Returns the bits of the least distance that fell, `EMPTY` if none did.
+    Returns the neighbour's distances, and those before.
 
     Parameters
     ----------
@@ -156,4 +177,4 @@ def push(field: Field, p: Int, q: Int, step: Int, here: Lanes, left: Lanes, righ
     new = nearer(left + step_costs(image, p - 1, q, a_aside, b_aside, rule), new)
     new = nearer(right + step_costs(image, p + 1, q, a_aside, b_aside, rule), new)
     store(distance, q, new)
-    return least_bits(new, old)
+    return new, old
