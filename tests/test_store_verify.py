@@ -538,6 +538,14 @@ class TestLinks:
         defect, _ = verify_store(store)
         assert defect.what == "symbolic link out of the store"
 
+    @pytest.mark.parametrize("inside", ["c", "a/c", "a/soft/c"])
+    def test_to_itself(self, store: Path, inside: str) -> None:
+        (store / inside).symlink_to("c")
+        assert [d.what for d in verify_store(store) if d.severity == "defect"] == [
+            "symbolic link out of the store"
+        ]
+        assert list(Store(store)) == ["a", "b"]
+
     def test_inside_the_store_is_a_note(self, store: Path) -> None:
         (store / "a" / "soft" / "mine").symlink_to("zarr.json")
         assert {d.severity for d in verify_store(store)} == {"note"}

@@ -20,6 +20,7 @@ __all__ = [
     "folders_in",
     "header_beside",
     "holds_probabilities",
+    "is_folder",
     "is_litter",
     "is_probabilities",
     "may_be_file",
@@ -47,10 +48,11 @@ def files_in(folder: Path) -> list[Path]:
 def _file_names(folder: Path) -> list[str]:
     # The listing says which are folders; to ask of each file anew takes ten times as long.
     with os.scandir(folder) as entries:
-        return [e.name for e in entries if not is_litter(e.name) and not _is_folder(e)]
+        return [e.name for e in entries if not is_litter(e.name) and not is_folder(e)]
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a listing is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # of a link to itself

@@ -17,6 +17,7 @@ from typing import Any
 
 from softlab_cli.core.caseid import PARTIAL_MARK, check_case_id
 from softlab_cli.core.errors import InputError, StoreError, UsageError
+from softlab_cli.core.folders import is_folder
 from softlab_cli.core.system import place_of, remedy_of
 from softlab_cli.store.remedies import ANEW
 
@@ -174,7 +175,7 @@ def _machine() -> str:
 def list_cases(store: Path) -> list[str]:
     """Case ids of the complete cases, sorted."""
     with system_errors(store, "read"), os.scandir(store) as entries:
-        names = [e.name for e in entries if e.is_dir() and is_case_id(e.name)]
+        names = [e.name for e in entries if is_folder(e) and is_case_id(e.name)]
     return sorted(n for n in names if is_complete(store / n))
 
 

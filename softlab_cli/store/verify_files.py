@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softlab_cli.core.errors import StoreError
+from softlab_cli.core.folders import is_folder
 from softlab_cli.store.arrays import ArrayReader
 from softlab_cli.store.defects import Defect
 from softlab_cli.store.differing import first_difference
@@ -141,7 +142,7 @@ def _check_names(case: Case, store: StoreInfo) -> Iterator[Defect]:
     for name, entry in _entries_below(str(case.path)):
         if entry.is_symlink():
             yield from check_link(case.case_id, Path(entry.path), case.path.parent)
-        if name not in expected and not entry.is_dir():
+        if name not in expected and not is_folder(entry):
             unknown.append(name)
     for name in sorted(unknown):
         yield Defect(case.case_id, "unknown file", name, "note")
