@@ -120,6 +120,18 @@ def test_ordered_map_ends_its_threads_when_it_is_left(threads: int) -> None:
     assert len(done) < 100
 
 
+def test_ordered_map_keeps_no_process_that_ends_in_its_midst() -> None:
+    code = (
+        "from softlab_cli.core.threads import ordered_map\n"
+        "results = ordered_map(abs, range(1000), 3)\n"
+        "print(next(results) + 1 / 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    )
+    assert done.stderr.endswith(b"ZeroDivisionError: division by zero\n")
+
+
 def test_ordered_map_bounds_the_work_in_flight() -> None:
     started = 0
     lock = threading.Lock()

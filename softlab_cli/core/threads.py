@@ -36,7 +36,8 @@ def ordered_map(
         yield from map(function, chain(first, left))
         return
     work = _Work(function, chain(first, left), 2 * threads)
-    others = [threading.Thread(target=work.help) for _ in range(threads - 1)]
+    # Where nobody closes this generator before the process ends, they wait for items for ever.
+    others = [threading.Thread(target=work.help, daemon=True) for _ in range(threads - 1)]
     try:
         for other in others:
             other.start()
