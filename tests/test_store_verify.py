@@ -536,13 +536,14 @@ class TestLinks:
     def test_to_nothing(self, store: Path) -> None:
         (store / "c").symlink_to("nowhere")
         defect, _ = verify_store(store)
-        assert defect.what == "symbolic link out of the store"
+        assert defect.what == "symbolic link to nothing"
+        assert defect.remedy.startswith("Remove the link: nothing is where it leads.")
 
     @pytest.mark.parametrize("inside", ["c", "a/c", "a/soft/c"])
     def test_to_itself(self, store: Path, inside: str) -> None:
         (store / inside).symlink_to("c")
         assert [d.what for d in verify_store(store) if d.severity == "defect"] == [
-            "symbolic link out of the store"
+            "symbolic link to nothing"
         ]
         assert list(Store(store)) == ["a", "b"]
 

@@ -15,6 +15,7 @@ import pytest
 
 import softlab_cli
 from softlab_cli.cases import discover_cases
+from softlab_cli.core.classes import read_class_names
 from softlab_cli.core.errors import InputError, StoreError
 from softlab_cli.core.folders import files_below
 from softlab_cli.core.provenance import sha256_of
@@ -206,6 +207,31 @@ def test_inspect_says_that_there_is_nothing(softlab, organs: Path, tmp_path: Pat
     assert "is a link to gone\\x1b.nii.gz, which does not exist. Put the file there" in done.output
     assert "Too many levels of symbolic links). Remove the links" in done.output
     assert softlab("inspect", organs).exit_code == 0
+
+
+def test_inspect_goes_on_after_what_it_may_not_look_at(softlab, organs: Path, forbid) -> None:
+    hidden, seen = organs / "s1" / "liver.nii.gz", organs / "s2" / "liver.nii.gz"
+    forbid(organs / "s1")
+    done = softlab("inspect", hidden, seen)
+    assert done.exit_code == 1
+    assert f"{hidden}: unreadable\n  problem   {organs / 's1'}: cannot be read (" in done.output
+    assert f"{ASK}, and to enter the folders on the way; or leave it out." in done.output
+    assert f"{seen}: label map" in done.output
+
+
+def test_inspect_calls_a_device_no_kind_of_file(softlab) -> None:
+    """It was no folder: which it need not be."""
+    done = softlab("inspect", os.devnull)
+    assert done.exit_code == 1
+    assert "is no kind of file that can be read. Give NIfTI, " in done.output
+
+
+def test_class_names_in_a_folder_that_none_may_enter(tmp_path: Path, forbid) -> None:
+    (tmp_path / "closed").mkdir()
+    forbid(tmp_path / "closed")
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)") as told:
+        read_class_names(tmp_path / "closed" / "dataset.json")
+    assert told.value.path == tmp_path / "closed"
 
 
 def test_inspect_says_which_case_of_a_store_is_damaged(

@@ -16,6 +16,7 @@ from softlab_cli.core.errors import ClassError, InputError, UsageError
 from softlab_cli.core.jsonfile import load_json
 from softlab_cli.core.names import title_of
 from softlab_cli.core.numbers import LARGEST_LABEL_VALUE
+from softlab_cli.core.system import reading
 
 __all__ = [
     "ClassTable",
@@ -351,7 +352,8 @@ def _are_texts(entry: object) -> bool:
 def _load(path: str | Path) -> tuple[Path, dict[str, Any]]:
     """A JSON object, and its file: the path, or ``dataset.json`` in that folder."""
     path = Path(path)
-    if path.is_dir():
-        path = path / "dataset.json"
+    with reading(path):
+        if path.is_dir():
+            path = path / "dataset.json"
     content = load_json(path)
     return path, content if isinstance(content, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Generic, TypeVar, cast
 
@@ -44,6 +45,7 @@ def ordered_map(
         yield from work.results()
     finally:
         work.stop()
+        work.let_go()
         for other in others:
             if other.ident is not None:  # a signal may have come before it was started
                 other.join()
@@ -62,7 +64,8 @@ class _Work(Generic[Item, Result]):
         self._function = function
         self._items = items
         self._most = most  # in flight
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._taken = 0
         self._turn = 0
         self._is_over = False  # nobody takes an item any more
@@ -73,6 +76,16 @@ class _Work(Generic[Item, Result]):
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
+
+    def let_go(self) -> None:
+        """Give back the lock that a signal has left this thread with.
+
+        What a signal raises may come when the lock is taken and the block that gives it back
+        has not begun yet: the others would wait for it, and this thread for them.
+        """
+        with suppress(RuntimeError):  # it is not ours any more
+            while True:
+                self._lock.release()
 
     def help(self) -> None:
         """Work until there is nothing left to begin."""

@@ -78,8 +78,8 @@ def inspect_path(
     """
     path = Path(path)
     refuse_url(path, None if images is None else Path(images))
-    inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
     try:
+        inspect = _inspect if not _is_file_that_may_crash(path) else partial(call_apart, _inspect)
         return inspect(path, None if images is None else Path(images), most_files)
     except SoftlabError as error:
         return Found(path, UNREADABLE, problems=(words_of(error, path),))

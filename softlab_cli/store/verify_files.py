@@ -25,6 +25,7 @@ from softlab_cli.store.verify_ome import check_ome
 __all__ = ["check_files", "check_group", "check_link", "check_shards", "unreadable_data"]
 
 COPY_OF_LINK = "Put what the link leads to in its place, so that the store holds all of itself."
+NO_LINK = "Remove the link: nothing is where it leads. Run the command again if a file is missing."
 
 
 def check_group(case_id: str, path: Path, content: Mapping[str, Any]) -> Iterator[Defect]:
@@ -46,13 +47,14 @@ def check_group(case_id: str, path: Path, content: Mapping[str, Any]) -> Iterato
 
 
 def check_link(case_id: str, path: Path, store: Path) -> Iterator[Defect]:
-    """A symbolic link: a defect when what it leads to is not in the store."""
+    """A symbolic link: a defect when what it leads to is not in the store, or not there."""
     if not path.is_symlink():
         return
     target = os.path.realpath(path)
-    inside = os.path.exists(target) and Path(target).is_relative_to(os.path.realpath(store))
     shown = f"{path.relative_to(store)} leads to {target}"
-    if inside:
+    if not os.path.exists(target):
+        yield Defect(case_id, "symbolic link to nothing", shown, remedy=NO_LINK)
+    elif Path(target).is_relative_to(os.path.realpath(store)):
         yield Defect(case_id, "symbolic link", shown, "note")
     else:
         yield Defect(case_id, "symbolic link out of the store", shown, remedy=COPY_OF_LINK)

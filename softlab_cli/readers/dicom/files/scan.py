@@ -149,7 +149,7 @@ def scan_dicom(path: Path) -> Scan:
 
 def _candidates(path: Path, broken: list[InputError]) -> list[Path]:
     """The files that may be DICOM; folders that cannot be listed are among what is broken."""
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return [path]
     files = files_below(path, lambda error: broken.append(unreadable(error, path)))
     return sorted(p for p in files if p.name not in _IGNORED_NAMES)
