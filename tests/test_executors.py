@@ -132,6 +132,31 @@ def test_ordered_map_keeps_no_process_that_ends_in_its_midst() -> None:
     assert done.stderr.endswith(b"ZeroDivisionError: division by zero\n")
 
 
+INTERRUPTED_OFTEN = """
+import random, signal
+from softlab_cli.core.ending import Ended
+from softlab_cli.core.threads import ordered_map
+
+def end(number, frame):
+    raise Ended(number)
+
+signal.signal(signal.SIGALRM, end)
+moments = random.Random(0)
+for _ in range(600):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, moments.uniform(5e-5, 3e-3))
+        for _ in ordered_map(abs, range(2000), 2):
+            pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except (Ended, RuntimeError):  # the latter where a lock has been lost in the midst of waiting
+        pass
+"""
+
+
+def test_ordered_map_ends_whenever_a_signal_comes() -> None:
+    subprocess.run([sys.executable, "-c", INTERRUPTED_OFTEN], timeout=60, check=True)
+
+
 def test_ordered_map_bounds_the_work_in_flight() -> None:
     started = 0
     lock = threading.Lock()

@@ -44,11 +44,13 @@ def ordered_map(
             other.start()
         yield from work.results()
     finally:
-        work.stop()
-        work.let_go()
-        for other in others:
-            if other.ident is not None:  # a signal may have come before it was started
-                other.join()
+        try:
+            work.stop()
+        finally:  # whatever signals come
+            work.let_go()
+            for other in others:
+                if other.ident is not None:  # one may have come before it was started
+                    other.join()
 
 
 class _Work(Generic[Item, Result]):
@@ -64,6 +66,8 @@ class _Work(Generic[Item, Result]):
         self._function = function
         self._items = items
         self._most = most  # in flight
+        # The lock itself is what is held below: a signal may come in the midst of the condition's
+        # own way of taking it, which is Python.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._taken = 0
@@ -73,15 +77,14 @@ class _Work(Generic[Item, Result]):
 
     def stop(self) -> None:
         """Begin nothing any more."""
-        with self._changed:
+        with self._lock:
             self._is_over = True
             self._changed.notify_all()
 
     def let_go(self) -> None:
         """Give back the lock that a signal has left this thread with.
 
-        What a signal raises may come when the lock is taken and the block that gives it back
-        has not begun yet: the others would wait for it, and this thread for them.
+        The others would wait for it, and this thread for them.
         """
         with suppress(RuntimeError):  # it is not ours any more
             while True:
@@ -90,7 +93,7 @@ class _Work(Generic[Item, Result]):
     def help(self) -> None:
         """Work until there is nothing left to begin."""
         while True:
-            with self._changed:
+            with self._lock:
                 while (task := self._take()) is None:
                     if self._is_over:
                         return
@@ -101,7 +104,7 @@ class _Work(Generic[Item, Result]):
         """Each result in order; works as well."""
         while True:
             task = None
-            with self._changed:
+            with self._lock:
                 while (outcome := self._next()) is None and (task := self._take()) is None:
                     if self._is_over and self._turn == self._taken:
                         return
@@ -142,7 +145,7 @@ class _Work(Generic[Item, Result]):
             outcome = _Outcome(self._function(item))
         except Exception as error:
             outcome = _Outcome(error=error)
-        with self._changed:
+        with self._lock:
             self._done[place] = outcome
             if place == self._turn:
                 self._changed.notify_all()
