@@ -367,7 +367,8 @@ def nnunet_loader(quick: bool) -> str:
     ]
     title = "## nnU-Net's loader and augmentation, 5 classes, 96 x 96 x 80, batches of 2"
     head = ["", "processor s a batch", "times stock"]
-    return "\n\n".join([title, table(head, rows), code([show_command(command)])])
+    remark = "Means of batches that are drawn alike on both sides."
+    return "\n\n".join([title, table(head, rows), remark, code([show_command(command)])])
 
 
 TABLES = {
