@@ -110,6 +110,20 @@ def test_ordered_map_raises_in_order(threads: int, where: str) -> None:
     assert threading.active_count() == before
 
 
+def test_ordered_map_raises_what_ends_a_thread_alone() -> None:
+    together = threading.Barrier(2)
+
+    def end_the_other(x: int) -> int:
+        if x < 2:
+            together.wait(timeout=20)
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit(x)
+        return x
+
+    with pytest.raises(SystemExit):
+        list(ordered_map(end_the_other, range(2), 2))
+
+
 @pytest.mark.parametrize("threads", [2, 5])
 def test_ordered_map_ends_its_threads_when_it_is_left(threads: int) -> None:
     before, done = threading.active_count(), []

@@ -14,8 +14,8 @@ import pytest
 from softlab_cli.cases.case import Case
 from softlab_cli.cases.copies import copied_raters
 from softlab_cli.core.events import CaseFinished, Notice
+from softlab_cli.core.failures import failure
 from softlab_cli.running.progress import listeners
-from softlab_cli.running.scan import failure
 from softlab_cli.running.warned import Warned
 from tests.conftest import blobs, write_image
 

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from softlab_cli.core.errors import SoftlabError, UsageError
-from softlab_cli.core.system import explained
-from softlab_cli.core.text import printable, shown
+from softlab_cli.core.text import printable
 from softlab_cli.methods.registry import METHODS
 from softlab_cli.version import __version__
 
@@ -78,16 +77,6 @@ class CommandUsageError(CommandError):
     exit_code = 2
 
 
-def unforeseen(error: Exception) -> str:
-    """What is said of an error that nobody raised on purpose."""
-    known = explained(error) if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError):
-        return "not enough memory. Lower --workers or --threads."
-    if known is not None:
-        return str(known)
-    return f"unforeseen {type(error).__name__}: {shown(error)} (--debug shows where)"
-
-
 class LazyGroup(click.Group):
     """A group whose commands stay in their modules until they are called."""
 
@@ -123,6 +112,8 @@ class LazyGroup(click.Group):
         except Exception as error:  # a full disk, say, whoever was writing
             if ctx.meta.get(DEBUG):
                 raise
+            from softlab_cli.core.failures import unforeseen
+
             raise CommandError(unforeseen(error)) from error
 
 

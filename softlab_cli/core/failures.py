@@ -10,7 +10,16 @@ from softlab_cli.core.events import CaseFinished
 from softlab_cli.core.system import explained
 from softlab_cli.core.text import shown
 
-__all__ = ["failure"]
+__all__ = ["failure", "unforeseen"]
+
+
+def unforeseen(error: Exception) -> str:
+    """What is said of an error that nobody raised on purpose."""
+    if isinstance(error, OSError) and (known := explained(error)) is not None:
+        return str(known)
+    if isinstance(error, MemoryError):
+        return "not enough memory. Lower --workers or --threads."
+    return f"unforeseen {type(error).__name__}: {shown(error)} (--debug shows where)"
 
 
 def failure(case_id: str, error: Exception, started: float | None = None) -> CaseFinished:
@@ -18,11 +27,6 @@ def failure(case_id: str, error: Exception, started: float | None = None) -> Cas
     seconds = 0.0 if started is None else time.perf_counter() - started
     if isinstance(error, SoftlabError):
         return CaseFinished(case_id, "failed", str(error), seconds=seconds)
-    if isinstance(error, OSError) and (known := explained(error)) is not None:
-        return CaseFinished(case_id, "failed", str(known), seconds=seconds)
-    if isinstance(error, MemoryError):
-        message = "not enough memory. Lower --workers or --threads."
-    else:
-        message = f"unforeseen {type(error).__name__}: {shown(error)} (--debug shows where)"
-    trace = "".join(traceback.format_exception(error))
-    return CaseFinished(case_id, "failed", message, seconds=seconds, traceback=trace)
+    is_known = isinstance(error, OSError) and explained(error) is not None
+    trace = "" if is_known else "".join(traceback.format_exception(error))
+    return CaseFinished(case_id, "failed", unforeseen(error), seconds=seconds, traceback=trace)

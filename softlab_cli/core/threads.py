@@ -98,7 +98,11 @@ class _Work(Generic[Item, Result]):
                     if self._is_over:
                         return
                     self._changed.wait()
-            self._do(*task)
+            place, item = task
+            try:
+                self._do(place, item)
+            except BaseException as error:  # it would end this thread alone, without a word
+                self._put(place, _Outcome(error=error))
 
     def results(self) -> Iterator[Result]:
         """Each result in order; works as well."""
@@ -145,6 +149,9 @@ class _Work(Generic[Item, Result]):
             outcome = _Outcome(self._function(item))
         except Exception as error:
             outcome = _Outcome(error=error)
+        self._put(place, outcome)
+
+    def _put(self, place: int, outcome: _Outcome[Result]) -> None:
         with self._lock:
             self._done[place] = outcome
             if place == self._turn:
@@ -154,7 +161,7 @@ class _Work(Generic[Item, Result]):
 class _Outcome(Generic[Result]):
     """What became of an item: a result, or an error."""
 
-    def __init__(self, result: Result | None = None, error: Exception | None = None) -> None:
+    def __init__(self, result: Result | None = None, error: BaseException | None = None) -> None:
         self._result = result
         self._error = error
 

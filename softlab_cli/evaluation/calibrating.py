@@ -19,6 +19,7 @@ from softlab_cli.core.events import (
     StageStepped,
     ignore,
 )
+from softlab_cli.core.failures import failure
 from softlab_cli.core.provenance import describe_sources
 from softlab_cli.evaluation.calibrations import Calibration, refuse_existing
 from softlab_cli.evaluation.case import EvaluationTask, fingerprints_of, opened, refuses_sums
@@ -41,7 +42,6 @@ from softlab_cli.running.crew import Crew
 from softlab_cli.running.executors import Executor, WorkerDied, make_executor
 from softlab_cli.running.isolation import may_crash
 from softlab_cli.running.request import Request
-from softlab_cli.running.scan import failure
 from softlab_cli.store.files import system_errors
 
 __all__ = ["CalibrationPlan", "CalibrationRequest", "execute_calibration", "plan_calibration"]

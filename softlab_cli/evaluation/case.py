@@ -15,6 +15,7 @@ from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import UsageError, naming
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.failures import failure
 from softlab_cli.core.provenance import Role, Source, describe_sources
 from softlab_cli.core.volume import Geometry
 from softlab_cli.evaluation.calibrated import Calibrated
@@ -37,7 +38,7 @@ from softlab_cli.evaluation.settings import Settings
 from softlab_cli.evaluation.shares import OneHot, open_soft_reference
 from softlab_cli.labels.case import read_hard_labels
 from softlab_cli.labels.read import ReadingOptions
-from softlab_cli.running.scan import case_files, failure
+from softlab_cli.running.scan import case_files
 
 __all__ = [
     "EvaluationTask",

@@ -14,6 +14,7 @@ from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError
 from softlab_cli.core.events import CaseFinished, Listener, Notice
+from softlab_cli.core.failures import failure
 from softlab_cli.core.folders import some_of
 from softlab_cli.evaluation.case import EvaluationTask
 from softlab_cli.evaluation.headers import (
@@ -38,7 +39,7 @@ from softlab_cli.running.request import (
     Request,
     ignored_values,
 )
-from softlab_cli.running.scan import ScanTask, failure, scan_cases
+from softlab_cli.running.scan import ScanTask, scan_cases
 from softlab_cli.store.documents import read_store_info
 
 __all__ = ["Draft"]

@@ -12,6 +12,7 @@ from typing import Any
 from softlab_cli.core.caseid import check_case_id
 from softlab_cli.core.errors import InputError, SoftlabError, StoreError, UsageError
 from softlab_cli.core.events import CaseFinished, Listener, Notice, RunFinished, ignore
+from softlab_cli.core.failures import failure
 from softlab_cli.core.memory import available_bytes, available_cores
 from softlab_cli.core.provenance import describe_sources, same_content
 from softlab_cli.methods.base import Fitting, Method
@@ -25,7 +26,6 @@ from softlab_cli.running.case import write_case
 from softlab_cli.running.executors import make_executor
 from softlab_cli.running.fit import folder_for, runner_of
 from softlab_cli.running.runner import run_cases
-from softlab_cli.running.scan import failure
 from softlab_cli.store.schema import CaseInfo, StoreInfo
 from softlab_cli.store.writer import StoreWriter
 

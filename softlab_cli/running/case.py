@@ -15,10 +15,11 @@ from typing import Any
 
 from softlab_cli.core.errors import naming
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.failures import failure
 from softlab_cli.core.provenance import Source, describe_sources
 from softlab_cli.methods.base import CaseInput, Method
 from softlab_cli.running.prepare import CaseTask
-from softlab_cli.running.scan import case_files, failure
+from softlab_cli.running.scan import case_files
 from softlab_cli.store.schema import CaseInfo
 from softlab_cli.store.statistics import case_statistics
 from softlab_cli.store.writer import StoreWriter

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from softlab_cli.cases import Case, discover_cases, select_part
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.events import CaseFinished, Listener, Notice
+from softlab_cli.core.failures import failure
 from softlab_cli.core.memory import PROCESS_BYTES, format_bytes
 from softlab_cli.core.provenance import same_content
 from softlab_cli.labels.case import probe_raters
@@ -47,7 +48,7 @@ from softlab_cli.running.request import (
     with_names,
     with_unlabelled,
 )
-from softlab_cli.running.scan import ScanTask, case_files, failure, scan_cases
+from softlab_cli.running.scan import ScanTask, case_files, scan_cases
 from softlab_cli.store.documents import read_store_info
 from softlab_cli.store.files import METADATA
 from softlab_cli.store.root import refuse_foreign

@@ -27,7 +27,6 @@ from softlab_cli.running.request import Request
 __all__ = [
     "ScanTask",
     "case_files",
-    "failure",
     "scan_case",
     "scan_cases",
 ]

@@ -14,13 +14,14 @@ from softlab_cli.cases import Case
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import naming
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.failures import failure
 from softlab_cli.core.provenance import Role, describe_sources
 from softlab_cli.core.volume import Image
 from softlab_cli.evaluation.folders import CASES
 from softlab_cli.labels.case import RaterLabels, rater_grid, read_rater_labels
 from softlab_cli.labels.images import read_images
 from softlab_cli.labels.read import ReadingOptions
-from softlab_cli.running.scan import case_files, failure
+from softlab_cli.running.scan import case_files
 from softlab_cli.tuning.measure import Judged, measure_moved, measure_votes
 from softlab_cli.tuning.request import TuneRequest
 from softlab_cli.tuning.results import Kept, keep

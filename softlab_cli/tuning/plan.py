@@ -14,6 +14,7 @@ from softlab_cli.core.caseid import natural_order
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.errors import InputError, UsageError
 from softlab_cli.core.events import CaseFinished, Listener, Notice
+from softlab_cli.core.failures import failure
 from softlab_cli.core.folders import some_of
 from softlab_cli.fusion.patterns import pattern_bytes
 from softlab_cli.labels.case import rater_grid
@@ -32,7 +33,7 @@ from softlab_cli.running.request import (
     with_names,
     with_unlabelled,
 )
-from softlab_cli.running.scan import ScanTask, case_files, failure, scan_cases
+from softlab_cli.running.scan import ScanTask, case_files, scan_cases
 from softlab_cli.tuning.case import TuneTask
 from softlab_cli.tuning.grid import Setting
 from softlab_cli.tuning.request import TuneRequest

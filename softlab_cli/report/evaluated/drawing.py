@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from softlab_cli.cases import Case
 from softlab_cli.core.blocks import Region
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.failures import failure
 from softlab_cli.core.volume import Geometry, check_same_grid
 from softlab_cli.evaluation.case import EvaluationTask, OpenCase, open_case
 from softlab_cli.evaluation.folders import write_text
@@ -29,7 +30,6 @@ from softlab_cli.report.page.slices import DETAILS, DrawnCase, draw_views
 from softlab_cli.report.pictures.case import ENTROPY, view_subject
 from softlab_cli.report.pictures.subject import Layer, Subject, read_array
 from softlab_cli.report.pictures.views import CaseViews
-from softlab_cli.running.scan import failure
 from softlab_cli.store.reader import Store
 from softlab_cli.store.sparse import SoftPart
 from softlab_cli.version import __version__

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from softlab_cli.core.events import CaseFinished, Listener, RunFinished, ignore
+from softlab_cli.core.failures import failure
 from softlab_cli.core.memory import PROCESS_BYTES
 from softlab_cli.evaluation.plan import EvaluationPlan
 from softlab_cli.evaluation.summary import Summary
@@ -36,7 +37,6 @@ from softlab_cli.running.crew import hire
 from softlab_cli.running.executors import make_executor
 from softlab_cli.running.isolation import may_crash
 from softlab_cli.running.runner import run_cases
-from softlab_cli.running.scan import failure
 from softlab_cli.version import __version__
 
 if TYPE_CHECKING:

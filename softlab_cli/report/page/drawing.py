@@ -13,12 +13,12 @@ from softlab_cli.api import open_store
 from softlab_cli.core.classes import ClassTable
 from softlab_cli.core.colours import class_colours, line_colours
 from softlab_cli.core.events import CaseFinished
+from softlab_cli.core.failures import failure
 from softlab_cli.report.page.environment import render
 from softlab_cli.report.page.pieces import Pieces
 from softlab_cli.report.page.slices import DETAILS, draw_views
 from softlab_cli.report.pictures.case import view_case
 from softlab_cli.report.pictures.views import CaseViews
-from softlab_cli.running.scan import failure
 
 __all__ = ["DrawTask", "css_colours", "draw_case", "drawn_within"]
 

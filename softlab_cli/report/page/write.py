@@ -14,6 +14,7 @@ from typing import Any
 from softlab_cli.api import open_store
 from softlab_cli.core.errors import SoftlabError
 from softlab_cli.core.events import CaseFinished, Listener, RunFinished, ignore
+from softlab_cli.core.failures import failure
 from softlab_cli.core.memory import PROCESS_BYTES
 from softlab_cli.core.places import refuse_url
 from softlab_cli.core.provenance import size_and_mtime
@@ -27,7 +28,6 @@ from softlab_cli.running.executors import make_executor
 from softlab_cli.running.isolation import may_crash_on
 from softlab_cli.running.request import Request
 from softlab_cli.running.runner import run_cases
-from softlab_cli.running.scan import failure
 from softlab_cli.store.files import refuse_in_store
 from softlab_cli.store.reader import Case, Store
 from softlab_cli.version import __version__
