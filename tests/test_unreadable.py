@@ -190,6 +190,17 @@ def test_an_error_that_nobody_foresaw_shows_no_traceback(
     assert isinstance(shown.exception, ValueError)
 
 
+def test_inspect_of_a_folder_whose_subfolders_hold_some_points_to_them(
+    softlab, tmp_path: Path
+) -> None:
+    for name in ("s1", "s2"):
+        write_image(tmp_path / "in" / name / "a.nii.gz", np.ones((3, 4, 5), np.uint8))
+    done = softlab("inspect", tmp_path / "in")
+    assert done.exit_code == 0
+    assert "Subfolders hold some: s1, s2. Give one of them" in done.output
+    assert "no DICOM file itself.\n" in done.output
+
+
 def test_inspect_says_that_there_is_nothing(softlab, organs: Path, tmp_path: Path) -> None:
     """As svls --in of the same folders, its status tells."""
     empty, links = tmp_path / "empty", tmp_path / "links"

@@ -50,6 +50,8 @@ class Found:
         What a folder holds.
     unseen
         Files of a folder that were not looked into.
+    holds_below
+        Whether a folder that holds nothing itself has folders that do.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class Found:
     problems: tuple[str, ...] = ()
     parts: tuple[Found, ...] = ()
     unseen: int = 0
+    holds_below: bool = False
 
     @property
     def is_readable(self) -> bool:
@@ -70,8 +73,10 @@ class Found:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it should hold something and holds nothing."""
-        return self.kind in CONTAINERS and not self.parts and not self.facts["cases"]
+        """Whether it should hold something and holds nothing, nor do folders below it."""
+        if self.kind not in CONTAINERS or self.holds_below:
+            return False
+        return not self.parts and not self.facts["cases"]
 
     def to_json(self) -> dict[str, Any]:
         """All of it for other programs."""

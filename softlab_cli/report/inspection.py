@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from softlab_cli.cases import Case, discover_cases
 from softlab_cli.cases.kinds import holds_dicom_files, image_files
+from softlab_cli.core.caseid import image_suffix
 from softlab_cli.core.errors import ClassError, InputError, SoftlabError
-from softlab_cli.core.folders import files_in, holds_probabilities, is_probabilities
+from softlab_cli.core.folders import files_below, files_in, holds_probabilities, is_probabilities
 from softlab_cli.core.places import refuse_url
 from softlab_cli.core.system import unreadable
 from softlab_cli.core.volume import Geometry, LabelMap
@@ -55,6 +56,9 @@ __all__ = ["MOST_FILES", "inspect_path"]
 
 
 LIST_SUFFIXES = (".json", ".csv", ".tsv")
+
+EMPTY_ITSELF = "holds no image, no label map and no DICOM file itself."
+EMPTY = "holds no image, no label map and no DICOM file. Name a folder that holds some."
 
 MOST_FILES = 200
 """Files of a folder that are looked into, unless all are asked for."""
@@ -288,12 +292,15 @@ def _folder(path: Path, most_files: int | None) -> Found:
     looked_into = _class_files(drawn, most_files)
     parts += looked_into
     notes += merging_hint(_names_of(parts))
-    nothing = "holds no image, no label map and no DICOM file. Name a folder that holds some."
-    problems = () if parts or cases else (nothing,)
+    problems: tuple[str, ...] = ()
+    holds_below = False
+    if not parts and not cases:
+        holds_below = any(image_suffix(file.name) for file in files_below(path))
+        problems = (EMPTY_ITSELF if holds_below else EMPTY,)
     facts = {"cases": [case.case_id for case in cases], "notes": notes}
     unseen = len(files) - len(seen)
     unseen += sum(len(files_of.files) for files_of in drawn[len(looked_into) :])
-    return Found(path, FOLDER, None, (), facts, problems, tuple(parts), unseen)
+    return Found(path, FOLDER, None, (), facts, problems, tuple(parts), unseen, holds_below)
 
 
 def _names_of(parts: Sequence[Found]) -> list[list[str]]:
